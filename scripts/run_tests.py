@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+"""The stages behind scripts/test: build, run, count. Every count comes from what a test printed.
+
+A stage NAME is the meson tests of the suite NAME, then the Python tests tests/NAME/test_*.py.
+A C test program that says nothing in TAP counts as one test; one that dies, or that a sanitizer
+stops, counts as one failure more than it had printed.
+"""
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# stage: (kind of build, ninja target that its C tests need or None for everything, meson suite)
+STAGES = {
+    "check": (None, None, None),
+    "unit": ("asan", "unit_tests", "unit"),
+    "recall": ("release", None, "recall"),
+    "api": ("release", None, "api"),
+    "crash": ("release", None, "crash"),
+    "tsan": ("tsan", "unit_tests", "unit"),
+}
+DEFAULT = ["check", "unit", "recall", "api", "crash"]
+BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
+
+
+class Count:
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self):
+        text = "%d passed, %d failed" % (self.passed, self.failed)
+        return text + (", %d skipped" % self.skipped if self.skipped else "")
+
+
+def count_program(result, stdout):
+    """What one C test program did, from meson's verdict and its TAP lines."""
+    count = Count()
+    for line in stdout.splitlines():
+        match = re.match(r"(not )?ok \d+(.*)", line)
+        if not match:
+            continue
+        if re.match(r"\s*#\s*SKIP", match[2]):
+            count.skipped += 1
+        elif match[1]:
+            count.failed += 1
+        else:
+            count.passed += 1
+    if result == "SKIP":
+        count.skipped += 1
+    elif result != "OK" and count.failed == 0:
+        count.failed = 1
+    elif result == "OK" and count.passed + count.failed + count.skipped == 0:
+        count.passed = 1
+    return count
+
+
+def meson_tests(build_dir, suite, word):
+    """Names of the tests of a suite that contain the word."""
+    listed = subprocess.run(
+        ["meson", "introspect", "--tests", build_dir], stdout=subprocess.PIPE, check=True)
+    return [test["name"] for test in json.loads(listed.stdout)
+            if suite in [name.split(":")[-1] for name in test["suite"]] and word in test["name"]]
+
+
+def run_meson(build_dir, suite, word):
+    names = meson_tests(build_dir, suite, word)
+    if not names:
+        return Count()
+    log = os.path.join(build_dir, "meson-logs", "testlog.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    subprocess.run(["meson", "test", "--no-rebuild", "--print-errorlogs", "--suite", suite,
+                    "-C", build_dir] + (names if word else []))
+    count = Count()
+    seen = 0
+    if os.path.exists(log):
+        with open(log) as lines:
+            for line in lines:
+                test = json.loads(line)
+                count.add(count_program(test["result"], test.get("stdout", "")))
+                seen += 1
+    if seen != len(names):
+        print("%d of %d test programs left no result" % (len(names) - seen, len(names)))
+        count.failed += len(names) - seen
+    return count
+
+
+def run_python(folder, build_dir, word):
+    """The Python tests of a folder, in a process of their own that leaves its counts in a file."""
+    if not any(re.match(r"test_.*\.py$", name) for name in os.listdir(folder)):
+        return Count()
+    report = os.path.join(build_dir, "python-tests.json")
+    if os.path.exists(report):
+        os.unlink(report)
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", QUIVER_SOURCE_DIR=ROOT,
+                       QUIVER_BUILD_DIR=build_dir, QUIVERD=os.path.join(build_dir, "quiverd"),
+                       QUIVER=os.path.join(build_dir, "quiver"))
+    subprocess.run(["/usr/bin/python3", "-u", os.path.join(ROOT, "tests", "run_python.py"),
+                    folder, report, word], env=environment)
+    try:
+        with open(report) as file:
+            counts = json.load(file)
+    except (OSError, ValueError):
+        print("the Python tests in %s ended without a result" % folder)
+        return Count(failed=1)
+    return Count(counts["passed"], counts["failed"], counts["skipped"])
+
+
+def run_stage(stage, word):
+    kind, target, suite = STAGES[stage]
+    build_dir = os.path.join(ROOT, BUILD_DIR.get(kind, "build"))
+    os.makedirs(build_dir, exist_ok=True)
+    count = Count()
+    if kind:
+        build = [os.path.join(ROOT, "scripts", "build"), kind] + ([target] if target else [])
+        start = time.monotonic()
+        if subprocess.run(build).returncode != 0:
+            print("== %s: the build failed (%s)" % (stage, " ".join(build[1:])))
+            return Count(failed=1)
+        print("== %s: built in %.0f s" % (stage, time.monotonic() - start))
+        count.add(run_meson(build_dir, suite, word))
+    folder = os.path.join(ROOT, "tests", stage)
+    if os.path.isdir(folder):
+        count.add(run_python(folder, build_dir, word))
+    return count
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=" ".join(STAGES))
+    parser.add_argument("-k", default="", metavar="WORD", help="only tests with WORD in the name")
+    options = parser.parse_args()
+    unknown = [stage for stage in options.stages if stage not in STAGES]
+    if unknown:
+        parser.error("no such stage: %s (there are: %s)" % (" ".join(unknown), " ".join(STAGES)))
+
+    os.chdir(ROOT)
+    total = Count()
+    summary = []
+    for stage in options.stages or DEFAULT:
+        print("== %s" % stage)
+        start = time.monotonic()
+        count = run_stage(stage, options.k)
+        line = "%-8s %s  (%.0f s)" % (stage, count, time.monotonic() - start)
+        print("== " + line)
+        summary.append(line)
+        total.add(count)
+    print("\n" + "\n".join(summary))
+    if total.skipped:
+        print("%d skipped" % total.skipped)
+    print("%d passed, %d failed" % (total.passed, total.failed))
+    return 0 if total.failed == 0 and total.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
