@@ -1,0 +1,64 @@
+/* Top-k heap: items are appended until k are there, then made a heap; from then on an item that
+ * enters replaces the root. */
+#include "base/topk.h"
+
+static bool worse(struct topk_item a, struct topk_item b)
+{
+	return a.key > b.key || (a.key == b.key && a.tag > b.tag);
+}
+
+/* Puts `item` where the hole at `i` is, moving worse children up. */
+static void sift_down(struct topk_item *items, size_t n, size_t i, struct topk_item item)
+{
+	for (;;) {
+		size_t child = 2 * i + 1;
+		if (child >= n)
+			break;
+		if (child + 1 < n && worse(items[child + 1], items[child]))
+			child++;
+		if (!worse(items[child], item))
+			break;
+		items[i] = items[child];
+		i = child;
+	}
+	items[i] = item;
+}
+
+static void heapify(struct topk_item *items, size_t n)
+{
+	for (size_t i = n / 2; i-- > 0;)
+		sift_down(items, n, i, items[i]);
+}
+
+void topk_init(struct topk *t, struct topk_item *items, size_t k)
+{
+	*t = (struct topk){items, 0, k, k > 0 ? INFINITY : -INFINITY};
+}
+
+bool topk_push_slow(struct topk *t, float key, uint64_t tag)
+{
+	struct topk_item item = {key, tag};
+	if (t->count < t->k) {
+		t->items[t->count++] = item;
+		if (t->count < t->k)
+			return true;
+		heapify(t->items, t->k);
+	} else {
+		if (t->k == 0 || !worse(t->items[0], item))
+			return false;
+		sift_down(t->items, t->k, 0, item);
+	}
+	t->bound = t->items[0].key;
+	return true;
+}
+
+void topk_sort(struct topk *t)
+{
+	size_t n = t->count;
+	heapify(t->items, n);
+	while (n > 1) {
+		struct topk_item last = t->items[--n];
+		t->items[n] = t->items[0];
+		sift_down(t->items, n, 0, last);
+	}
+}
