@@ -1,5 +1,5 @@
-/* Configuration as one table: a row gives type, name, default, bounds and help; the table yields the
- * parser of flags and of the INI file, and the text of --help. A program declares
+/* Configuration as one table: a row gives type, name, default, bounds and help; the table yields
+ * the parser of flags and of the INI file, and the text of --help. A program declares
  *   static const struct config_row rows[] = {
  *           CONFIG_STR(struct server_config, http, "127.0.0.1:6333", "HOST:PORT", "..."), ...
  *   };
@@ -49,7 +49,8 @@ void config_defaults(const struct config_row *rows, size_t n, void *out, struct 
 int config_file(const struct config_row *rows, size_t n, const char *path, void *out,
 		struct arena *arena, struct error *err);
 /* argv[1..]; what is not a flag is collected in rest[] (room for argc), "--" ends flags. An unknown
- * flag is ERR_INPUT with the nearest known name as a hint. Sets help when --help or -h was given. */
+ * flag is ERR_INPUT with the nearest known name as a hint. Sets help when --help or -h was
+ * given. */
 struct config_args {
 	int argc;
 	char **argv;

@@ -1,6 +1,6 @@
 /* Latency histogram. Values below 16 have a bucket each; above, every power of two is cut into 16
- * equal parts. All fields are touched with relaxed atomics: a reader sees each number whole, and the
- * numbers beside each other as of slightly different moments. */
+ * equal parts. All fields are touched with relaxed atomics: a reader sees each number whole, and
+ * the numbers beside each other as of slightly different moments. */
 #include "base/histogram.h"
 #include <stdbool.h>
 #include <stddef.h>

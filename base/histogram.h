@@ -1,6 +1,6 @@
-/* Latency histogram: log-linear buckets (16 per power of two) over 0 .. 2^44, relative error < 7 %;
- * larger values count as the largest seen. Recording takes no lock and is thread-safe; a zeroed struct
- * is an empty histogram. */
+/* Latency histogram: log-linear buckets (16 per power of two) over 0 .. 2^43, relative error < 7 %;
+ * larger values count as the largest seen. Recording takes no lock and is thread-safe; a zeroed
+ * struct is an empty histogram. */
 #pragma once
 #include <stdint.h>
 

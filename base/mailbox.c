@@ -49,7 +49,7 @@ bool mailbox_post(struct mailbox *m, struct mail *item)
 		else
 			m->last->next = item;
 		m->last = item;
-		/* Signalled under the lock: the taker may free the mailbox as soon as it is let in. */
+		/* Under the lock: the taker may free the mailbox as soon as it is let in. */
 		if (was_empty)
 			pthread_cond_signal(&m->filled);
 	}

@@ -2,8 +2,8 @@
  *
  * pool_parallel puts "come and help" tasks into the search lane and works itself meanwhile. Whoever
  * works takes the next number from a shared counter, so the caller is done when the counter has run
- * out and the helpers that took a number have finished it; helpers still in the queue do not matter,
- * and therefore a search worker may call pool_parallel without a deadlock. The job is
+ * out and the helpers that took a number have finished it; helpers still in the queue do not
+ * matter, and therefore a search worker may call pool_parallel without a deadlock. The job is
  * reference-counted because such a late helper looks at it after the caller has gone.
  */
 #include "base/pool.h"
@@ -46,7 +46,7 @@ struct pool {
 
 static void lower_priority(void)
 {
-	/* On Linux both act on the thread. Neither is worth failing for: a container may forbid it. */
+	/* On Linux both act on the thread. Not worth failing for: a container may forbid it. */
 	struct sched_param none = {0};
 	(void)sched_setscheduler(0, SCHED_BATCH, &none);
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);

@@ -15,6 +15,6 @@ void pool_free(struct pool *p); /* waits for running tasks; queued tasks are run
 /* Runs fn(arg) on a worker. Never blocks. Returns 0, or ERR_CLOSED once pool_free has begun. */
 int pool_submit(struct pool *p, enum pool_lane lane, void (*fn)(void *arg), void *arg);
 /* Runs fn(ctx, i) for i in [0, n) on the search workers *and* the calling thread; returns when all
- * are done. May be called from a worker: the caller waits only for calls that are already running. */
+ * are done. May be called from a worker: the caller waits only for calls that already run. */
 void pool_parallel(struct pool *p, size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
 size_t pool_search_threads(const struct pool *p);
