@@ -1,0 +1,197 @@
+/* HNSW built by FAISS (Malkov and Yashunin, arXiv 1603.09320). The rows stay where they are, during the
+ * build and after opening: FAISS keeps the graph only and asks our kernels for distances.
+ *
+ * Manhattan: the graph is that of the Euclidean distance; a search fetches more candidates and
+ * re-scores them.
+ */
+#include "base/assert.h"
+#include "base/memory.h"
+#include "index/engine.h"
+#include "index/kernels.h"
+#include <faiss/c_api/Index_c.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUILD_BATCH = 16384, MANHATTAN_OVERSAMPLE = 4 };
+
+static kernel_fn graph_distance(enum distance distance)
+{
+	return kernels_distance(kernels_get(), distance == DISTANCE_MANHATTAN ? DISTANCE_EUCLID
+									       : distance);
+}
+
+static int new_faiss(struct vindex *v, uint32_t m, uint32_t ef_construct, struct error *err)
+{
+	const struct shim_hnsw h = {
+		.dim = v->dim,
+		.m = m,
+		.ef_construction = ef_construct,
+		.rows = v->rows.data,
+		.distance = graph_distance(v->distance),
+	};
+	struct shim_error shim;
+	int rc = shim_hnsw_new(&h, &v->faiss, &shim);
+
+	return rc ? engine_error(err, rc, &shim) : 0;
+}
+
+static void describe(struct vindex *v, const struct shim_graph *g)
+{
+	v->info.kind = INDEX_HNSW;
+	v->info.link_bytes = g->n_neighbors * 4;
+	v->info.memory_bytes = v->info.link_bytes + g->n_nodes * (4 + 8) +
+			       (v->own_rows ? (size_t)v->n * v->dim * sizeof(float) : 0);
+}
+
+int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err)
+{
+	uint32_t m = b->config.m ? b->config.m : HNSW_M_DEFAULT;
+	uint32_t ef = b->config.ef_construct ? b->config.ef_construct : HNSW_EF_CONSTRUCT_DEFAULT;
+	struct shim_error shim;
+	struct shim_graph g;
+	int rc;
+
+	if (m < 2 || m > 512)
+		return error_set(err, ERR_INPUT, "m of hnsw is %u, it must be in 2..512", m);
+	if ((rc = engine_keep_rows(v, b, err)) || (rc = new_faiss(v, m, ef, err)))
+		return rc;
+	for (uint32_t done = 0; done < v->n;) {
+		uint32_t more = v->n - done < BUILD_BATCH ? v->n - done : BUILD_BATCH;
+
+		if (b->cancel && __atomic_load_n(b->cancel, __ATOMIC_RELAXED))
+			return error_set(err, ERR_CLOSED, "cancelled after %u rows", done);
+		rc = shim_hnsw_add(v->faiss, more, b->threads, &shim);
+		if (rc)
+			return engine_error(err, rc, &shim);
+		done += more;
+		if (b->progress)
+			b->progress(b->progress_ctx, done);
+	}
+	shim_hnsw_graph(v->faiss, &g);
+	describe(v, &g);
+	return 0;
+}
+
+int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err)
+{
+	struct shim_graph g;
+
+	shim_hnsw_graph(v->faiss, &g);
+	assert(g.n_nodes == v->n);
+	const struct faiss_graph graph = {
+		.flat = {.dim = v->dim,
+			 .n = v->n,
+			 .metric = engine_metric(v->distance),
+			 .rows = v->rows.data},
+		.probas = g.probas,
+		.n_probas = (uint32_t)g.n_probas,
+		.cumulative = g.cumulative,
+		.n_cumulative = (uint32_t)g.n_cumulative,
+		.levels = g.levels,
+		.offsets = g.offsets,
+		.neighbors = g.neighbors,
+		.n_neighbors = g.n_neighbors,
+		.entry = g.entry,
+		.max_level = g.max_level,
+		.ef_construction = g.ef_construction,
+		.ef_search = EF_DEFAULT, /* for those who open the file with FAISS */
+		.upper_beam = 1,
+	};
+	return faiss_file_write_hnsw(&graph, write, ctx, err);
+}
+
+static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct error *err)
+{
+	const struct shim_graph g = {
+		.probas = graph->probas,
+		.n_probas = graph->n_probas,
+		.cumulative = graph->cumulative,
+		.n_cumulative = graph->n_cumulative,
+		.levels = graph->levels,
+		.offsets = graph->offsets,
+		.n_nodes = graph->flat.n,
+		.neighbors = graph->neighbors,
+		.n_neighbors = graph->n_neighbors,
+		.entry = graph->entry,
+		.max_level = graph->max_level,
+	};
+	struct shim_error shim;
+	int rc = new_faiss(v, HNSW_M_DEFAULT, HNSW_EF_CONSTRUCT_DEFAULT, err);
+
+	if (rc)
+		return rc;
+	rc = shim_hnsw_set_graph(v->faiss, &g, &shim);
+	if (rc)
+		return engine_error(err, rc, &shim);
+	describe(v, &g);
+	return 0;
+}
+
+int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
+{
+	struct faiss_graph graph;
+	int rc = faiss_file_hnsw(o->bytes, o->n_bytes, &graph, err);
+
+	if (rc)
+		return rc;
+	if (graph.flat.metric != engine_metric(o->distance))
+		return error_set(err, ERR_CORRUPT, "index file: it was written for another distance");
+	v->dim = graph.flat.dim;
+	v->n = graph.flat.n;
+	v->rows = (struct vindex_rows){
+		.data = o->rows.data && o->rows.n == v->n && o->rows.dim == v->dim
+				? o->rows.data
+				: graph.flat.rows,
+		.n = v->n,
+		.dim = v->dim,
+	};
+	v->info.kind = INDEX_HNSW;
+	return open_faiss(v, &graph, err);
+}
+
+/* FAISS walks the graph as if there were no filter and keeps what is allowed, so the effort grows with
+ * what is filtered out; where that costs more than looking at every allowed row, we do that. */
+static bool better_scanned(const struct vindex *v, const struct vindex_query *q, uint32_t ef)
+{
+	return q->allow && (q->n_allow <= 8 * ef || q->n_allow <= v->n / 10);
+}
+
+int hnsw_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
+		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
+{
+	uint32_t ef = q->ef ? q->ef : EF_DEFAULT;
+	struct candidates c;
+	struct shim_error shim;
+	int rc;
+
+	if (v->distance == DISTANCE_MANHATTAN && ef < MANHATTAN_OVERSAMPLE * q->k)
+		ef = MANHATTAN_OVERSAMPLE * q->k;
+	if (ef < q->k)
+		ef = q->k;
+	if (better_scanned(v, q, ef))
+		return engine_scan(v, q, out, n_out, stats);
+	if (q->allow)
+		ef = (uint32_t)((uint64_t)ef * v->n / q->n_allow);
+	if (ef > v->n)
+		ef = v->n;
+	c.n = ef;
+	c.keys = mem_array(ef, sizeof *c.keys);
+	c.labels = mem_array(ef, sizeof *c.labels);
+	/* FAISS 1.7.3 bounds its candidates by max(the index's own efSearch, k), whatever the query's
+	 * parameters say; asking for ef results makes the effort what was asked for. */
+	const struct shim_query sq = {
+		.vector = q->vector,
+		.k = ef,
+		.ef = ef,
+		.bitmap = q->allow ? q->allow->words : NULL,
+		.bitmap_bytes = q->allow ? bitset_words(q->allow->n_bits) * 8 : 0,
+	};
+	rc = shim_hnsw_search(v->faiss, &sq, c.keys, c.labels, &stats->distances, &shim);
+	if (rc)
+		rc = engine_error(err, rc, &shim);
+	else
+		engine_select(v, q, &c, v->distance == DISTANCE_MANHATTAN, out, n_out);
+	free(c.keys);
+	free(c.labels);
+	return rc;
+}

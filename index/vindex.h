@@ -1,0 +1,99 @@
+/* One vector index over the rows 0..n-1 of a sealed segment: build, save, open, search.
+ *
+ * Engines behind this header: `flat` (exact, ours), FAISS through its C API (HNSW, IVF; builder and
+ * IVF engine) and, for sealed HNSW, `walk` (our own search over FAISS's graph). All of them are
+ * immutable once built: any number of threads may search one index at the same time, and every
+ * per-query setting travels in struct vindex_query.
+ *
+ * Vectors are float32 rows of `dim` values, row-major. For DISTANCE_COSINE the caller passes
+ * normalised vectors and queries. Results carry `key`, smaller is better, for every metric:
+ * Cosine and Dot: minus the inner product; Euclid: squared distance; Manhattan: sum of |a-b|.
+ * Manhattan has no FAISS graph of its own here: HNSW is built over L2 and its candidates re-scored.
+ */
+#pragma once
+#include "base/arena.h"
+#include "base/bitset.h"
+#include "base/error.h"
+#include "base/topk.h"
+#include "model/collection.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct vindex;
+
+/* Float rows that live as long as the index: usually a mapped segment file. May be unaligned. */
+struct vindex_rows {
+	const float *data; /* n x dim */
+	uint32_t n;
+	uint32_t dim;
+};
+
+struct vindex_build {
+	struct vindex_rows rows;
+	enum distance distance;
+	struct index_config config;
+	uint32_t threads;          /* for building; 0 = 1 */
+	const bool *cancel;        /* may be NULL; polled between batches, set by another thread */
+	void (*progress)(void *ctx, uint32_t rows_done); /* may be NULL */
+	void *progress_ctx;
+	bool rows_stay;            /* rows outlive the index: they are used in place, never copied */
+};
+
+/* What was really built: IVF/PQ with too few training vectors falls back to flat, and says so. */
+struct vindex_info {
+	enum index_kind kind;
+	enum quantizer quantizer;
+	uint32_t nlist;
+	const char *fallback;  /* NULL, or a sentence: why it is flat although more was asked for */
+	size_t memory_bytes;   /* resident beyond the rows */
+	size_t link_bytes;     /* HNSW: of that, graph links */
+};
+
+/* Builds in memory. ERR_CLOSED when cancelled. Without rows_stay, `rows` is only borrowed during the
+ * call for kinds other than flat (HNSW, codes and Manhattan then keep a copy of them). */
+int vindex_build(const struct vindex_build *b, struct vindex **out, struct error *err);
+
+/* Writes the index through `write` (which returns 0 or a negative error). The bytes are FAISS's own
+ * file format for HNSW and IVF and for flat too (IndexFlat): faiss.read_index in Python opens them. */
+typedef int (*vindex_write_fn)(void *ctx, const void *bytes, size_t n, struct error *err);
+int vindex_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err);
+
+/* Opens saved bytes (a mapped file that stays mapped while the index lives). Where the file holds the
+ * float rows themselves (HNSW, flat), they are used in place and not copied to the heap.
+ * Hostile or damaged bytes give ERR_CORRUPT, never a crash. */
+struct vindex_open {
+	const void *bytes;
+	size_t n_bytes;
+	struct vindex_rows rows; /* the segment's rows, for re-scoring; data may be NULL if kind needs none */
+	enum distance distance;
+	struct index_config config;
+	bool faiss_only; /* search by FAISS itself even where `walk` could: oracle and comparison */
+};
+int vindex_open(const struct vindex_open *o, struct vindex **out, struct error *err);
+void vindex_free(struct vindex *v);
+void vindex_describe(const struct vindex *v, struct vindex_info *out);
+
+struct vindex_query {
+	const float *vector;        /* dim floats */
+	uint32_t k;
+	uint32_t ef;                /* HNSW effort; 0 = max(k, 64) */
+	uint32_t nprobe;            /* IVF effort; 0 = default of the index */
+	const struct bitset *allow; /* NULL = every row; else only rows whose bit is set */
+	uint32_t n_allow;           /* set bits in allow */
+	bool no_rescore;
+	uint64_t deadline_us;       /* 0 = none; monotonic; a walk past it stops early and says so */
+};
+struct vindex_stats {
+	uint64_t distances; /* computed */
+	bool cut;           /* stopped by the deadline */
+};
+/* Writes at most k items, best first, tag = row. Returns the number written through *n_out. */
+int vindex_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
+		  uint32_t *n_out, struct vindex_stats *stats, struct error *err);
+
+/* Exact search over rows without any index: scans all rows, or those in `allow`. The kernels here serve
+ * the mutable segment, filtered exact plans and recall measurements. */
+int vindex_scan(const struct vindex_rows *rows, enum distance distance,
+		const struct vindex_query *q, struct topk_item *out, uint32_t *n_out);
+/* One distance key between query and row (same units as above). */
+float vindex_distance(enum distance distance, const float *a, const float *b, uint32_t dim);
