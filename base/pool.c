@@ -148,10 +148,14 @@ static void lane_close(struct lane *lane)
 	pthread_mutex_unlock(&lane->lock);
 }
 
-static void lane_fini(struct lane *lane)
+static void lane_join(struct lane *lane)
 {
 	for (size_t i = 0; i < lane->n_threads; i++)
 		pthread_join(lane->threads[i], NULL);
+}
+
+static void lane_fini(struct lane *lane)
+{
 	assert(lane->count == 0);
 	pthread_cond_destroy(&lane->filled);
 	pthread_mutex_destroy(&lane->lock);
@@ -184,9 +188,11 @@ void pool_free(struct pool *p)
 {
 	if (p == NULL)
 		return;
-	/* Both are closed before either is waited for: no task may slip into the second one. */
+	/* Tasks of one lane may submit to the other until the last of them has ended. */
 	lane_close(&p->lanes[LANE_BACKGROUND]);
 	lane_close(&p->lanes[LANE_SEARCH]);
+	lane_join(&p->lanes[LANE_BACKGROUND]);
+	lane_join(&p->lanes[LANE_SEARCH]);
 	lane_fini(&p->lanes[LANE_BACKGROUND]);
 	lane_fini(&p->lanes[LANE_SEARCH]);
 	free(p);
