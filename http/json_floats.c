@@ -1,0 +1,393 @@
+/* Numbers: their grammar, their values, and arrays of them at the speed of memory.
+ *
+ * A vector of a RAG model is 1,536 numbers, some 30 KB of text, so nearly all the time that a JSON
+ * upsert costs is spent here. The scanner reads eight bytes at a time: a mask says how many of them
+ * are digits, a shift drops the rest, and three multiplications make the number (the pairs, then
+ * the pairs of pairs: the usual trick with a 64-bit word).
+ *
+ * From decimal to float. digits * 10^exponent is computed in double: the conversion of the digits,
+ * the constant 10^exponent and the product are each rounded once, and digits behind the 19th are
+ * dropped, so that the result is less than 4 units of the 53rd bit away from the true value. A float
+ * keeps 24 bits of the 53. Rounding to it is therefore right unless the lower 29 bits lie
+ * within that distance of one half (checked with 16 units to be generous); those, and what is near
+ * the ends of the range of a float, go to strtof. The constants need not be exact for that, and
+ * there is no table of wide powers.
+ */
+#include "http/json_internal.h"
+#include "base/assert.h"
+#include "base/memory.h"
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yyjson.h>
+
+/* ---- the general reader of one number ---- */
+
+static inline bool is_digit(uint8_t c)
+{
+	return (uint8_t)(c - '0') < 10;
+}
+
+/* Appends the digits at `at`; `exact` falls when they no longer fit 64 bits. */
+static const uint8_t *scan_digits(const uint8_t *at, const uint8_t *end, struct json_number *out)
+{
+	for (; at < end && is_digit(*at); at++) {
+		uint64_t next;
+
+		if (__builtin_mul_overflow(out->digits, 10u, &next) ||
+		    __builtin_add_overflow(next, (uint64_t)(*at - '0'), &next))
+			out->exact = false;
+		else
+			out->digits = next;
+	}
+	return at;
+}
+
+const uint8_t *json_scan_number(const uint8_t *at, const uint8_t *end, struct json_number *out)
+{
+	const uint8_t *from;
+	int64_t exponent = 0;
+	bool down = false;
+
+	*out = (struct json_number){.begin = at, .integer = true, .exact = true};
+	if (at < end && *at == '-') {
+		out->negative = true;
+		at++;
+	}
+	from = at;
+	at = scan_digits(at, end, out);
+	if (at == from || (*from == '0' && at - from > 1))
+		return at == from ? at : from + 1;
+	if (at < end && *at == '.') {
+		out->integer = false;
+		from = ++at;
+		at = scan_digits(at, end, out);
+		if (at == from)
+			return at;
+		out->exponent = -(at - from);
+	}
+	if (at < end && (*at | 0x20) == 'e') {
+		out->integer = false;
+		at++;
+		if (at < end && (*at == '+' || *at == '-'))
+			down = *at++ == '-';
+		for (from = at; at < end && is_digit(*at); at++)
+			if (exponent < 1000000)
+				exponent = exponent * 10 + (*at - '0');
+		if (at == from)
+			return at;
+		out->exponent += down ? -exponent : exponent;
+	}
+	out->end = at;
+	return NULL;
+}
+
+/* ---- decimal to binary ---- */
+
+/* Rounds of strtof and strtod depend on the locale of the program: ask for the plain one. */
+static locale_t c_locale;
+static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
+
+static void make_c_locale(void)
+{
+	c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+	assert(c_locale);
+}
+
+/* strtof and strtod need a NUL behind the number. */
+static double text_to_number(const uint8_t *begin, const uint8_t *end, bool single)
+{
+	size_t n = (size_t)(end - begin);
+	char on_stack[128], *copy = n < sizeof(on_stack) ? on_stack : mem_alloc(n + 1);
+	double value;
+
+	pthread_once(&c_locale_once, make_c_locale);
+	memcpy(copy, begin, n);
+	copy[n] = 0;
+	value = single ? (double)strtof_l(copy, NULL, c_locale) : strtod_l(copy, NULL, c_locale);
+	if (copy != on_stack)
+		free(copy);
+	return value;
+}
+
+double json_text_double(const uint8_t *begin, const uint8_t *end)
+{
+	char copy[64];
+	size_t n = (size_t)(end - begin);
+	yyjson_val value;
+
+	/* yyjson is several times faster than strtod; it refuses what is infinite. */
+	if (n < sizeof(copy)) {
+		memcpy(copy, begin, n);
+		copy[n] = 0;
+		if (yyjson_read_number(copy, &value, 0, NULL, NULL))
+			return yyjson_get_num(&value);
+	}
+	return text_to_number(begin, end, false);
+}
+
+float json_text_float(const uint8_t *begin, const uint8_t *end)
+{
+	return (float)text_to_number(begin, end, true);
+}
+
+/* The powers that a double holds exactly. */
+static const double exact_power[] = {1e0,  1e1,	 1e2,  1e3,  1e4,  1e5,	 1e6,  1e7,
+				     1e8,  1e9,	 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+				     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+struct json json_number_cell(const struct json_number *number)
+{
+	const uint64_t lowest = 1ull << 63;
+	double value;
+
+	if (number->integer && number->exact && !(number->negative && number->digits == 0)) {
+		if (number->negative && number->digits <= lowest)
+			return (struct json){.tag = json_tag(JSON_INT, 0),
+					     .i = (int64_t)(0 - number->digits)};
+		if (!number->negative && number->digits < lowest)
+			return (struct json){.tag = json_tag(JSON_INT, 0),
+					     .i = (int64_t)number->digits};
+		if (!number->negative)
+			return (struct json){.tag = json_tag(JSON_UINT, 0), .u = number->digits};
+	}
+	if (number->integer && number->digits != 0)
+		return (struct json){.tag = json_tag(JSON_RAW, 0)};
+	if (number->exact && number->digits < 1ull << 53 && number->exponent >= -22 &&
+	    number->exponent <= 22) {
+		value = (double)number->digits;
+		if (number->exponent < 0)
+			value /= exact_power[-number->exponent];
+		else
+			value *= exact_power[number->exponent];
+		value = number->negative ? -value : value;
+	} else {
+		value = json_text_double(number->begin, number->end);
+	}
+	if (isinf(value))
+		return (struct json){.tag = json_tag(JSON_RAW, 0)};
+	return (struct json){.tag = json_tag(JSON_DOUBLE, 0), .d = value};
+}
+
+/* ---- arrays of floats ---- */
+
+enum { LOWEST_POWER = -60, HIGHEST_POWER = 38 };
+
+static const double power[] = {
+	1e-60, 1e-59, 1e-58, 1e-57, 1e-56, 1e-55, 1e-54, 1e-53, 1e-52, 1e-51, 1e-50, 1e-49, 1e-48,
+	1e-47, 1e-46, 1e-45, 1e-44, 1e-43, 1e-42, 1e-41, 1e-40, 1e-39, 1e-38, 1e-37, 1e-36, 1e-35,
+	1e-34, 1e-33, 1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26, 1e-25, 1e-24, 1e-23, 1e-22,
+	1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9,
+	1e-8,  1e-7,  1e-6,  1e-5,  1e-4,  1e-3,  1e-2,	 1e-1,	1e0,   1e1,   1e2,   1e3,   1e4,
+	1e5,   1e6,   1e7,   1e8,   1e9,   1e10,  1e11,	 1e12,	1e13,  1e14,  1e15,  1e16,  1e17,
+	1e18,  1e19,  1e20,  1e21,  1e22,  1e23,  1e24,	 1e25,	1e26,  1e27,  1e28,  1e29,  1e30,
+	1e31,  1e32,  1e33,  1e34,  1e35,  1e36,  1e37,	 1e38};
+_Static_assert(sizeof(power) / sizeof(power[0]) == HIGHEST_POWER - LOWEST_POWER + 1, "one each");
+
+/* Value of digits * 10^exponent; false when only the text decides (see the head of this file). */
+static inline bool make_float(uint64_t digits, int64_t exponent, bool negative, float *out)
+{
+	/* A little inside of the range in which a float has all of its 24 bits. */
+	const double smallest = 1.18e-38, largest = 3.4028234e38;
+	uint64_t bits, low;
+	double value;
+
+	if (exponent < LOWEST_POWER || exponent > HIGHEST_POWER)
+		return false;
+	value = (double)digits * power[exponent - LOWEST_POWER];
+	memcpy(&bits, &value, sizeof(bits));
+	low = bits & ((1u << 29) - 1);
+	if (low - ((1u << 28) - 16) <= 32)
+		return false;
+	if ((value < smallest && digits != 0) || value > largest)
+		return false;
+	/* By its bit: whether a number is negative is a coin toss to the branch predictor. */
+	memcpy(&bits, &value, sizeof(bits));
+	bits |= (uint64_t)negative << 63;
+	memcpy(&value, &bits, sizeof(bits));
+	*out = (float)value;
+	return true;
+}
+
+/* How many of the eight characters are digits, from the first on; and their value. */
+static inline unsigned eight_digits(const uint8_t *at, uint64_t *value)
+{
+	const uint64_t high = 0x8080808080808080, zeros = 0x3030303030303030;
+	uint64_t word = load_u64(at) ^ zeros, other = ((word + 0x7676767676767676) | word) & high;
+	unsigned n = other ? (unsigned)__builtin_ctzll(other) >> 3 : 8;
+
+	/* In two steps: a shift by 64 is not defined. */
+	word = word << ((8 - n) * 4) << ((8 - n) * 4);
+	word = (word * 10 + (word >> 8)) & 0x00ff00ff00ff00ff;
+	word = (word * 100 + (word >> 16)) & 0x0000ffff0000ffff;
+	*value = (word * 10000 + (word >> 32)) & 0xffffffff;
+	return n;
+}
+
+static const uint32_t ten_to[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+/* What the quick reader may look at without asking for the end: sign, two words of digits and the
+ * rest of the second, point, three words and the rest, an exponent of five characters. */
+enum { QUICK_BYTES = 72 };
+
+/* The digits before the point; returns how many, 0 when they are unusual. */
+static inline unsigned quick_whole(const uint8_t *at, uint64_t *digits)
+{
+	uint64_t part;
+	unsigned n, more;
+
+	if (is_digit(at[0]) && !is_digit(at[1])) {
+		*digits = (uint64_t)(at[0] - '0');
+		return 1;
+	}
+	n = eight_digits(at, digits);
+	if (n == 8) {
+		more = eight_digits(at + 8, &part);
+		*digits = *digits * ten_to[more] + part;
+		n += more;
+	}
+	return n == 16 || *at == '0' ? 0 : n;
+}
+
+/* The digits behind the point, appended to *digits; returns how many, 0 when they are unusual. */
+static inline unsigned quick_fraction(const uint8_t *at, uint64_t *digits)
+{
+	unsigned n, sum = 0;
+	uint64_t part;
+
+	for (int word = 0; word < 3; word++) {
+		n = eight_digits(at + sum, &part);
+		*digits = *digits * ten_to[n] + part;
+		sum += n;
+		if (n < 8)
+			return sum;
+	}
+	return 0;
+}
+
+/* How many zeros stand at the beginning of n characters. */
+static unsigned count_zeros(const uint8_t *at, unsigned n)
+{
+	unsigned zeros = 0;
+
+	while (zeros < n && at[zeros] == '0')
+		zeros++;
+	return zeros;
+}
+
+/* One number, eight bytes at a time, with at least QUICK_BYTES of text. Returns its end; NULL when
+ * it is unusual: json_scan_number has to look at it. */
+static inline const uint8_t *quick_float(const uint8_t *at, float *out)
+{
+	bool negative = *at == '-';
+	uint64_t digits;
+	int64_t exponent = 0;
+	unsigned n, whole;
+
+	at += negative;
+	whole = quick_whole(at, &digits);
+	if (whole == 0)
+		return NULL;
+	at += whole;
+	if (*at == '.') {
+		whole -= digits == 0;
+		n = quick_fraction(++at, &digits);
+		if (n == 0)
+			return NULL;
+		/* More than 19 digits overflow, unless they begin with zeros. */
+		if (whole + n > 19 && (whole > 0 || n - count_zeros(at, n) > 19))
+			return NULL;
+		at += n;
+		exponent = -(int64_t)n;
+	}
+	if ((*at | 0x20) == 'e') {
+		bool down = *++at == '-';
+		int64_t by;
+
+		at += *at == '+' || *at == '-';
+		n = is_digit(at[0]) ? (is_digit(at[1]) ? 2 : 1) : 0;
+		if (n == 0 || is_digit(at[n]))
+			return NULL;
+		by = n == 2 ? (at[0] - '0') * 10 + (at[1] - '0') : at[0] - '0';
+		exponent += down ? -by : by;
+		at += n;
+	}
+	return make_float(digits, exponent, negative, out) ? at : NULL;
+}
+
+/* The same by the general reader. NULL also for integers beyond 64 bits, whose text must be kept,
+ * and for what does not fit a float. */
+static const uint8_t *careful_float(const uint8_t *at, const uint8_t *end, float *out)
+{
+	struct json_number number;
+
+	if (json_scan_number(at, end, &number))
+		return NULL;
+	if (number.integer && !number.exact)
+		return NULL;
+	if (number.integer && number.negative && number.digits > 1ull << 63)
+		return NULL;
+	if (!number.exact || !make_float(number.digits, number.exponent, number.negative, out))
+		*out = json_text_float(number.begin, number.end);
+	return isinf(*out) ? NULL : number.end;
+}
+
+static const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
+{
+	while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+		at++;
+	return at;
+}
+
+/* Moves the n floats of the array that is being read to a larger place. `text_bytes`: what is left
+ * to read; two bytes of it make a float at best. */
+static void more_room(struct json_float_room *room, size_t n, size_t text_bytes)
+{
+	size_t most = n + text_bytes / 2 + 16, want = n < 8192 ? 16384 : n * 2;
+	float *floats;
+
+	if (want > most)
+		want = most;
+	floats = arena_alloc_aligned(room->arena, want * sizeof(float), 64);
+	if (n > 0)
+		memcpy(floats, room->next, n * sizeof(float));
+	room->next = floats;
+	room->end = floats + want;
+}
+
+const uint8_t *json_scan_floats(const uint8_t *at, const uint8_t *end, struct json_float_room *room,
+				const float **floats, size_t *n)
+{
+	size_t count = 0;
+
+	for (;;) {
+		const uint8_t *after = NULL;
+
+		at = skip_space(at, end);
+		if (at >= end || (*at != '-' && !is_digit(*at)))
+			return NULL;
+		if (count >= (size_t)(room->end - room->next))
+			more_room(room, count, (size_t)(end - at));
+		if (end - at >= QUICK_BYTES)
+			after = quick_float(at, &room->next[count]);
+		if (!after)
+			after = careful_float(at, end, &room->next[count]);
+		if (!after)
+			return NULL;
+		count++;
+		at = after < end && (*after == ',' || *after == ']') ? after : skip_space(after, end);
+		if (at >= end || (*at != ',' && *at != ']'))
+			return NULL;
+		if (*at++ == ']')
+			break;
+	}
+	*floats = room->next;
+	*n = count;
+	/* The next array begins at a multiple of 64 bytes. */
+	room->next += (count + 15) & ~(size_t)15;
+	if (room->next > room->end)
+		room->next = room->end;
+	return at;
+}
