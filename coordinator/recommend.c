@@ -1,0 +1,119 @@
+/* Recommendation: a query vector from examples (average_vector), or scores of candidates against all examples (best_score,
+ * sum_scores). */
+#include "coordinator/plan.h"
+#include "base/assert.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Adds factor * v to the dense sum. */
+static void add_dense(float *sum, const struct vector *v, float factor)
+{
+	for (uint32_t i = 0; i < v->n; i++)
+		sum[i] += factor * v->values[i];
+}
+
+static void average_dense(struct arena *arena, struct plan_node *node, float positive, float negative)
+{
+	const struct query *q = node->query;
+	uint32_t n = node->vector.n;
+	float *sum = arena_alloc_aligned(arena, n * sizeof(float), 64);
+	memset(sum, 0, n * sizeof(float));
+	for (uint32_t i = 0; i < q->n_positive; i++)
+		add_dense(sum, &node->positive[i], positive);
+	for (uint32_t i = 0; i < q->n_negative; i++)
+		add_dense(sum, &node->negative[i], negative);
+	if (node->distance == DISTANCE_COSINE)
+		vector_normalize(sum, n);
+	node->vector.values = sum;
+}
+
+static void average_sparse(struct arena *arena, struct plan_node *node, float positive, float negative)
+{
+	const struct query *q = node->query;
+	uint32_t total = 0, n = 0;
+	for (uint32_t i = 0; i < q->n_positive + q->n_negative; i++)
+		total += node->positive[i].n;
+	uint32_t *indices = arena_alloc(arena, (total + 1) * sizeof(*indices));
+	for (uint32_t i = 0, at = 0; i < q->n_positive + q->n_negative; i++) {
+		memcpy(&indices[at], node->positive[i].indices, node->positive[i].n * sizeof(*indices));
+		at += node->positive[i].n;
+	}
+	qsort(indices, total, sizeof(*indices), compare_u32);
+	for (uint32_t i = 0; i < total; i++)
+		if (n == 0 || indices[n - 1] != indices[i])
+			indices[n++] = indices[i];
+	float *sum = arena_zalloc(arena, (n + 1) * sizeof(*sum));
+	for (uint32_t i = 0; i < q->n_positive + q->n_negative; i++) {
+		const struct vector *v = &node->positive[i];
+		float factor = i < q->n_positive ? positive : negative;
+		for (uint32_t j = 0, at = 0; j < v->n; j++) {
+			while (indices[at] != v->indices[j])
+				at++;
+			sum[at] += factor * v->values[j];
+		}
+	}
+	node->vector.indices = indices;
+	node->vector.values = sum;
+	node->vector.n = n;
+}
+
+/* mean of the positives, moved away from the mean of the negatives: 2 * mean+ - mean-. */
+void recommend_average(struct plan *plan, struct plan_node *node)
+{
+	const struct query *q = node->query;
+	struct arena *arena = plan->request->call.arena;
+	float positive = 0, negative = 0;
+	if (q->n_positive > 0)
+		positive = (q->n_negative > 0 ? 2.0f : 1.0f) / (float)q->n_positive;
+	if (q->n_negative > 0)
+		negative = -1.0f / (float)q->n_negative;
+	node->vector.kind = node->kind;
+	node->vector.space = node->space;
+	if (node->kind == VECTOR_DENSE)
+		average_dense(arena, node, positive, negative);
+	else
+		average_sparse(arena, node, positive, negative);
+}
+
+static float example_similarity(const struct plan_node *node, const struct vector *a,
+				const struct vector *b)
+{
+	if (node->kind == VECTOR_SPARSE)
+		return fuse_sparse_dot(a, b);
+	float score = fuse_score(node->distance, a->values, b->values, a->n);
+	if (node->distance == DISTANCE_EUCLID)
+		return -score * score;
+	return distance_larger_is_better(node->distance) ? score : -score;
+}
+
+/* Into (0, 1), growing, 0.5 at 0. */
+static float squash(float x)
+{
+	return 0.5f * (x / (1 + fabsf(x)) + 1);
+}
+
+float recommend_score(const struct plan_node *node, const struct vector *candidate)
+{
+	const struct query *q = node->query;
+	float best_positive = -INFINITY, best_negative = -INFINITY, sum = 0;
+	for (uint32_t i = 0; i < q->n_positive; i++) {
+		float s = example_similarity(node, &node->positive[i], candidate);
+		best_positive = fmaxf(best_positive, s);
+		sum += s;
+	}
+	for (uint32_t i = 0; i < q->n_negative; i++) {
+		float s = example_similarity(node, &node->negative[i], candidate);
+		best_negative = fmaxf(best_negative, s);
+		sum -= s;
+	}
+	if (q->strategy == RECOMMEND_SUM)
+		return sum;
+	return best_positive > best_negative ? squash(best_positive) : -squash(best_negative);
+}
