@@ -45,8 +45,8 @@ thread_local uint64_t computed_here = 0;
 
 class RowsDistance final : public faiss::DistanceComputer {
 public:
-	RowsDistance(const float *rows, size_t dim, shim_distance_fn distance)
-	    : query(nullptr), rows(rows), dim(dim), distance(distance)
+	RowsDistance(const float *data, size_t n_dims, shim_distance_fn fn)
+	    : query(nullptr), rows(data), dim(n_dims), distance(fn)
 	{
 	}
 	void set_query(const float *x) override { query = x; }
@@ -69,9 +69,8 @@ private:
  * that FAISS takes the keys, which are smaller for better already, as they are. */
 class RowsInPlace final : public faiss::Index {
 public:
-	RowsInPlace(const float *rows, size_t dim, shim_distance_fn distance)
-	    : faiss::Index(static_cast<idx_t>(dim), faiss::METRIC_L2), rows(rows),
-	      distance(distance)
+	RowsInPlace(const float *data, size_t dim, shim_distance_fn fn)
+	    : faiss::Index(static_cast<idx_t>(dim), faiss::METRIC_L2), rows(data), distance(fn)
 	{
 		is_trained = true;
 	}
@@ -92,7 +91,7 @@ public:
 
 class Writer final : public faiss::IOWriter {
 public:
-	Writer(shim_write_fn write, void *ctx) : write(write), ctx(ctx) {}
+	Writer(shim_write_fn fn, void *fn_ctx) : write(fn), ctx(fn_ctx) {}
 	size_t operator()(const void *bytes, size_t size, size_t n) override
 	{
 		if (rc == 0 && size * n > 0)
