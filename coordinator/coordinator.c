@@ -13,7 +13,8 @@ int coord_start(struct coord **out, const struct coord_options *options, struct 
 	if (c == NULL)
 		return error_set(err, ERR_NOMEM, "start the coordinator: out of memory");
 	c->options = *options;
-	c->default_timeout_us = options->default_timeout_us ? options->default_timeout_us : 60000000;
+	c->default_timeout_us = options->default_timeout_us ? options->default_timeout_us
+							    : 60000000;
 	atomic_init(&c->sample_seed, options->clock->wall_us(options->clock->ctx));
 	*out = c;
 	return 0;
@@ -137,8 +138,10 @@ void coord_metrics(struct coord *c, struct buf *out)
 		   "# TYPE quiver_map_index gauge\nquiver_map_index %llu\n",
 		   m->n_collections, (unsigned long long)m->index);
 	map_unref(m);
-	put_counter(out, "quiver_searches_total", "Searches since the start", atomic_load(&c->searches));
-	put_counter(out, "quiver_reads_total", "Other reads since the start", atomic_load(&c->reads));
+	put_counter(out, "quiver_searches_total", "Searches since the start",
+		    atomic_load(&c->searches));
+	put_counter(out, "quiver_reads_total", "Other reads since the start",
+		    atomic_load(&c->reads));
 	put_counter(out, "quiver_writes_total", "Writes since the start", atomic_load(&c->writes));
 	put_counter(out, "quiver_failures_total", "Requests that ended in an error",
 		    atomic_load(&c->failures));

@@ -21,7 +21,8 @@
 struct coord;
 
 /* The referenced definition (collection_unref when done), or ERR_NOT_FOUND. */
-int coord_collection(struct coord *c, const char *name, const struct collection **out, struct error *err);
+int coord_collection(struct coord *c, const char *name, const struct collection **out,
+		     struct error *err);
 /* A reference to the current map (map_unref), for lists of collections, aliases and cluster views. */
 const struct map *coord_map(struct coord *c);
 
@@ -46,10 +47,10 @@ struct partition_receipt {
 	struct leaf_receipt leaf;
 };
 struct query_result {
-	int rc;            /* of this query alone; err has its text */
+	int rc; /* of this query alone; err has its text */
 	struct error err;
 	struct hits hits;
-	bool complete;     /* every partition was searched completely */
+	bool complete;                      /* every partition was searched completely */
 	struct partition_receipt *receipts; /* per partition */
 	uint32_t n_receipts;
 };
@@ -64,7 +65,10 @@ struct coord_query {
 void coord_query(struct coord *c, struct coord_query *q);
 
 /* query/groups: `query` without offset; groups ordered by best hit. */
-struct coord_group { struct pv_slice id; struct hits hits; };
+struct coord_group {
+	struct pv_slice id;
+	struct hits hits;
+};
 struct coord_groups {
 	struct coord_call call;
 	const struct query *query;
@@ -144,7 +148,8 @@ void coord_write(struct coord *c, struct coord_write *w);
  * the memory of nothing: an empty collection is small. degraded: allow fewer replicas than asked for. */
 struct coord_change {
 	struct coord_call call; /* collection: unused */
-	struct map_command command; /* CREATE, UPDATE, DELETE, ALIASES, KEY_*; replicas are chosen by the coordinator */
+	struct map_command
+		command; /* CREATE, UPDATE, DELETE, ALIASES, KEY_*; replicas are chosen by the coordinator */
 	bool degraded;
 	struct coord *coord; /* the coordinator's own use */
 };

@@ -57,20 +57,20 @@ static void sums_top(struct sums *s, uint32_t top, struct hits *out)
 	out->n = s->n < top ? s->n : top;
 }
 
-void fuse_rrf(const struct hits *lists, uint32_t n_lists, uint32_t k, const float *weights,
-	      uint32_t top, struct arena *arena, struct hits *out)
+void fuse_rrf(const struct hits *lists, uint32_t n_lists, const struct rrf_options *o,
+	      struct arena *arena, struct hits *out)
 {
 	struct sums sums;
 	sums_init(&sums, lists, n_lists, arena);
 	for (uint32_t l = 0; l < n_lists; l++) {
-		float weight = weights ? weights[l] : 1.0f;
+		float weight = o->weights ? o->weights[l] : 1.0f;
 		if (weight <= 0)
 			continue;
 		for (uint32_t rank = 0; rank < lists[l].n; rank++)
 			sums_add(&sums, &lists[l].items[rank],
-				 1.0f / ((float)(rank + 1) / weight + (float)k - 1.0f));
+				 1.0f / ((float)(rank + 1) / weight + (float)o->k - 1.0f));
 	}
-	sums_top(&sums, top, out);
+	sums_top(&sums, o->top, out);
 }
 
 /* Mean and sample deviation of a list's scores. */

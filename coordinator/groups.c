@@ -125,7 +125,9 @@ static void retrieve_chosen(struct group_run *run)
 	for (uint32_t i = 0; i < run->n_groups; i++)
 		for (uint32_t j = 0; j < run->groups[i].hits.n; j++)
 			ids[n++] = run->groups[i].hits.items[j].id;
-	run->retrieve = (struct coord_retrieve){.call = g->call, .ids = ids, .n_ids = n,
+	run->retrieve = (struct coord_retrieve){.call = g->call,
+						.ids = ids,
+						.n_ids = n,
 						.payload = g->query->payload,
 						.vectors = g->query->vectors};
 	run->retrieve.call.done = retrieved;
@@ -176,7 +178,8 @@ void coord_query_groups(struct coord *c, struct coord_groups *g)
 	run->query = *g->query;
 	run->query.offset = 0;
 	run->query.limit = (uint64_t)g->n_groups_wanted * g->group_size;
-	run->query.payload = (struct select_payload){.enabled = true, .paths = &g->group_by, .n_paths = 1};
+	run->query.payload =
+		(struct select_payload){.enabled = true, .paths = &g->group_by, .n_paths = 1};
 	run->query.vectors = (struct select_vectors){0};
 	run->groups = arena_alloc(g->call.arena, (g->n_groups_wanted + 1) * sizeof(*run->groups));
 	search_pass(run);

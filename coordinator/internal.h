@@ -61,7 +61,8 @@ int round_init(struct round *r, struct coord *c, struct coord_call *call, struct
 void round_fini(struct round *r);
 void round_clear(struct round *r); /* forget the calls, keep their arenas */
 /* Adds a call to a replica of `partition`; for RPC_TYPE_write to its primary. */
-struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t partition, const void *request);
+struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t partition,
+			     const void *request);
 struct rpc_target round_target(const struct round *r, uint32_t partition);
 /* Sends all. true: everything was answered already; false: `resume` will be called. */
 bool round_send(struct round *r);
@@ -74,11 +75,16 @@ void coord_finish(struct coord *c, struct coord_call *call, int rc);
 /* ---- fusion: pure, over merged lists (coordinator/fuse.c) ---- */
 
 /* Reciprocal rank fusion: score = sum over lists of 1 / ((rank + 1) / weight + k - 1), rank from 0. */
-void fuse_rrf(const struct hits *lists, uint32_t n_lists, uint32_t k, const float *weights, uint32_t top,
+struct rrf_options {
+	uint32_t k;
+	const float *weights; /* one per list; NULL: all 1 */
+	uint32_t top;
+};
+void fuse_rrf(const struct hits *lists, uint32_t n_lists, const struct rrf_options *options,
 	      struct arena *arena, struct hits *out);
 /* Distribution-based: each list's scores are mapped so that mean -+ 3 sigma becomes 0..1, then summed. */
-void fuse_dbsf(const struct hits *lists, const bool *larger, uint32_t n_lists, uint32_t top, struct arena *arena,
-	       struct hits *out);
+void fuse_dbsf(const struct hits *lists, const bool *larger, uint32_t n_lists, uint32_t top,
+	       struct arena *arena, struct hits *out);
 /* Maximal marginal relevance over candidates that carry the vector of `space` (or sparse space): greedy
  * (1 - diversity) * score - diversity * max similarity to those chosen. Scores stay as they are. */
 struct mmr_options {
@@ -88,7 +94,8 @@ struct mmr_options {
 	uint32_t space;
 	enum distance distance;
 };
-void fuse_mmr(const struct hits *candidates, const struct mmr_options *options, struct arena *arena, struct hits *out);
+void fuse_mmr(const struct hits *candidates, const struct mmr_options *options, struct arena *arena,
+	      struct hits *out);
 /* Displayed score of two dense vectors under a distance. */
 float fuse_score(enum distance distance, const float *a, const float *b, uint32_t n);
 float fuse_sparse_dot(const struct vector *a, const struct vector *b);

@@ -15,7 +15,8 @@ enum node_stage { NODE_RESOLVE, NODE_IDF, NODE_SEARCH, NODE_DONE };
 
 struct plan_node {
 	const struct query *query;
-	struct plan_node *children; /* n = query->n_prefetch, all of them DONE before this one starts */
+	struct plan_node
+		*children; /* n = query->n_prefetch, all of them DONE before this one starts */
 	struct query_result *result; /* of the root it belongs to: errors, completeness */
 	bool is_root;
 	enum node_stage stage;
@@ -27,15 +28,15 @@ struct plan_node {
 	/* vector searches */
 	enum vector_kind kind;
 	uint32_t space;
-	enum distance distance;      /* dense */
-	struct vector vector;        /* resolved; normalised for Cosine */
+	enum distance distance; /* dense */
+	struct vector vector;   /* resolved; normalised for Cosine */
 	float *idf;
 	struct vector *positive, *negative; /* RECOMMEND: resolved examples */
 	struct fetch fetch;
-	uint32_t first_call, n_calls;       /* idf, scroll */
-	uint32_t first_leaf, n_leaves;      /* into plan.leaves */
+	uint32_t first_call, n_calls;  /* idf, scroll */
+	uint32_t first_leaf, n_leaves; /* into plan.leaves */
 	struct rpc_scroll_request scroll;
-	struct hits hits;            /* when DONE */
+	struct hits hits; /* when DONE */
 };
 
 /* A leaf on its way: which node asked, and where its answer is. */
@@ -61,7 +62,8 @@ struct plan {
 };
 
 /* plan_node.c: checks a query against the collection and lays out its nodes. 0 or negative with text. */
-int plan_add_query(struct plan *plan, const struct query *q, struct query_result *result, struct error *err);
+int plan_add_query(struct plan *plan, const struct query *q, struct query_result *result,
+		   struct error *err);
 /* plan_step.c: adds the calls that the node's stage needs (none: it moved on or is done), and takes the answers in. */
 void node_prepare(struct plan *plan, struct plan_node *node);
 void node_absorb(struct plan *plan, struct plan_node *node);
@@ -70,4 +72,5 @@ void node_fail(struct plan_node *node, int rc, const struct error *err);
 void recommend_average(struct plan *plan, struct plan_node *node);
 float recommend_score(const struct plan_node *node, const struct vector *candidate);
 /* reads.c */
-void scroll_merge(struct round *r, uint32_t first, uint32_t n, const struct rpc_scroll_request *s, struct hits *out);
+void scroll_merge(struct round *r, uint32_t first, uint32_t n, const struct rpc_scroll_request *s,
+		  struct hits *out);

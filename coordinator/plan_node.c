@@ -62,11 +62,12 @@ static int check_input(const struct plan *plan, const struct plan_node *node,
 	if (in->is_id)
 		return 0;
 	if (in->vector.kind != node->kind)
-		return error_set(err, ERR_INPUT,
-				 in->vector.kind == VECTOR_DENSE
-					 ? "Vector `%s` is sparse: the query must be given as indices and values"
-					 : "Vector `%s` is dense: the query must be a list of numbers",
-				 q->using_name);
+		return error_set(
+			err, ERR_INPUT,
+			in->vector.kind == VECTOR_DENSE
+				? "Vector `%s` is sparse: the query must be given as indices and values"
+				: "Vector `%s` is dense: the query must be a list of numbers",
+			q->using_name);
 	if (node->kind == VECTOR_SPARSE)
 		return 0;
 	uint32_t dim = plan->collection->spaces[node->space].dim;
@@ -83,7 +84,8 @@ static int check_vectors(const struct plan *plan, struct plan_node *node, struct
 	int dense = collection_space(c, q->using_name, strlen(q->using_name));
 	int sparse = collection_sparse(c, q->using_name, strlen(q->using_name));
 	if (dense < 0 && sparse < 0)
-		return error_set(err, ERR_INPUT, "Not existing vector name error: %s", q->using_name);
+		return error_set(err, ERR_INPUT, "Not existing vector name error: %s",
+				 q->using_name);
 	node->kind = dense >= 0 ? VECTOR_DENSE : VECTOR_SPARSE;
 	node->space = (uint32_t)(dense >= 0 ? dense : sparse);
 	node->larger = true;
@@ -113,8 +115,9 @@ static int check_shape(const struct query *q, struct error *err)
 		return error_set(err, ERR_INPUT, "rrf.weights has %u values for %u prefetches",
 				 q->n_rrf_weights, q->n_prefetch);
 	if (q->kind == QUERY_RECOMMEND && q->n_positive + q->n_negative == 0)
-		return error_set(err, ERR_INPUT,
-				 "A recommend query needs at least one positive or negative example");
+		return error_set(
+			err, ERR_INPUT,
+			"A recommend query needs at least one positive or negative example");
 	if (q->kind == QUERY_RECOMMEND && q->strategy == RECOMMEND_AVERAGE && q->n_positive == 0)
 		return error_set(err, ERR_INPUT,
 				 "The average_vector strategy needs at least one positive example");
@@ -138,8 +141,8 @@ static int add_node(struct plan *plan, const struct query *q, const struct filte
 		rc = check_vectors(plan, node, err);
 	if (rc != 0)
 		return rc;
-	struct point_id *ids = arena_alloc(
-		arena, (1 + q->n_positive + q->n_negative) * sizeof(*ids));
+	struct point_id *ids =
+		arena_alloc(arena, (1 + q->n_positive + q->n_negative) * sizeof(*ids));
 	uint32_t n_ids = collect_ids(q, ids);
 	const struct filter *parts[3] = {inherited, q->filter, filter_without(arena, ids, n_ids)};
 	const struct filter *passed_on = filter_all(arena, parts, 2);

@@ -232,9 +232,13 @@ static void leaf_prepare(struct plan *plan, struct plan_node *node)
 {
 	const struct query *q = node->query;
 	uint32_t n_partitions = plan->collection->n_partitions;
-	struct leaf leaf = {.vector = node->vector, .idf = node->idf, .filter = node->filter,
-			    .params = q->params, .top = node->want,
-			    .has_threshold = q->has_threshold, .threshold = q->threshold};
+	struct leaf leaf = {.vector = node->vector,
+			    .idf = node->idf,
+			    .filter = node->filter,
+			    .params = q->params,
+			    .top = node->want,
+			    .has_threshold = q->has_threshold,
+			    .threshold = q->threshold};
 	node->first_leaf = plan->n_leaves;
 	if (q->mmr) {
 		uint32_t candidates = q->mmr_candidates ? q->mmr_candidates : node->want;
@@ -318,8 +322,14 @@ static void leaf_absorb(struct plan *plan, struct plan_node *node)
 
 /* ---- SEARCH: over the candidates of prefetches ---- */
 
-static int by_score_down(const void *a, const void *b) { return hit_compare(a, b, true); }
-static int by_score_up(const void *a, const void *b) { return hit_compare(a, b, false); }
+static int by_score_down(const void *a, const void *b)
+{
+	return hit_compare(a, b, true);
+}
+static int by_score_up(const void *a, const void *b)
+{
+	return hit_compare(a, b, false);
+}
 
 /* Scores the candidates by the node's own query, drops what misses the threshold, sorts, cuts. */
 static void score_candidates(struct plan_node *node, struct hits *hits)
@@ -347,7 +357,8 @@ static void score_candidates(struct plan_node *node, struct hits *hits)
 }
 
 /* The ids that any prefetch found, each once. */
-static uint32_t candidate_ids(struct plan *plan, const struct plan_node *node, struct point_id **out)
+static uint32_t candidate_ids(struct plan *plan, const struct plan_node *node,
+			      struct point_id **out)
 {
 	uint32_t total = 0, n = 0;
 	for (uint32_t i = 0; i < node->query->n_prefetch; i++)
@@ -421,9 +432,9 @@ static void fuse(struct plan *plan, struct plan_node *node)
 		lists[i] = node->children[i].hits;
 		larger[i] = node->children[i].larger;
 	}
+	struct rrf_options rrf = {q->rrf_k ? q->rrf_k : 2, q->rrf_weights, node->want};
 	if (q->kind == QUERY_RRF)
-		fuse_rrf(lists, q->n_prefetch, q->rrf_k ? q->rrf_k : 2, q->rrf_weights, node->want,
-			 arena_of(plan), &node->hits);
+		fuse_rrf(lists, q->n_prefetch, &rrf, arena_of(plan), &node->hits);
 	else
 		fuse_dbsf(lists, larger, q->n_prefetch, node->want, arena_of(plan), &node->hits);
 	if (q->has_threshold) {

@@ -54,7 +54,8 @@ static void add_search_calls(struct plan *plan)
 	struct round *r = &plan->round;
 	struct arena *arena = plan->request->call.arena;
 	for (uint32_t i = 0; i < plan->n_leaves; i++)
-		plan->leaves[i].server = r->placed->partitions[plan->leaves[i].leaf.partition].in_sync[0];
+		plan->leaves[i].server =
+			r->placed->partitions[plan->leaves[i].leaf.partition].in_sync[0];
 	for (uint32_t i = 0; i < plan->n_leaves; i++) {
 		if (plan->leaves[i].position != UINT32_MAX)
 			continue;
@@ -112,8 +113,10 @@ static void begin_fetch(struct plan *plan)
 		struct point_id *ids = arena_alloc(arena, root->hits.n * sizeof(*ids));
 		for (uint32_t j = 0; j < root->hits.n; j++)
 			ids[j] = root->hits.items[j].id;
-		*f = (struct fetch){.ids = ids, .n_ids = root->hits.n,
-				    .payload = root->query->payload, .vectors = root->query->vectors};
+		*f = (struct fetch){.ids = ids,
+				    .n_ids = root->hits.n,
+				    .payload = root->query->payload,
+				    .vectors = root->query->vectors};
 		fetch_add(f, &plan->round);
 	}
 }
@@ -127,7 +130,8 @@ static void end_fetch(struct plan *plan)
 		const struct fetch *f = &plan->final_fetch[i];
 		for (uint32_t c = f->first_call; c < f->first_call + f->n_calls; c++)
 			if (plan->round.calls[c].rpc.rc != 0)
-				node_fail(root, plan->round.calls[c].rpc.rc, &plan->round.calls[c].rpc.err);
+				node_fail(root, plan->round.calls[c].rpc.rc,
+					  &plan->round.calls[c].rpc.err);
 		if (f->n_ids == 0 || root->result->rc != 0)
 			continue;
 		struct hits full;
@@ -248,7 +252,8 @@ void coord_query(struct coord *c, struct coord_query *request)
 	struct plan *plan = arena_zalloc(arena, sizeof(*plan));
 	atomic_fetch_add(&c->searches, request->n_queries);
 	plan->started_us = c->options.clock->monotonic_us(c->options.clock->ctx);
-	request->results = arena_zalloc(arena, (request->n_queries + 1) * sizeof(*request->results));
+	request->results =
+		arena_zalloc(arena, (request->n_queries + 1) * sizeof(*request->results));
 	int rc = round_init(&plan->round, c, &request->call, &request->call.err);
 	if (rc != 0) {
 		round_fini(&plan->round);

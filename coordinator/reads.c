@@ -74,7 +74,10 @@ void coord_retrieve(struct coord *c, struct coord_retrieve *q)
 	struct read *read = read_begin(c, &q->call, q, retrieve_collect);
 	if (read == NULL)
 		return;
-	read->fetch = (struct fetch){.ids = q->ids, .n_ids = q->n_ids, .payload = q->payload, .vectors = q->vectors};
+	read->fetch = (struct fetch){.ids = q->ids,
+				     .n_ids = q->n_ids,
+				     .payload = q->payload,
+				     .vectors = q->vectors};
 	fetch_add(&read->fetch, &read->round);
 	read_send(read);
 }

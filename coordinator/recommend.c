@@ -19,7 +19,8 @@ static void add_dense(float *sum, const struct vector *v, float factor)
 		sum[i] += factor * v->values[i];
 }
 
-static void average_dense(struct arena *arena, struct plan_node *node, float positive, float negative)
+static void average_dense(struct arena *arena, struct plan_node *node, float positive,
+			  float negative)
 {
 	const struct query *q = node->query;
 	uint32_t n = node->vector.n;
@@ -34,7 +35,8 @@ static void average_dense(struct arena *arena, struct plan_node *node, float pos
 	node->vector.values = sum;
 }
 
-static void average_sparse(struct arena *arena, struct plan_node *node, float positive, float negative)
+static void average_sparse(struct arena *arena, struct plan_node *node, float positive,
+			   float negative)
 {
 	const struct query *q = node->query;
 	uint32_t total = 0, n = 0;
@@ -42,7 +44,8 @@ static void average_sparse(struct arena *arena, struct plan_node *node, float po
 		total += node->positive[i].n;
 	uint32_t *indices = arena_alloc(arena, (total + 1) * sizeof(*indices));
 	for (uint32_t i = 0, at = 0; i < q->n_positive + q->n_negative; i++) {
-		memcpy(&indices[at], node->positive[i].indices, node->positive[i].n * sizeof(*indices));
+		memcpy(&indices[at], node->positive[i].indices,
+		       node->positive[i].n * sizeof(*indices));
 		at += node->positive[i].n;
 	}
 	qsort(indices, total, sizeof(*indices), compare_u32);

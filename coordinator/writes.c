@@ -58,8 +58,8 @@ static void add_write(struct write_run *run, uint32_t position)
 	uint32_t *owners = arena_alloc(arena, (n + 1) * sizeof(*owners));
 	normalize_points(r->placed->collection, &w->op);
 	for (uint32_t i = 0; i < n; i++)
-		owners[i] = map_route(r->placed,
-				      w->op.n_points ? &w->op.points[i].id : &w->op.ids[i]);
+		owners[i] =
+			map_route(r->placed, w->op.n_points ? &w->op.points[i].id : &w->op.ids[i]);
 	for (uint32_t p = 0; p < n_partitions; p++) {
 		struct rpc_write_request *q = arena_alloc(arena, sizeof(*q));
 		struct write *part = arena_alloc(arena, sizeof(*part));
@@ -85,12 +85,14 @@ static void name_refused(const struct round *r, const struct round_call *failed,
 	for (; named < n && at + ID_TEXT_BYTES + 4 < sizeof(list); named++) {
 		char text[ID_TEXT_BYTES];
 		id_format(w->op.n_points ? &w->op.points[named].id : &w->op.ids[named], text);
-		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", named ? ", " : "", text);
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", named ? ", " : "",
+				       text);
 	}
 	struct error inner = failed->rpc.err;
 	if (n == 0)
-		error_set(err, failed->rpc.rc, "%s (partition %u; the other partitions' parts stand)",
-			  inner.text, failed->partition);
+		error_set(err, failed->rpc.rc,
+			  "%s (partition %u; the other partitions' parts stand)", inner.text,
+			  failed->partition);
 	else
 		error_set(err, failed->rpc.rc,
 			  "%s (partition %u; the other partitions' parts stand; refused ids: %s%s)",

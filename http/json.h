@@ -47,11 +47,12 @@ static inline bool json_is_array_type(enum json_type t)
 }
 bool json_is_number(const struct json *v);
 bool json_bool(const struct json *v);
-int64_t json_int(const struct json *v);       /* JSON_INT */
-uint64_t json_uint(const struct json *v);     /* JSON_UINT, or JSON_INT >= 0 */
-double json_double(const struct json *v);     /* any number; JSON_RAW may be infinite */
-const char *json_string(const struct json *v, size_t *n); /* JSON_STRING, JSON_RAW; NUL-terminated; n may be NULL */
-size_t json_count(const struct json *v);      /* array elements or object entries, else 0 */
+int64_t json_int(const struct json *v);   /* JSON_INT */
+uint64_t json_uint(const struct json *v); /* JSON_UINT, or JSON_INT >= 0 */
+double json_double(const struct json *v); /* any number; JSON_RAW may be infinite */
+const char *json_string(const struct json *v,
+			size_t *n);      /* JSON_STRING, JSON_RAW; NUL-terminated; n may be NULL */
+size_t json_count(const struct json *v); /* array elements or object entries, else 0 */
 /* Entry of an object by key; NULL when missing, when null, or when v is no object: null = absent. */
 const struct json *json_get(const struct json *v, const char *key);
 
@@ -66,7 +67,8 @@ struct json_iter {
 	const struct json *value;
 	uint64_t scratch[4];
 };
-struct json_iter json_iterate(const struct json *v); /* array or object; nulls included; others are empty */
+struct json_iter json_iterate(
+	const struct json *v); /* array or object; nulls included; others are empty */
 bool json_next(struct json_iter *it);
 
 /* The floats of an array of numbers: 64-byte aligned, correctly rounded, *n values; NULL when v is
@@ -75,11 +77,15 @@ const float *json_floats(const struct json *v, struct arena *arena, size_t *n);
 
 /* A payload value in its binary form. */
 void json_to_pv(const struct json *v, struct buf *out);
-void json_from_pv(struct buf *out, struct pv v); /* text, compact, key order kept, 10.0 stays 10.0 */
+void json_from_pv(struct buf *out,
+		  struct pv v); /* text, compact, key order kept, 10.0 stays 10.0 */
 
 /* Writer helpers: append to a buf. */
-void json_put_string(struct buf *b, const char *s, size_t n); /* quoted and escaped; bytes that are not UTF-8 become U+FFFD */
-void json_put_float(struct buf *b, float v);   /* shortest that reads back equal, always with '.' or exponent; must be finite */
+void json_put_string(struct buf *b, const char *s,
+		     size_t n); /* quoted and escaped; bytes that are not UTF-8 become U+FFFD */
+void json_put_float(
+	struct buf *b,
+	float v); /* shortest that reads back equal, always with '.' or exponent; must be finite */
 void json_put_double(struct buf *b, double v); /* likewise */
 void json_put_u64(struct buf *b, uint64_t v);
 void json_put_i64(struct buf *b, int64_t v);

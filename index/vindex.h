@@ -32,11 +32,11 @@ struct vindex_build {
 	struct vindex_rows rows;
 	enum distance distance;
 	struct index_config config;
-	uint32_t threads;          /* for building; 0 = 1 */
-	const bool *cancel;        /* may be NULL; polled between batches, set by another thread */
+	uint32_t threads;   /* for building; 0 = 1 */
+	const bool *cancel; /* may be NULL; polled between batches, set by another thread */
 	void (*progress)(void *ctx, uint32_t rows_done); /* may be NULL */
 	void *progress_ctx;
-	bool rows_stay;            /* rows outlive the index: they are used in place, never copied */
+	bool rows_stay; /* rows outlive the index: they are used in place, never copied */
 };
 
 /* What was really built: IVF/PQ with too few training vectors falls back to flat, and says so. */
@@ -44,9 +44,9 @@ struct vindex_info {
 	enum index_kind kind;
 	enum quantizer quantizer;
 	uint32_t nlist;
-	const char *fallback;  /* NULL, or a sentence: why it is flat although more was asked for */
-	size_t memory_bytes;   /* resident beyond the rows */
-	size_t link_bytes;     /* HNSW: of that, graph links */
+	const char *fallback; /* NULL, or a sentence: why it is flat although more was asked for */
+	size_t memory_bytes;  /* resident beyond the rows */
+	size_t link_bytes;    /* HNSW: of that, graph links */
 };
 
 /* Builds in memory. ERR_CLOSED when cancelled. Without rows_stay, `rows` is only borrowed during the
@@ -64,7 +64,8 @@ int vindex_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct
 struct vindex_open {
 	const void *bytes;
 	size_t n_bytes;
-	struct vindex_rows rows; /* the segment's rows, for re-scoring; data may be NULL if kind needs none */
+	struct vindex_rows
+		rows; /* the segment's rows, for re-scoring; data may be NULL if kind needs none */
 	enum distance distance;
 	struct index_config config;
 	bool faiss_only; /* search by FAISS itself even where `walk` could: oracle and comparison */
@@ -74,14 +75,14 @@ void vindex_free(struct vindex *v);
 void vindex_describe(const struct vindex *v, struct vindex_info *out);
 
 struct vindex_query {
-	const float *vector;        /* dim floats */
+	const float *vector; /* dim floats */
 	uint32_t k;
 	uint32_t ef;                /* HNSW effort; 0 = max(k, 64) */
 	uint32_t nprobe;            /* IVF effort; 0 = default of the index */
 	const struct bitset *allow; /* NULL = every row; else only rows whose bit is set */
 	uint32_t n_allow;           /* set bits in allow */
 	bool no_rescore;
-	uint64_t deadline_us;       /* 0 = none; monotonic; a walk past it stops early and says so */
+	uint64_t deadline_us; /* 0 = none; monotonic; a walk past it stops early and says so */
 };
 struct vindex_stats {
 	uint64_t distances; /* computed */

@@ -10,25 +10,39 @@
 #include <string.h>
 
 static const struct config_row rows[] = {
-	CONFIG_STR(struct node_config, data, "./quiver-data", "DIR", "folder that holds everything; created when missing"),
-	CONFIG_STR(struct node_config, http, "127.0.0.1:6333", "HOST:PORT", "where the HTTP API listens; port 0 takes any free one"),
+	CONFIG_STR(struct node_config, data, "./quiver-data", "DIR",
+		   "folder that holds everything; created when missing"),
+	CONFIG_STR(struct node_config, http, "127.0.0.1:6333", "HOST:PORT",
+		   "where the HTTP API listens; port 0 takes any free one"),
 	CONFIG_STR(struct node_config, node, "node-1", "NAME", "name of this node"),
-	CONFIG_STR(struct node_config, api_key, NULL, "KEY", "clients must send this key; also from QUIVER_API_KEY"),
-	CONFIG_STR(struct node_config, read_only_api_key, NULL, "KEY", "a second key that may only read"),
+	CONFIG_STR(struct node_config, api_key, NULL, "KEY",
+		   "clients must send this key; also from QUIVER_API_KEY"),
+	CONFIG_STR(struct node_config, read_only_api_key, NULL, "KEY",
+		   "a second key that may only read"),
 	CONFIG_STR(struct node_config, url_prefix, NULL, "/PATH", "serve the API below this path"),
-	CONFIG_STR(struct node_config, compat_version, "1.18.0", "X.Y.Z", "API level that GET / reports to clients"),
+	CONFIG_STR(struct node_config, compat_version, "1.18.0", "X.Y.Z",
+		   "API level that GET / reports to clients"),
 	CONFIG_STR(struct node_config, tls_cert, NULL, "FILE", "PEM certificate: serve HTTPS"),
 	CONFIG_STR(struct node_config, tls_key, NULL, "FILE", "PEM private key of the certificate"),
 	CONFIG_STR(struct node_config, log_level, "info", "LEVEL", "error, warn, info or debug"),
-	CONFIG_STR(struct node_config, config, NULL, "FILE", "INI file with any of these settings; flags win"),
-	CONFIG_U64(struct node_config, http_threads, "0", 0, 256, "N", "threads of the HTTP server; 0: chosen from the cores"),
-	CONFIG_U64(struct node_config, search_threads, "0", 0, 256, "N", "threads that share searches of several partitions; 0: the cores"),
-	CONFIG_U64(struct node_config, build_threads, "0", 0, 256, "N", "threads that build indexes, at low priority; 0: the cores"),
-	CONFIG_U64(struct node_config, seal_rows, "0", 0, 10000000, "N", "points in memory before a segment is sealed; 0: 20,000"),
-	CONFIG_U64(struct node_config, index_min_rows, "0", 0, 10000000, "N", "segments with fewer points get no index; 0: 2,000"),
-	CONFIG_U64(struct node_config, segment_max_rows, "0", 0, 100000000, "N", "compaction merges segments up to so many points; 0: 2,000,000"),
-	CONFIG_U64(struct node_config, memory_limit_mb, "0", 0, 100000000, "MB", "large work is refused above it; 0: 80 % of the machine"),
-	CONFIG_BOOL(struct node_config, faiss_search, "false", "search HNSW graphs with FAISS's own code (for comparison)"),
+	CONFIG_STR(struct node_config, config, NULL, "FILE",
+		   "INI file with any of these settings; flags win"),
+	CONFIG_U64(struct node_config, http_threads, "0", 0, 256, "N",
+		   "threads of the HTTP server; 0: chosen from the cores"),
+	CONFIG_U64(struct node_config, search_threads, "0", 0, 256, "N",
+		   "threads that share searches of several partitions; 0: the cores"),
+	CONFIG_U64(struct node_config, build_threads, "0", 0, 256, "N",
+		   "threads that build indexes, at low priority; 0: the cores"),
+	CONFIG_U64(struct node_config, seal_rows, "0", 0, 10000000, "N",
+		   "points in memory before a segment is sealed; 0: 20,000"),
+	CONFIG_U64(struct node_config, index_min_rows, "0", 0, 10000000, "N",
+		   "segments with fewer points get no index; 0: 2,000"),
+	CONFIG_U64(struct node_config, segment_max_rows, "0", 0, 100000000, "N",
+		   "compaction merges segments up to so many points; 0: 2,000,000"),
+	CONFIG_U64(struct node_config, memory_limit_mb, "0", 0, 100000000, "MB",
+		   "large work is refused above it; 0: 80 % of the machine"),
+	CONFIG_BOOL(struct node_config, faiss_search, "false",
+		    "search HNSW graphs with FAISS's own code (for comparison)"),
 	CONFIG_BOOL(struct node_config, version, "false", "print the version and exit"),
 };
 enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
@@ -47,7 +61,8 @@ static void print_usage(void)
 static int read_config(int argc, char **argv, struct node_config *config, struct arena *arena,
 		       bool *help, struct error *err)
 {
-	struct config_args args = {.argc = argc, .argv = argv,
+	struct config_args args = {.argc = argc,
+				   .argv = argv,
 				   .rest = arena_alloc(arena, (size_t)argc * sizeof(char *))};
 	config_defaults(rows, N_ROWS, config, arena);
 	int rc = config_flags(rows, N_ROWS, &args, config, arena, err);
@@ -55,7 +70,8 @@ static int read_config(int argc, char **argv, struct node_config *config, struct
 	if (rc != 0 || args.help)
 		return rc;
 	if (args.n_rest > 0)
-		return error_set(err, ERR_INPUT, "unexpected argument `%s`; see quiverd --help", args.rest[0]);
+		return error_set(err, ERR_INPUT, "unexpected argument `%s`; see quiverd --help",
+				 args.rest[0]);
 	if (config->config != NULL) {
 		struct config_args again = {.argc = argc, .argv = argv, .rest = args.rest};
 		rc = config_file(rows, N_ROWS, config->config, config, arena, err);
@@ -118,7 +134,8 @@ int main(int argc, char **argv)
 		printf("quiverd %s\n", QUIVER_VERSION);
 		status = 0;
 	} else if (log_level_parse(config.log_level, &level) != 0) {
-		fprintf(stderr, "quiverd: --log-level %s: use error, warn, info or debug\n", config.log_level);
+		fprintf(stderr, "quiverd: --log-level %s: use error, warn, info or debug\n",
+			config.log_level);
 	} else {
 		log_set_level(level);
 		status = serve(&config);

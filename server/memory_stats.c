@@ -21,10 +21,12 @@ static void put_allocator(struct buf *out)
 		return;
 	mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
 	if (mallctl("stats.allocated", &allocated, &size, NULL, 0) == 0)
-		put_gauge(out, "quiver_heap_allocated_bytes", "Bytes allocated by the program", allocated);
+		put_gauge(out, "quiver_heap_allocated_bytes", "Bytes allocated by the program",
+			  allocated);
 	size = sizeof(size_t);
 	if (mallctl("stats.resident", &resident, &size, NULL, 0) == 0)
-		put_gauge(out, "quiver_heap_resident_bytes", "Bytes that the allocator holds in memory", resident);
+		put_gauge(out, "quiver_heap_resident_bytes",
+			  "Bytes that the allocator holds in memory", resident);
 }
 
 void memory_stats_metrics(struct buf *out)
@@ -37,9 +39,12 @@ void memory_stats_metrics(struct buf *out)
 		return;
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "VmRSS: %llu kB", &kb) == 1)
-			put_gauge(out, "quiver_resident_bytes", "Resident memory of the process, mapped files included", kb << 10);
+			put_gauge(out, "quiver_resident_bytes",
+				  "Resident memory of the process, mapped files included",
+				  kb << 10);
 		else if (sscanf(line, "RssAnon: %llu kB", &kb) == 1)
-			put_gauge(out, "quiver_resident_anonymous_bytes", "Resident memory that is not mapped from files", kb << 10);
+			put_gauge(out, "quiver_resident_anonymous_bytes",
+				  "Resident memory that is not mapped from files", kb << 10);
 	}
 	fclose(f);
 }

@@ -42,9 +42,11 @@ static int parse_address(const char *text, char *host, size_t host_size, uint16_
 	char *end = NULL;
 	unsigned long number = colon ? strtoul(colon + 1, &end, 10) : 0;
 	size_t n = colon ? (size_t)(colon - text) : 0;
-	if (colon == NULL || n == 0 || n >= host_size || *end != 0 || end == colon + 1 || number > 65535)
+	if (colon == NULL || n == 0 || n >= host_size || *end != 0 || end == colon + 1 ||
+	    number > 65535)
 		return error_set(err, ERR_INPUT,
-				 "--http %s: write it as HOST:PORT, for example 127.0.0.1:6333", text);
+				 "--http %s: write it as HOST:PORT, for example 127.0.0.1:6333",
+				 text);
 	if (text[0] == '[' && text[n - 1] == ']') {
 		text++;
 		n -= 2;
@@ -57,7 +59,8 @@ static int parse_address(const char *text, char *host, size_t host_size, uint16_
 
 static bool is_loopback(const char *host)
 {
-	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+	       strcmp(host, "localhost") == 0;
 }
 
 /* ---- the shard map decides what the shard role hosts ---- */
@@ -84,7 +87,8 @@ static void on_map(void *ctx, const struct map *map)
 		const struct map_collection *c = &map->collections[i];
 		for (uint32_t p = 0; p < c->collection->n_partitions; p++)
 			if (hosts(&c->partitions[p], SELF))
-				list[count++] = (struct shard_assignment){c->collection, p, c->partitions[p].epoch};
+				list[count++] = (struct shard_assignment){c->collection, p,
+									  c->partitions[p].epoch};
 	}
 	if (shard_assign(n->shard, list, count, &err) != 0)
 		log_error("node", "%s", err.text);
@@ -94,7 +98,8 @@ static void on_map(void *ctx, const struct map *map)
 /* Control-plane messages go to other nodes; a single node has none. */
 static void send_meta(void *ctx, const struct meta_message *message)
 {
-	log_warn("node", "a control-plane message for node %llu was dropped: this is a single-node system",
+	log_warn("node",
+		 "a control-plane message for node %llu was dropped: this is a single-node system",
 		 (unsigned long long)message->to);
 }
 
@@ -123,9 +128,14 @@ static int register_self(struct node *n, struct error *err)
 	const struct map_node *known = map_node(map, SELF);
 	struct map_command c = {
 		.type = MAP_NODE_PUT,
-		.node = {.id = SELF, .name = n->config.node, .rpc_address = "", .http_address = n->config.http,
-			 .incarnation = known ? known->incarnation + 1 : 1, .coordinator = true,
-			 .shard = true, .state = NODE_UP},
+		.node = {.id = SELF,
+			 .name = n->config.node,
+			 .rpc_address = "",
+			 .http_address = n->config.http,
+			 .incarnation = known ? known->incarnation + 1 : 1,
+			 .coordinator = true,
+			 .shard = true,
+			 .state = NODE_UP},
 	};
 	meta_runtime_submit(n->meta, &c, registered, &r);
 	pthread_mutex_lock(&r.mutex);
@@ -219,15 +229,25 @@ static bool node_ready(void *ctx, struct error *why)
 static int start_api(struct node *n, struct error *err)
 {
 	const struct node_config *c = &n->config;
-	struct coord_options co = {.rpc = n->rpc, .meta = n->meta, .clock = clock_real(), .pool = n->pool,
+	struct coord_options co = {.rpc = n->rpc,
+				   .meta = n->meta,
+				   .clock = clock_real(),
+				   .pool = n->pool,
 				   .self_node = SELF};
-	struct api_options ao = {.api_key = c->api_key, .read_only_api_key = c->read_only_api_key,
-				 .compat_version = c->compat_version, .url_prefix = c->url_prefix,
-				 .metrics = node_metrics, .ready = node_ready, .ctx = n};
+	struct api_options ao = {.api_key = c->api_key,
+				 .read_only_api_key = c->read_only_api_key,
+				 .compat_version = c->compat_version,
+				 .url_prefix = c->url_prefix,
+				 .metrics = node_metrics,
+				 .ready = node_ready,
+				 .ctx = n};
 	char host[256];
-	struct http_options ho = {.host = host, .threads = (uint32_t)c->http_threads,
-				  .tls_cert = c->tls_cert, .tls_key = c->tls_key,
-				  .handle = api_handle, .stream = api_stream};
+	struct http_options ho = {.host = host,
+				  .threads = (uint32_t)c->http_threads,
+				  .tls_cert = c->tls_cert,
+				  .tls_key = c->tls_key,
+				  .handle = api_handle,
+				  .stream = api_stream};
 	int rc = parse_address(c->http, host, sizeof(host), &ho.port, err);
 	if (rc == 0 && !is_loopback(host) && (c->api_key == NULL || c->api_key[0] == 0))
 		rc = error_set(err, ERR_FORBIDDEN,

@@ -40,12 +40,15 @@ struct store_io {
 	/* Parents too; existing is fine. Durable on return, unlike the other changes to a folder. */
 	int (*mkdirs)(void *ctx, const char *path, struct error *err);
 	/* Read-write; without `create` a missing file is ERR_NOT_FOUND. Never truncates. */
-	int (*open)(void *ctx, const char *path, bool create, struct store_file **out, struct error *err);
+	int (*open)(void *ctx, const char *path, bool create, struct store_file **out,
+		    struct error *err);
 	void (*close)(struct store_file *f);
 	/* Short at the end of the file only. */
-	int (*read)(struct store_file *f, uint64_t offset, void *bytes, size_t n, size_t *got, struct error *err);
+	int (*read)(struct store_file *f, uint64_t offset, void *bytes, size_t n, size_t *got,
+		    struct error *err);
 	/* On an error any part of the bytes may have been written. */
-	int (*write)(struct store_file *f, uint64_t offset, const void *bytes, size_t n, struct error *err);
+	int (*write)(struct store_file *f, uint64_t offset, const void *bytes, size_t n,
+		     struct error *err);
 	/* Reserves blocks up to `size` and makes the file that long; what is new reads as zero. ERR_DISK_FULL. */
 	int (*allocate)(struct store_file *f, uint64_t size, struct error *err);
 	int (*truncate)(struct store_file *f, uint64_t size, struct error *err);
@@ -53,11 +56,12 @@ struct store_io {
 	void (*sync)(struct store_file *f); /* fdatasync; a failure ends the process */
 	void (*sync_dir)(void *ctx, const char *path);
 	int (*rename)(void *ctx, const char *from, const char *to, struct error *err);
-	int (*remove)(void *ctx, const char *path, struct error *err);      /* a file */
+	int (*remove)(void *ctx, const char *path, struct error *err); /* a file */
 	/* A folder with everything in it; a missing one is fine. */
 	int (*remove_tree)(void *ctx, const char *path, struct error *err);
 	/* Calls fn for each entry name of a folder (not sorted; "." and ".." left out). */
-	int (*list)(void *ctx, const char *path, int (*fn)(void *fn_ctx, const char *name), void *fn_ctx, struct error *err);
+	int (*list)(void *ctx, const char *path, int (*fn)(void *fn_ctx, const char *name),
+		    void *fn_ctx, struct error *err);
 	int (*map)(void *ctx, const char *path, struct store_map *out, struct error *err);
 	void (*unmap)(struct store_map *m);
 	int (*free_bytes)(void *ctx, uint64_t *out, struct error *err);
@@ -67,7 +71,8 @@ struct store_io {
 /* The real disk under `root` (created when missing). */
 int store_io_real(const char *root, struct store_io *out, struct error *err);
 /* A view of `io` whose root is the sub-folder `path`; shares the ctx's lifetime. */
-int store_io_sub(const struct store_io *io, const char *path, struct store_io *out, struct error *err);
+int store_io_sub(const struct store_io *io, const char *path, struct store_io *out,
+		 struct error *err);
 void store_io_fini(struct store_io *io);
 
 /* Locks a data folder for this process (flock on LOCK) and checks or writes its FORMAT file. ERR_LOCKED names the
@@ -78,7 +83,8 @@ void store_unlock(struct store_lock *lock);
 enum { STORE_FORMAT_VERSION = 1 };
 
 /* Whole small files: written to a temporary, synced, renamed, folder synced. Checksummed; a bad sum is ERR_CORRUPT. */
-int store_put_file(const struct store_io *io, const char *path, const void *bytes, size_t n, struct error *err);
+int store_put_file(const struct store_io *io, const char *path, const void *bytes, size_t n,
+		   struct error *err);
 int store_get_file(const struct store_io *io, const char *path, struct buf *out, struct error *err);
 
 /* ---- write-ahead log ---- */
@@ -101,8 +107,8 @@ struct wal;
  * a bad record that is *followed* by a valid later record is damage in the durable area: ERR_CORRUPT naming file,
  * offset and the sequence numbers lost, and the files stay untouched. `expect_seq` is what must at least be there
  * (the manifest's applied seq; 0 = nothing known): an end before it is ERR_CORRUPT too unless the log is empty and dropped. */
-int wal_open(const struct store_io *io, const char *dir, const struct wal_options *options, uint64_t expect_seq,
-	     struct wal **out, struct error *err);
+int wal_open(const struct store_io *io, const char *dir, const struct wal_options *options,
+	     uint64_t expect_seq, struct wal **out, struct error *err);
 void wal_close(struct wal *w);
 uint64_t wal_first_seq(const struct wal *w); /* 0 when empty */
 uint64_t wal_last_seq(const struct wal *w);
@@ -115,24 +121,28 @@ int wal_reset(struct wal *w, uint64_t next, uint64_t prev_epoch, struct error *e
 int wal_append(struct wal *w, const struct wal_record *records, size_t n, struct error *err);
 void wal_sync(struct wal *w); /* after it, everything appended is durable */
 /* Iterates records from `from` on; `bytes` valid during the call; fn's non-zero result ends it and is returned. */
-int wal_read(struct wal *w, uint64_t from, int (*fn)(void *ctx, const struct wal_record *r), void *ctx, struct error *err);
-int wal_truncate_after(struct wal *w, uint64_t seq, struct error *err); /* drop the losing tail; durable on return */
-int wal_drop_before(struct wal *w, uint64_t seq, struct error *err);    /* free whole files below seq */
+int wal_read(struct wal *w, uint64_t from, int (*fn)(void *ctx, const struct wal_record *r),
+	     void *ctx, struct error *err);
+int wal_truncate_after(struct wal *w, uint64_t seq,
+		       struct error *err); /* drop the losing tail; durable on return */
+int wal_drop_before(struct wal *w, uint64_t seq,
+		    struct error *err); /* free whole files below seq */
 
 /* ---- sealed segments ---- */
 
 struct segment_row {
 	struct point_id id;
 	uint64_t version;
-	const float **dense;         /* per space of the collection: dim floats, or NULL: this point has none */
+	const float *
+		*dense; /* per space of the collection: dim floats, or NULL: this point has none */
 	const struct vector *sparse; /* per sparse space: n = 0 means none */
 	struct pv_slice payload;
 };
 
 /* Writes a new segment into folder "seg-<id>". Rows are given one by one; nothing is visible until finish. */
 struct segment_writer;
-int segment_writer_new(const struct store_io *io, uint64_t id, const struct collection *schema, struct segment_writer **out,
-		       struct error *err);
+int segment_writer_new(const struct store_io *io, uint64_t id, const struct collection *schema,
+		       struct segment_writer **out, struct error *err);
 int segment_writer_add(struct segment_writer *w, const struct segment_row *row, struct error *err);
 /* Writes the ids, versions, presence maps, sparse inverted lists, payload blocks and one payload index per field of the
  * schema, syncs every file and the folder. */
@@ -141,7 +151,8 @@ void segment_writer_free(struct segment_writer *w); /* an unfinished one removes
 
 struct segment;
 /* Maps the files. Sizes, headers and small tables are checked here; block checksums by segment_verify. */
-int segment_open(const struct store_io *io, uint64_t id, const struct collection *schema, struct segment **out, struct error *err);
+int segment_open(const struct store_io *io, uint64_t id, const struct collection *schema,
+		 struct segment **out, struct error *err);
 void segment_close(struct segment *s); /* NULL ok */
 /* Checks every block of every file, built indexes included: ERR_CORRUPT names file and offset. */
 int segment_verify(const struct segment *s, struct error *err);
@@ -150,7 +161,9 @@ uint32_t segment_rows(const struct segment *s);
 uint64_t segment_disk_bytes(const struct segment *s);
 struct point_id segment_point_id(const struct segment *s, uint32_t row);
 uint64_t segment_version(const struct segment *s, uint32_t row);
-struct pv_slice segment_payload(const struct segment *s, uint32_t row); /* borrowed from the mapping, validated when written */
+struct pv_slice segment_payload(
+	const struct segment *s,
+	uint32_t row); /* borrowed from the mapping, validated when written */
 /* Dense vectors of a space are stored without gaps: ordinal 0..n-1. `row_of` maps ordinal -> row, `ord_of` row ->
  * ordinal (UINT32_MAX: none); both NULL when every row has the vector (ordinal = row). data is 64-byte aligned. */
 struct segment_vectors {
@@ -164,20 +177,28 @@ struct segment_vectors segment_vectors(const struct segment *s, uint32_t space);
 /* Sparse vector of a row (borrowed); false: none. */
 bool segment_sparse(const struct segment *s, uint32_t space, uint32_t row, struct vector *out);
 /* Inverted list of one index of a sparse space: rows ascending with their weights. false: no such index. */
-struct posting_list { const uint32_t *rows; const float *weights; uint32_t n; };
-bool segment_postings(const struct segment *s, uint32_t space, uint32_t index, struct posting_list *out);
+struct posting_list {
+	const uint32_t *rows;
+	const float *weights;
+	uint32_t n;
+};
+bool segment_postings(const struct segment *s, uint32_t space, uint32_t index,
+		      struct posting_list *out);
 uint32_t segment_sparse_count(const struct segment *s, uint32_t space); /* rows that have it */
 
 /* Index files beside the rows ("index-<space>.faiss", and any derived ones). Written through a sink so that index/ needs no
  * file access: begin, write.., commit (sync + rename + folder sync). The reader maps the committed file. */
 struct segment_blob;
-int segment_blob_begin(const struct store_io *io, uint64_t segment_id, const char *name, struct segment_blob **out, struct error *err);
-int segment_blob_write(void *blob, const void *bytes, size_t n, struct error *err); /* void *: fits vindex_write_fn */
+int segment_blob_begin(const struct store_io *io, uint64_t segment_id, const char *name,
+		       struct segment_blob **out, struct error *err);
+int segment_blob_write(void *blob, const void *bytes, size_t n,
+		       struct error *err); /* void *: fits vindex_write_fn */
 int segment_blob_commit(struct segment_blob *b, struct error *err); /* frees b in any case */
 void segment_blob_abort(struct segment_blob *b);
 /* The content without checksums and framing, contiguous and mapped; ERR_NOT_FOUND when there is none. The file itself is
  * plain (checksums live in a file beside it), so other programs can open it. Valid until segment_close. */
-int segment_blob_map(struct segment *s, const char *name, const uint8_t **bytes, size_t *n, struct error *err);
+int segment_blob_map(struct segment *s, const char *name, const uint8_t **bytes, size_t *n,
+		     struct error *err);
 
 /* ---- payload indexes ---- */
 
@@ -187,8 +208,9 @@ int segment_blob_map(struct segment *s, const char *name, const uint8_t **bytes,
 struct pindex;
 const struct pindex *segment_pindex(const struct segment *s, const char *path); /* NULL: none */
 /* Builds (or rebuilds) the index of a field for an existing segment and publishes it for future segment_open calls. */
-int segment_pindex_build(const struct store_io *io, const struct segment *s, const struct collection *schema,
-			 const struct payload_field *field, struct error *err);
+int segment_pindex_build(const struct store_io *io, const struct segment *s,
+			 const struct collection *schema, const struct payload_field *field,
+			 struct error *err);
 /* Evaluates a condition exactly as cond_match would for every row: fills `out` (n_bits = rows) and returns 1; 0 when this
  * index cannot answer it and the rows must be scanned. */
 int pindex_eval(const struct pindex *p, const struct cond *c, struct bitset *out);
@@ -201,8 +223,8 @@ int pindex_values(const struct pindex *p, const struct bitset *live,
 
 /* The whole filter over a segment: indexes where they exist, scanning only the rows that are still open for the conditions
  * without one. `live` (may be NULL) bounds the answer. out: n_bits = rows. Returns the number of payloads that were scanned. */
-uint64_t segment_filter(const struct segment *s, const struct collection *schema, const struct filter *f,
-			const struct bitset *live, struct bitset *out);
+uint64_t segment_filter(const struct segment *s, const struct collection *schema,
+			const struct filter *f, const struct bitset *live, struct bitset *out);
 
 /* ---- manifest ---- */
 

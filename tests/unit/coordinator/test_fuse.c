@@ -26,7 +26,8 @@ static void rrf_sums_reciprocal_ranks(void **state)
 		list(a, (uint64_t[]){3, 1}, (float[]){0.5f, 0.4f}, 2),
 	};
 	struct hits out;
-	fuse_rrf(lists, 2, 2, NULL, 10, a, &out);
+	struct rrf_options o = {2, NULL, 10};
+	fuse_rrf(lists, 2, &o, a, &out);
 	/* k = 2: rank 0 gives 1/2, rank 1 gives 1/3, rank 2 gives 1/4. */
 	assert_int_equal(out.n, 3);
 	assert_int_equal(out.items[0].id.lo, 1);
@@ -46,7 +47,9 @@ static void rrf_weights_and_top(void **state)
 		list(a, (uint64_t[]){3, 4}, (float[]){9, 8}, 2),
 	};
 	struct hits out;
-	fuse_rrf(lists, 2, 60, (float[]){1, 3}, 2, a, &out);
+	float weights[2] = {1, 3};
+	struct rrf_options o = {60, weights, 2};
+	fuse_rrf(lists, 2, &o, a, &out);
 	/* (0 + 1) / 3 + 59 is less than (0 + 1) / 1 + 59. */
 	assert_int_equal(out.n, 2);
 	assert_int_equal(out.items[0].id.lo, 3);
