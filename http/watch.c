@@ -1,0 +1,184 @@
+/* The watch: one thread that ends slow clients, and lets refused ones read their answer.
+ *
+ * Slow clients. libmicrohttpd ends a connection on which nothing happens for the idle time-out. A
+ * client that sends one byte now and then would hold its place for ever, so each phase of a
+ * connection also has a time in which it must be over: headers twice the time-out, bodies and answers the
+ * time-out and a second for every KiB. What exceeds it is shut down; libmicrohttpd sees the end of
+ * the connection and does the rest.
+ *
+ * Lingering. A body that is too long is answered with 413 before it was read. Closing the socket
+ * then, with bytes in it that nobody read, makes TCP tell the client that the connection was reset,
+ * and throws away the answer on its way. So the socket stays open a little: what arrives is read and
+ * dropped until the client closes, or two seconds are over.
+ */
+#include "http/server_internal.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LOWEST_BYTES_PER_S = 1024, LINGER_US = 2000000, TICK_MS = 250 };
+
+void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes)
+{
+	atomic_store_explicit(&c->phase_bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&c->phase_since_us, clock_monotonic_us(), memory_order_relaxed);
+	atomic_store_explicit(&c->phase, phase, memory_order_release);
+}
+
+static bool is_too_slow(struct http_connection *c, uint64_t now_us)
+{
+	int phase = atomic_load_explicit(&c->phase, memory_order_acquire);
+	uint64_t since_us = atomic_load_explicit(&c->phase_since_us, memory_order_relaxed);
+	uint64_t bytes = atomic_load_explicit(&c->phase_bytes, memory_order_relaxed);
+	uint64_t idle_us = c->server->idle_us, bytes_us = bytes * 1000000 / LOWEST_BYTES_PER_S;
+	uint64_t age_us = now_us > since_us ? now_us - since_us : 0;
+
+	switch (phase) {
+	case PHASE_HEADERS: return age_us > idle_us * 2;
+	case PHASE_BODY: return age_us > idle_us + bytes_us;
+	case PHASE_ANSWER: return age_us > idle_us * 2 + bytes_us;
+	default: return false;
+	}
+}
+
+/* A socket is closed only after its connection has left the list, so that none is shut down here
+ * that belongs to somebody else by now. */
+static void end_slow_clients(struct http_server *s, uint64_t now_us)
+{
+	pthread_mutex_lock(&s->lock);
+	for (struct http_connection *c = s->connections; c; c = c->next)
+		if (is_too_slow(c, now_us))
+			shutdown(c->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- lingering ---- */
+
+void http_linger(struct http_server *s, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	uint64_t one = 1;
+
+	if (copy < 0)
+		return;
+	shutdown(copy, SHUT_WR);
+	pthread_mutex_lock(&s->lock);
+	if (s->n_lingering < LINGER_MAX && !atomic_load(&s->leaving)) {
+		s->lingering[s->n_lingering++] =
+			(struct lingering){copy, clock_monotonic_us() + LINGER_US};
+		copy = -1;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (copy >= 0)
+		close(copy);
+	else if (write(s->wake_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
+}
+
+/* True when the client has closed its side. */
+static bool drain(int fd)
+{
+	char waste[16384];
+	ssize_t n;
+
+	/* Not for ever: the others have their turn. */
+	for (int i = 0; i < 64; i++) {
+		n = recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
+		if (n < 0)
+			return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+		if (n == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Takes over what http_linger() left; *n sockets are there already. */
+static void take_lingering(struct http_server *s, struct lingering *all, size_t *n)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->n_lingering; i++) {
+		if (*n == LINGER_MAX)
+			close(all[--*n].fd);
+		all[(*n)++] = s->lingering[i];
+	}
+	s->n_lingering = 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static size_t drain_all(struct lingering *all, size_t n, uint64_t now_us)
+{
+	for (size_t i = 0; i < n;) {
+		if (drain(all[i].fd) || now_us > all[i].until_us) {
+			close(all[i].fd);
+			all[i] = all[--n];
+		} else {
+			i++;
+		}
+	}
+	return n;
+}
+
+static void *watch(void *arg)
+{
+	struct http_server *s = arg;
+	struct lingering all[LINGER_MAX];
+	struct pollfd polled[LINGER_MAX + 1];
+	uint64_t woken, checked_us = 0, now_us;
+	size_t n = 0;
+
+	while (!atomic_load(&s->leaving)) {
+		take_lingering(s, all, &n);
+		polled[0] = (struct pollfd){.fd = s->wake_fd, .events = POLLIN};
+		for (size_t i = 0; i < n; i++)
+			polled[i + 1] = (struct pollfd){.fd = all[i].fd, .events = POLLIN};
+		poll(polled, n + 1, TICK_MS);
+		if ((polled[0].revents & POLLIN) && read(s->wake_fd, &woken, sizeof(woken)) < 0)
+			assert(errno == EAGAIN);
+		now_us = clock_monotonic_us();
+		n = drain_all(all, n, now_us);
+		if (now_us - checked_us >= TICK_MS * 1000) {
+			end_slow_clients(s, now_us);
+			checked_us = now_us;
+		}
+	}
+	while (n > 0)
+		close(all[--n].fd);
+	return NULL;
+}
+
+int http_watch_start(struct http_server *s, struct error *err)
+{
+	int rc;
+
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wake_fd < 0)
+		return error_errno(err, errno, "make an event descriptor");
+	rc = pthread_create(&s->watch_thread, NULL, watch, s);
+	if (rc)
+		return error_errno(err, rc, "start the thread that watches connections");
+	s->watching = true;
+	return 0;
+}
+
+void http_watch_stop(struct http_server *s)
+{
+	uint64_t one = 1;
+
+	if (s->watching) {
+		assert(atomic_load(&s->leaving));
+		if (write(s->wake_fd, &one, sizeof(one)) < 0)
+			assert(errno == EAGAIN);
+		pthread_join(s->watch_thread, NULL);
+	}
+	for (size_t i = 0; i < s->n_lingering; i++)
+		close(s->lingering[i].fd);
+	s->n_lingering = 0;
+	if (s->wake_fd >= 0)
+		close(s->wake_fd);
+}
