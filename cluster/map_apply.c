@@ -286,7 +286,8 @@ static int check_node_unique(const struct map *m, const struct map_node *n, stru
 			return error_set(err, ERR_EXISTS,
 					 "a node named `%s` is in the cluster already (id %llu at "
 					 "%s); give this one another --node name",
-					 n->name, (unsigned long long)other->id, other->rpc_address);
+					 n->name, (unsigned long long)other->id,
+					 other->rpc_address);
 		if (strcmp(other->rpc_address, n->rpc_address) == 0 && other->state != NODE_DOWN)
 			return error_set(err, ERR_EXISTS,
 					 "node `%s` of the cluster has the address %s already",
@@ -440,9 +441,9 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 				 c->partition, (unsigned long long)c->collection_id);
 	now = &collection->partitions[c->partition];
 	if (c->expect_epoch != now->epoch)
-		return error_set(err, ERR_STALE,
-				 "partition %u of `%s` is at epoch %llu, not %llu", c->partition,
-				 collection->collection->name, (unsigned long long)now->epoch,
+		return error_set(err, ERR_STALE, "partition %u of `%s` is at epoch %llu, not %llu",
+				 c->partition, collection->collection->name,
+				 (unsigned long long)now->epoch,
 				 (unsigned long long)c->expect_epoch);
 	flaw = transition_flaw(to, now, &c->config);
 	if (flaw != NULL)

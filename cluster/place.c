@@ -206,7 +206,6 @@ uint64_t place_replacement(const struct map *m, const struct map_collection *c, 
 
 /* ---- balance ---- */
 
-
 static bool in_moves(const struct place_move *moves, size_t n, uint64_t collection,
 		     uint32_t partition)
 {

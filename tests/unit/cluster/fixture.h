@@ -21,7 +21,8 @@ static inline struct collection *fixture_collection(const char *name, uint32_t p
 	c->spaces[0].name = "";
 	c->spaces[0].dim = 4;
 	c->spaces[0].distance = DISTANCE_COSINE;
-	c->spaces[0].index = (struct index_config){.kind = INDEX_HNSW, .m = 16, .ef_construct = 100};
+	c->spaces[0].index =
+		(struct index_config){.kind = INDEX_HNSW, .m = 16, .ef_construct = 100};
 	c->n_partitions = partitions;
 	c->replication_factor = factor;
 	c->body = PV_EMPTY_OBJECT;

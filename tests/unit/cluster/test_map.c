@@ -19,7 +19,8 @@ static void test_create_and_look_up(void **state)
 	struct error why;
 	const struct map_collection *c;
 
-	assert_int_equal(fixture_create(&m, ++index, fixture_collection("docs", 3, 2), PAIR, 2, &why),
+	assert_int_equal(fixture_create(&m, ++index, fixture_collection("docs", 3, 2), PAIR, 2,
+					&why),
 			 0);
 	assert_int_equal(m->index, index);
 	c = map_collection(m, "docs");
@@ -39,7 +40,8 @@ static void test_create_and_look_up(void **state)
 			assert_int_equal(c->partitions[i].slot_first,
 					 c->partitions[i - 1].slot_last + 1);
 	}
-	assert_int_equal(fixture_create(&m, ++index, fixture_collection("docs", 1, 1), ONE, 1, &why),
+	assert_int_equal(fixture_create(&m, ++index, fixture_collection("docs", 1, 1), ONE, 1,
+					&why),
 			 ERR_EXISTS);
 	assert_string_equal(why.text, "Collection `docs` already exists!");
 	assert_int_equal(m->index, index - 1);
@@ -55,7 +57,8 @@ static void test_create_refusals(void **state)
 
 	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 2), twice, 2, &why),
 			 ERR_INPUT);
-	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 1), unknown, 1, &why),
+	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 1), unknown, 1,
+					&why),
 			 ERR_STALE);
 	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a/b", 1, 1), ONE, 1, &why),
 			 ERR_VALIDATION);
@@ -63,7 +66,8 @@ static void test_create_refusals(void **state)
 			 ERR_VALIDATION);
 	assert_int_equal(m->n_collections, 0);
 	/* Degraded: three wanted, one there; it must be writable all the same. */
-	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 3), ONE, 1, &why), 0);
+	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 3), ONE, 1, &why),
+			 0);
 	assert_int_equal(m->collections[0].partitions[0].min_isr, 1);
 	map_unref(m);
 }
@@ -177,7 +181,8 @@ static void test_aliases_are_all_or_none(void **state)
 	assert_int_equal(m->n_aliases, 1);
 	assert_int_equal(fixture_apply(&m, ++index, &drop, &why), ERR_NOT_FOUND);
 	/* And no collection may take the name of an alias. */
-	assert_int_equal(fixture_create(&m, ++index, fixture_collection("live", 1, 1), ONE, 1, &why),
+	assert_int_equal(fixture_create(&m, ++index, fixture_collection("live", 1, 1), ONE, 1,
+					&why),
 			 ERR_EXISTS);
 	map_unref(m);
 }
@@ -197,7 +202,8 @@ static void test_nodes(void **state)
 
 	struct map_command again = fixture_node(1, "n1", "10.0.0.1:7100");
 
-	assert_int_equal(fixture_apply(&m, ++index, &again, &why), ERR_EXISTS); /* a copied folder */
+	assert_int_equal(fixture_apply(&m, ++index, &again, &why),
+			 ERR_EXISTS); /* a copied folder */
 	again.node.incarnation = 2;
 	assert_int_equal(fixture_apply(&m, ++index, &again, &why), 0);
 	assert_string_equal(map_node(m, 1)->rpc_address, "10.0.0.1:7100");
@@ -407,7 +413,8 @@ static void test_equal_histories_equal_bytes(void **state)
 		struct map *next;
 		struct error why;
 
-		assert_int_equal(map_apply(start, ++index, log[i].data, log[i].len, &next, &why), 0);
+		assert_int_equal(map_apply(start, ++index, log[i].data, log[i].len, &next, &why),
+				 0);
 		map_unref(start);
 		start = next;
 		if (i % 37 == 0) {
