@@ -146,8 +146,7 @@ size_t reader_left(const struct reader *r)
 const uint8_t *reader_bytes(struct reader *r, size_t n)
 {
 	if (r->bad || n > reader_left(r)) {
-		r->bad = true;
-		r->at = r->end;
+		reader_fail(r);
 		return NULL;
 	}
 	const uint8_t *p = r->at;
@@ -185,8 +184,7 @@ uint32_t reader_count(struct reader *r, size_t min_item_bytes)
 	assert(min_item_bytes > 0);
 	uint32_t n = reader_u32(r);
 	if (n > reader_left(r) / min_item_bytes) {
-		r->bad = true;
-		r->at = r->end;
+		reader_fail(r);
 		return 0;
 	}
 	return n;

@@ -43,6 +43,12 @@ struct reader {
 };
 
 struct reader reader_make(const void *bytes, size_t n);
+/* For a decoder that finds a value wrong: from here on as after a read past the end. */
+static inline void reader_fail(struct reader *r)
+{
+	r->bad = true;
+	r->at = r->end;
+}
 bool reader_ok(const struct reader *r);   /* nothing was read past the end */
 bool reader_done(const struct reader *r); /* ok and everything was consumed */
 size_t reader_left(const struct reader *r);

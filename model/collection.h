@@ -9,31 +9,47 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DISTANCES(X)                                                                               \
-	X(DISTANCE_COSINE, "Cosine")                                                               \
-	X(DISTANCE_DOT, "Dot") X(DISTANCE_EUCLID, "Euclid") X(DISTANCE_MANHATTAN, "Manhattan")
+/* clang-format off */
+#define DISTANCES(X) \
+	X(DISTANCE_COSINE, "Cosine") \
+	X(DISTANCE_DOT, "Dot") \
+	X(DISTANCE_EUCLID, "Euclid") \
+	X(DISTANCE_MANHATTAN, "Manhattan")
+#define DATATYPES(X) \
+	X(DATATYPE_FLOAT32, "float32") \
+	X(DATATYPE_UINT8, "uint8") \
+	X(DATATYPE_FLOAT16, "float16")
+#define INDEX_KINDS(X) \
+	X(INDEX_HNSW, "hnsw") \
+	X(INDEX_IVF, "ivf") \
+	X(INDEX_FLAT, "flat")
+#define QUANTIZERS(X) \
+	X(QUANTIZER_NONE, "none") \
+	X(QUANTIZER_SQ8, "sq8") \
+	X(QUANTIZER_PQ, "pq") \
+	X(QUANTIZER_BINARY, "binary")
+#define FIELD_TYPES(X) \
+	X(FIELD_KEYWORD, "keyword") \
+	X(FIELD_INTEGER, "integer") \
+	X(FIELD_FLOAT, "float") \
+	X(FIELD_BOOL, "bool") \
+	X(FIELD_GEO, "geo") \
+	X(FIELD_TEXT, "text") \
+	X(FIELD_DATETIME, "datetime") \
+	X(FIELD_UUID, "uuid")
+#define TOKENIZERS(X) \
+	X(TOKENIZER_WORD, "word") \
+	X(TOKENIZER_WHITESPACE, "whitespace") \
+	X(TOKENIZER_PREFIX, "prefix") \
+	X(TOKENIZER_MULTILINGUAL, "multilingual")
+/* clang-format on */
+
 #define ENUM_FIRST(name, text) name,
 enum distance { DISTANCES(ENUM_FIRST) };
-#define DATATYPES(X)                                                                               \
-	X(DATATYPE_FLOAT32, "float32") X(DATATYPE_UINT8, "uint8") X(DATATYPE_FLOAT16, "float16")
 enum datatype { DATATYPES(ENUM_FIRST) };
-#define INDEX_KINDS(X) X(INDEX_HNSW, "hnsw") X(INDEX_IVF, "ivf") X(INDEX_FLAT, "flat")
 enum index_kind { INDEX_KINDS(ENUM_FIRST) };
-#define QUANTIZERS(X)                                                                              \
-	X(QUANTIZER_NONE, "none")                                                                  \
-	X(QUANTIZER_SQ8, "sq8") X(QUANTIZER_PQ, "pq") X(QUANTIZER_BINARY, "binary")
 enum quantizer { QUANTIZERS(ENUM_FIRST) };
-#define FIELD_TYPES(X)                                                                             \
-	X(FIELD_KEYWORD, "keyword")                                                                \
-	X(FIELD_INTEGER, "integer")                                                                \
-	X(FIELD_FLOAT, "float")                                                                    \
-	X(FIELD_BOOL, "bool") X(FIELD_GEO, "geo") X(FIELD_TEXT, "text")                            \
-		X(FIELD_DATETIME, "datetime") X(FIELD_UUID, "uuid")
 enum field_type { FIELD_TYPES(ENUM_FIRST) };
-#define TOKENIZERS(X)                                                                              \
-	X(TOKENIZER_WORD, "word")                                                                  \
-	X(TOKENIZER_WHITESPACE, "whitespace")                                                      \
-	X(TOKENIZER_PREFIX, "prefix") X(TOKENIZER_MULTILINGUAL, "multilingual")
 enum tokenizer { TOKENIZERS(ENUM_FIRST) };
 #undef ENUM_FIRST
 
@@ -99,10 +115,9 @@ struct collection {
 	uint32_t n_fields;
 	uint32_t n_partitions; /* shard_number */
 	uint32_t replication_factor;
-	struct pv_slice
-		body; /* the user's create body (and later PATCHes merged in), kept verbatim */
-	struct arena *arena; /* owns everything above */
-	uint32_t refs;       /* atomic */
+	struct pv_slice body; /* the create body as given, later PATCHes merged in */
+	struct arena *arena;  /* owns everything above */
+	uint32_t refs;        /* atomic */
 };
 
 /* A new one with refs = 1 and an arena; fill it, then treat it as immutable. */
@@ -114,9 +129,11 @@ struct collection *collection_clone(const struct collection *c);
 /* Index of a space by name, or -1. */
 int collection_space(const struct collection *c, const char *name, size_t n);
 int collection_sparse(const struct collection *c, const char *name, size_t n);
+/* The indexed field with this name, or NULL. */
 const struct payload_field *collection_field(const struct collection *c, const char *path);
-/* 1..255 bytes, none of < > : " / \ | ? * NUL 0x1F. */
+/* 1..255 bytes of UTF-8, none of < > : " / \ | ? * NUL 0x1F, and neither "." nor "..". */
 bool collection_name_ok(const char *name, size_t n);
 
 void collection_encode(struct buf *b, const struct collection *c);
+/* Copies everything. On an error (ERR_FORMAT, ERR_VERSION) *out is NULL. */
 int collection_decode(struct reader *r, struct collection **out, struct error *err);

@@ -44,7 +44,8 @@ static bool seen_before(struct seen *seen, const struct hits *out, const struct 
 	return false;
 }
 
-/* The list whose next item is best; n_lists when all are at their end. There are few lists: a scan is enough. */
+/* The list whose next item is best; n_lists when all are at their end. There are few lists: a scan
+ * is enough. */
 static uint32_t best_list(const struct hits *lists, const uint32_t *at, uint32_t n_lists,
 			  bool larger_is_better)
 {

@@ -123,10 +123,6 @@ struct point_id id_decode(struct reader *r)
 	id.hi = reader_u64(r);
 	id.lo = reader_u64(r);
 	if (id.kind > ID_UUID || (id.kind == ID_INT && id.hi != 0))
-		r->bad = true;
-	if (r->bad) {
-		r->at = r->end;
-		return (struct point_id){0};
-	}
-	return id;
+		reader_fail(r);
+	return reader_ok(r) ? id : (struct point_id){0};
 }

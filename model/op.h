@@ -15,15 +15,27 @@
 #pragma once
 #include "model/point.h"
 
-#define OP_TYPES(X)                                                                                \
-	X(OP_NOOP)                                                                                 \
-	X(OP_UPSERT)                                                                               \
-	X(OP_DELETE)                                                                               \
-	X(OP_SET_PAYLOAD) X(OP_OVERWRITE_PAYLOAD) X(OP_DELETE_PAYLOAD) X(OP_CLEAR_PAYLOAD)         \
-		X(OP_UPDATE_VECTORS) X(OP_DELETE_VECTORS)
+/* The numbers are on disk: new ones go to the end. */
+/* clang-format off */
+#define OP_TYPES(X) \
+	X(OP_NOOP) \
+	X(OP_UPSERT) \
+	X(OP_DELETE) \
+	X(OP_SET_PAYLOAD) \
+	X(OP_OVERWRITE_PAYLOAD) \
+	X(OP_DELETE_PAYLOAD) \
+	X(OP_CLEAR_PAYLOAD) \
+	X(OP_UPDATE_VECTORS) \
+	X(OP_DELETE_VECTORS)
+/* clang-format on */
 #define OP_ENUM(name) name,
 enum op_type { OP_TYPES(OP_ENUM) OP_TYPE_COUNT };
 #undef OP_ENUM
+
+struct op_space {
+	enum vector_kind kind;
+	uint32_t space;
+};
 
 struct op {
 	enum op_type type;
@@ -37,10 +49,7 @@ struct op {
 	uint32_t n_paths;        /* DELETE_PAYLOAD */
 	struct path *paths;
 	uint32_t n_spaces; /* DELETE_VECTORS */
-	struct {
-		enum vector_kind kind;
-		uint32_t space;
-	} * spaces;
+	struct op_space *spaces;
 };
 
 void op_encode(struct buf *b, const struct op *op);

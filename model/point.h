@@ -21,12 +21,13 @@ struct vector {
 
 struct point {
 	struct point_id id;
-	uint32_t n_vectors; /* may be 0 */
+	uint32_t n_vectors; /* may be 0; at most one for each kind and space */
 	struct vector *vectors;
 	struct pv_slice payload; /* an object; n = 0 means empty */
 };
 
-/* In place: x / |x|; a zero vector stays zero. */
+/* In place: x / |x|. A zero vector stays zero, and one whose length is 1 within rounding stays as
+ * it is, so that doing it twice changes nothing. */
 void vector_normalize(float *x, uint32_t n);
 /* All finite? */
 bool vector_finite(const float *x, uint32_t n);

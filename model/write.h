@@ -9,11 +9,9 @@ enum update_mode { UPDATE_UPSERT, UPDATE_INSERT_ONLY, UPDATE_UPDATE_ONLY };
 
 struct write {
 	struct op op;
-	struct filter *
-		select; /* not NULL: op.ids are those of the points that match (op.n_ids = 0 here) */
-	struct filter *
-		condition; /* update_filter: an existing point that does not match is left alone; NULL = none */
-	enum update_mode mode; /* UPSERT only */
+	struct filter *select;    /* not NULL: op.ids will be those of the points that match */
+	struct filter *condition; /* update_filter: an existing point must match to be changed */
+	enum update_mode mode;    /* UPSERT only */
 };
 
 /* Must the primary look at the present state before it can log this? */
