@@ -7,7 +7,7 @@
 __attribute__((noreturn, cold)) void assert_fail(const char *file, int line, const char *expr);
 
 #undef assert
-#define assert(expr) \
+#define assert(expr)                                                                               \
 	(__builtin_expect(!!(expr), 1) ? (void)0 : assert_fail(__FILE__, __LINE__, #expr))
 
 #ifdef QUIVER_ASSERT_HOT

@@ -154,14 +154,14 @@ const uint8_t *reader_bytes(struct reader *r, size_t n)
 	return p;
 }
 
-#define READER_FIXED(name, type)                               \
-	type name(struct reader *r)                            \
-	{                                                      \
-		type v = 0;                                    \
-		const uint8_t *p = reader_bytes(r, sizeof(v)); \
-		if (p != NULL)                                 \
-			memcpy(&v, p, sizeof(v));              \
-		return v;                                      \
+#define READER_FIXED(name, type)                                                                   \
+	type name(struct reader *r)                                                                \
+	{                                                                                          \
+		type v = 0;                                                                        \
+		const uint8_t *p = reader_bytes(r, sizeof(v));                                     \
+		if (p != NULL)                                                                     \
+			memcpy(&v, p, sizeof(v));                                                  \
+		return v;                                                                          \
 	}
 READER_FIXED(reader_u8, uint8_t)
 READER_FIXED(reader_u16, uint16_t)

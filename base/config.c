@@ -78,8 +78,10 @@ static int parse_f64(const struct config_row *row, const char *value, double *ou
 
 static int parse_bool(const struct config_row *row, const char *value, bool *out, struct error *err)
 {
-	static const char *const words[][2] = {
-		{"false", "true"}, {"no", "yes"}, {"off", "on"}, {"0", "1"}};
+	static const char *const words[][2] = {{"false", "true"},
+					       {"no", "yes"},
+					       {"off", "on"},
+					       {"0", "1"}};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		for (int v = 0; v < 2; v++) {
 			if (strcmp(value, words[i][v]) == 0) {

@@ -27,21 +27,21 @@ struct config_row {
 	const char *help;
 };
 
-#define CONFIG_STR(s, m, def, ph, help)                                  \
-	{                                                                \
-		CONFIG_TYPE_STR, #m, offsetof(s, m), def, 0, 0, ph, help \
+#define CONFIG_STR(s, m, def, ph, help)                                                            \
+	{                                                                                          \
+		CONFIG_TYPE_STR, #m, offsetof(s, m), def, 0, 0, ph, help                           \
 	}
-#define CONFIG_U64(s, m, def, lo, hi, ph, help)                            \
-	{                                                                  \
-		CONFIG_TYPE_U64, #m, offsetof(s, m), def, lo, hi, ph, help \
+#define CONFIG_U64(s, m, def, lo, hi, ph, help)                                                    \
+	{                                                                                          \
+		CONFIG_TYPE_U64, #m, offsetof(s, m), def, lo, hi, ph, help                         \
 	}
-#define CONFIG_F64(s, m, def, lo, hi, ph, help)                            \
-	{                                                                  \
-		CONFIG_TYPE_F64, #m, offsetof(s, m), def, lo, hi, ph, help \
+#define CONFIG_F64(s, m, def, lo, hi, ph, help)                                                    \
+	{                                                                                          \
+		CONFIG_TYPE_F64, #m, offsetof(s, m), def, lo, hi, ph, help                         \
 	}
-#define CONFIG_BOOL(s, m, def, help)                                        \
-	{                                                                   \
-		CONFIG_TYPE_BOOL, #m, offsetof(s, m), def, 0, 0, NULL, help \
+#define CONFIG_BOOL(s, m, def, help)                                                               \
+	{                                                                                          \
+		CONFIG_TYPE_BOOL, #m, offsetof(s, m), def, 0, 0, NULL, help                        \
 	}
 
 void config_defaults(const struct config_row *rows, size_t n, void *out, struct arena *arena);

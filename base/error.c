@@ -88,7 +88,7 @@ int error_errno(struct error *err, int errno_value, const char *format, ...)
 const char *error_name(int code)
 {
 	switch (code) {
-#define ERROR_NAME(name, number, text) \
+#define ERROR_NAME(name, number, text)                                                             \
 	case name: return #name;
 		ERROR_CODES(ERROR_NAME)
 #undef ERROR_NAME
@@ -99,7 +99,7 @@ const char *error_name(int code)
 const char *error_text(int code)
 {
 	switch (code) {
-#define ERROR_TEXT(name, number, text) \
+#define ERROR_TEXT(name, number, text)                                                             \
 	case name: return text;
 		ERROR_CODES(ERROR_TEXT)
 #undef ERROR_TEXT

@@ -15,26 +15,26 @@
 #include <stddef.h>
 
 /* name, number, default text. Numbers are in-process only. */
-#define ERROR_CODES(X)                                                \
-	X(ERR_NOMEM, -1, "out of memory")                             \
-	X(ERR_IO, -2, "input/output error")                           \
-	X(ERR_DISK_FULL, -3, "no space left on the device")           \
-	X(ERR_CORRUPT, -4, "data is corrupt")                         \
-	X(ERR_FORMAT, -5, "malformed input")                          \
-	X(ERR_INPUT, -6, "wrong input")                               \
-	X(ERR_VALIDATION, -7, "a value is out of range")              \
-	X(ERR_NOT_FOUND, -8, "not found")                             \
-	X(ERR_EXISTS, -9, "already exists")                           \
-	X(ERR_UNSUPPORTED, -10, "not supported")                      \
-	X(ERR_VERSION, -11, "written by another version")             \
-	X(ERR_LOCKED, -12, "in use by another process")               \
-	X(ERR_BUSY, -13, "too many requests in flight")               \
-	X(ERR_TIMEOUT, -14, "timed out")                              \
-	X(ERR_CLOSED, -15, "closed")                                  \
-	X(ERR_UNAVAILABLE, -16, "not available now")                  \
-	X(ERR_TOO_LARGE, -17, "too large")                            \
-	X(ERR_FORBIDDEN, -18, "not allowed")                          \
-	X(ERR_STALE, -19, "the request used an outdated cluster map") \
+#define ERROR_CODES(X)                                                                             \
+	X(ERR_NOMEM, -1, "out of memory")                                                          \
+	X(ERR_IO, -2, "input/output error")                                                        \
+	X(ERR_DISK_FULL, -3, "no space left on the device")                                        \
+	X(ERR_CORRUPT, -4, "data is corrupt")                                                      \
+	X(ERR_FORMAT, -5, "malformed input")                                                       \
+	X(ERR_INPUT, -6, "wrong input")                                                            \
+	X(ERR_VALIDATION, -7, "a value is out of range")                                           \
+	X(ERR_NOT_FOUND, -8, "not found")                                                          \
+	X(ERR_EXISTS, -9, "already exists")                                                        \
+	X(ERR_UNSUPPORTED, -10, "not supported")                                                   \
+	X(ERR_VERSION, -11, "written by another version")                                          \
+	X(ERR_LOCKED, -12, "in use by another process")                                            \
+	X(ERR_BUSY, -13, "too many requests in flight")                                            \
+	X(ERR_TIMEOUT, -14, "timed out")                                                           \
+	X(ERR_CLOSED, -15, "closed")                                                               \
+	X(ERR_UNAVAILABLE, -16, "not available now")                                               \
+	X(ERR_TOO_LARGE, -17, "too large")                                                         \
+	X(ERR_FORBIDDEN, -18, "not allowed")                                                       \
+	X(ERR_STALE, -19, "the request used an outdated cluster map")                              \
 	X(ERR_INTERNAL, -20, "internal error")
 
 enum error_code {

@@ -1,12 +1,30 @@
 /* Filter tree, its codec, and the reference evaluation over one point's payload. Payload indexes in
  * store/ are an optimisation: they must give exactly what filter_match() gives.
  *
- * Semantics (as the API's clients know them): empty lists do not constrain; `should` needs one when
- * not empty; a value match is type-strict (an integer does not match 9.0, a bool is no integer);
- * `except` matches a present value that is not in the list, never a missing or null one; arrays
- * match when any element does. match_text without a text index on the field is a case-sensitive
- * substring test; with one it is "all tokens of the query are among the tokens of the value".
- * is_empty: missing, null or []. is_null: null or an array that contains null. Range: numbers only.
+ * Semantics (as the API's clients know them):
+ *  - Empty lists do not constrain; `should` needs one when not empty. min_should with conditions
+ *    needs min_count of them.
+ *  - A condition on an array holds when it holds for any element (one level: an array inside an
+ *  array
+ *    is no scalar). A path may lead to several values; any of them will do.
+ *  - A value match is type-strict: an integer does not match 9.0, a bool is no integer. `except`
+ *    matches a present value that is not in the list, of whatever type, never a missing or null
+ *    one.
+ *  - Text without a text index on the field: a case-sensitive substring test (TEXT_ANY: any of the
+ *    words between white space is a substring). With one, tokens count: all, any, or in order and
+ *    side by side; a query without tokens matches nothing. All tokens must be in one string of an
+ *    array. A field is meant by any path that differs from its own in [] only.
+ *  - is_empty: missing, or every value at the path is null or []. is_null: null, or an array that
+ *    contains null; not missing.
+ *  - range: numbers only, compared as doubles. datetime_range: strings that datetime_parse() takes.
+ *  - values_count: elements of an array, 0 for null or a missing value, 1 for anything else.
+ *  - geo: objects with numbers lon (-180..180) and lat (-90..90). The radius is a great-circle
+ *    distance (haversine) on a sphere of 6371008.8 m. Borders of radius and box count as inside; a
+ *    box whose left side is east of its right side crosses the date line. Polygons are flat in
+ *    degrees, those of a polygon's border points may fall on either side.
+ *  - nested: the value at the path is an array of objects, and one of them satisfies the whole
+ *  inner
+ *    filter, with paths that begin at the object.
  */
 #pragma once
 #include "base/arena.h"
@@ -15,6 +33,7 @@
 #include "model/collection.h"
 #include "model/id.h"
 #include "model/payload.h"
+#include "model/text.h"
 
 enum cond_type {
 	COND_FILTER,    /* nested filter */
@@ -45,7 +64,7 @@ struct match_value {
 	uint32_t s_n;
 };
 
-struct range { /* bounds that are absent are flagged off; datetime: microseconds in d-> use i */
+struct range { /* bounds that are absent are flagged off */
 	bool has_lt, has_lte, has_gt, has_gte;
 	double lt, lte, gt, gte;
 	int64_t lt_us, lte_us, gt_us, gte_us; /* COND_DATETIME_RANGE */
@@ -70,6 +89,7 @@ struct cond {
 	struct range range;   /* RANGE, DATETIME_RANGE, VALUES_COUNT */
 	struct point_id *ids; /* HAS_ID */
 	uint32_t n_ids;
+	bool sorted;             /* ids and values are ascending: filter_prepare() sets it */
 	struct geo_point center; /* GEO_RADIUS; GEO_BOX: top_left */
 	struct geo_point corner; /* GEO_BOX: bottom_right */
 	double radius_m;
@@ -84,7 +104,7 @@ struct filter {
 	uint32_t min_count; /* of min_should */
 };
 
-/* A filter that matches everything? (NULL, or no effective condition) */
+/* A filter that matches everything? (NULL, or no condition) */
 bool filter_is_trivial(const struct filter *f);
 
 /* The point that a filter looks at. `vectors` tells which spaces it has: bit i of has_dense[] /
@@ -95,16 +115,17 @@ struct filter_point {
 	uint64_t has_dense;
 	uint64_t has_sparse;
 };
-/* Schema decides text semantics (NULL: no text index anywhere). */
+/* `schema` decides text semantics and names vector spaces; NULL: no text index, no vectors. */
 bool filter_match(const struct filter *f, const struct filter_point *p,
 		  const struct collection *schema);
 bool cond_match(const struct cond *c, const struct filter_point *p,
 		const struct collection *schema);
 
-void filter_encode(struct buf *b, const struct filter *f); /* NULL allowed */
-int filter_decode(struct reader *r, struct arena *arena, struct filter **out, struct error *err);
+/* Sorts the lists of ids and values, so that long ones are searched by halves. Changes no meaning.
+ * filter_decode() has done it. */
+void filter_prepare(struct filter *f);
 
-/* Text tokens as the text index and match_text see them. Calls fn for each token (bytes valid
- * during the call only). `query` side: the prefix tokenizer emits only the whole token. */
-void text_tokens(const struct payload_field *field, const char *text, size_t n, bool query,
-		 void (*fn)(void *ctx, const char *token, size_t n), void *ctx);
+void filter_encode(struct buf *b, const struct filter *f); /* NULL allowed */
+/* Copies everything into the arena; *out is NULL for an encoded NULL. Refuses (ERR_FORMAT) more
+ * than LIMIT_FILTER_NODES conditions or LIMIT_FILTER_DEPTH nested filters. */
+int filter_decode(struct reader *r, struct arena *arena, struct filter **out, struct error *err);

@@ -1,4 +1,4 @@
-/* Result points: their order, merging of sorted lists, copies into an arena, codec. */
+/* Result points: their order, merging of sorted lists, copies into an arena. */
 #include "base/limits.h"
 #include "model/query.h"
 #include <string.h>

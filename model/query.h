@@ -129,9 +129,10 @@ void hit_keep(struct arena *arena, struct hit *h);
 void hits_merge(const struct hits *lists, uint32_t n_lists, uint32_t top, bool larger_is_better,
 		struct arena *arena, struct hits *out);
 
-void query_encode(struct buf *b, const struct query *q);
-int query_decode(struct reader *r, struct arena *arena, struct query *out, struct error *err);
+/* The tree never crosses the wire: the coordinator that parsed it works it off, in leaves. */
 void leaf_encode(struct buf *b, const struct leaf *l);
+/* Copies everything into the arena. ERR_FORMAT also for a `top` or `ef` above its limit. */
 int leaf_decode(struct reader *r, struct arena *arena, struct leaf *out, struct error *err);
 void hits_encode(struct buf *b, const struct hits *h);
+/* Payloads are borrowed from the reader's bytes, the rest is in the arena. */
 int hits_decode(struct reader *r, struct arena *arena, struct hits *out, struct error *err);

@@ -21,4 +21,5 @@ static inline bool write_needs_state(const struct write *w)
 }
 
 void write_encode(struct buf *b, const struct write *w);
+/* Payloads are borrowed from the reader's bytes, the rest is in the arena. */
 int write_decode(struct reader *r, struct arena *arena, struct write *out, struct error *err);
