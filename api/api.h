@@ -14,6 +14,7 @@ struct api_options {
 	void (*metrics)(void *ctx, struct buf *out);
 	bool (*ready)(void *ctx, struct error *why);
 	void *ctx;
+	uint64_t self_node; /* for cluster views; 0: the first node of the map */
 };
 int api_new(struct api **out, const struct api_options *options, struct error *err);
 void api_free(struct api *a);

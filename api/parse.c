@@ -170,8 +170,8 @@ int parse_u64_ranged(struct parse *p, const struct json *o, const struct u64_ran
 		return rc;
 	if (value < range->min && range->max == UINT64_MAX)
 		return error_set(p->err, ERR_VALIDATION,
-				 "%s: value %" PRIu64 " invalid, must be %" PRIu64 " or larger", path,
-				 value, range->min);
+				 "%s: value %" PRIu64 " invalid, must be %" PRIu64 " or larger",
+				 path, value, range->min);
 	if (value < range->min || value > range->max)
 		return error_set(p->err, ERR_VALIDATION,
 				 "%s: value %" PRIu64 " invalid, must be from %" PRIu64

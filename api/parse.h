@@ -32,8 +32,7 @@ void parse_fini(struct parse *p);
 /* "a string", "an array", ...: for texts. */
 const char *parse_type_name(const struct json *v);
 /* ERR_FORMAT "<where>: expected <expected>, got <type of v>"; v may be NULL: "missing field `where`". */
-int parse_expected(struct parse *p, const char *where, const char *expected,
-		   const struct json *v);
+int parse_expected(struct parse *p, const char *where, const char *expected, const struct json *v);
 int parse_is_object(struct parse *p, const char *where, const struct json *v);
 int parse_is_array(struct parse *p, const char *where, const struct json *v);
 /* Refuses keys (with a value that is not null) outside of known[], which ends with NULL. */
@@ -68,8 +67,7 @@ int parse_id(struct parse *p, const struct json *v, struct point_id *out);
 int parse_ids(struct parse *p, const char *where, const struct json *v, struct point_id **out,
 	      uint32_t *n);
 /* An object as payload bytes in the arena; NULL or {} gives n = 0. Over LIMIT_PAYLOAD_BYTES: refused. */
-int parse_payload(struct parse *p, const char *where, const struct json *v,
-		  struct pv_slice *out);
+int parse_payload(struct parse *p, const char *where, const struct json *v, struct pv_slice *out);
 
 /* ---- collections (parse_collection.c, parse_patch.c, parse_schema.c) ---- */
 
@@ -90,8 +88,7 @@ struct space_ref {
 };
 int parse_space(struct parse *p, const char *name, size_t n, struct space_ref *out);
 /* One vector for a space: checks form, dimension, finiteness; sorts sparse indices. */
-int parse_vector(struct parse *p, const struct json *v, struct space_ref space,
-		 struct vector *out);
+int parse_vector(struct parse *p, const struct json *v, struct space_ref space, struct vector *out);
 /* VectorStruct of a point: list, or map of names (may be empty). */
 int parse_vectors(struct parse *p, const struct json *v, struct point *out);
 /* Names in the text of an error when v is an inference object ({text, model}, ...). */

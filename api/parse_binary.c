@@ -20,25 +20,28 @@ static int read_header(struct parse *p, struct reader *r, struct binary_header *
 
 	if (magic == NULL || memcmp(magic, BINARY_MAGIC, 4) != 0)
 		return error_set(p->err, ERR_INPUT,
-				 "binary body: does not begin with %s; see docs/api.md", BINARY_MAGIC);
+				 "binary body: does not begin with %s; see docs/api.md",
+				 BINARY_MAGIC);
 	out->flags = reader_u32(r);
 	out->count = reader_u32(r);
 	out->dim = reader_u32(r);
 	out->id_kind = reader_u8(r);
 	reserved = reader_bytes(r, BINARY_HEADER_BYTES - 17);
 	if (!reader_ok(r))
-		return error_set(p->err, ERR_INPUT, "binary body: shorter than its header of %d bytes",
+		return error_set(p->err, ERR_INPUT,
+				 "binary body: shorter than its header of %d bytes",
 				 BINARY_HEADER_BYTES);
 	if ((out->flags & ~(uint32_t)BINARY_PAYLOADS) != 0)
-		return error_set(p->err, ERR_UNSUPPORTED, "the flag set 0x%" PRIx32
-				 " of a binary body", out->flags);
+		return error_set(p->err, ERR_UNSUPPORTED,
+				 "the flag set 0x%" PRIx32 " of a binary body", out->flags);
 	for (size_t i = 0; i < BINARY_HEADER_BYTES - 17; i++)
 		if (reserved[i] != 0)
 			return error_set(p->err, ERR_INPUT,
 					 "binary body: reserved byte %zu of the header is not 0",
 					 i + 17);
 	if (out->id_kind != BINARY_ID_U64 && out->id_kind != BINARY_ID_UUID)
-		return error_set(p->err, ERR_INPUT, "binary body: unknown id kind %u", out->id_kind);
+		return error_set(p->err, ERR_INPUT, "binary body: unknown id kind %u",
+				 out->id_kind);
 	if (out->count == 0)
 		return error_set(p->err, ERR_INPUT, "Empty update request: no point is given");
 	if (out->count > LIMIT_BATCH_POINTS)
@@ -61,7 +64,8 @@ static int read_ids(struct parse *p, struct reader *r, const struct binary_heade
 
 	if (ids == NULL)
 		return error_set(p->err, ERR_INPUT,
-				 "binary body: ends within the ids of %" PRIu32 " points", h->count);
+				 "binary body: ends within the ids of %" PRIu32 " points",
+				 h->count);
 	op->n_points = h->count;
 	op->points = arena_zalloc(p->arena, h->count * sizeof(*op->points));
 	for (uint32_t i = 0; i < h->count; i++) {
@@ -136,7 +140,8 @@ static int read_payloads(struct parse *p, struct reader *r, struct op *op)
 					 "binary body: %" PRIu32 " payload lines for %" PRIu32
 					 " points",
 					 i + 1, op->n_points);
-		rc = read_payload(p, at, (size_t)((end == NULL ? r->end : end) - at), &op->points[i]);
+		rc = read_payload(p, at, (size_t)((end == NULL ? r->end : end) - at),
+				  &op->points[i]);
 		if (rc != 0)
 			return error_wrap(p->err, rc, "payload line %" PRIu32, i + 1);
 		at = end == NULL ? r->end : end + 1;
@@ -174,7 +179,7 @@ int parse_binary(struct parse *p, const uint8_t *body, size_t n, const char *usi
 	if (rc == 0 && (h.flags & BINARY_PAYLOADS) != 0)
 		rc = read_payloads(p, &r, &out->op);
 	if (rc == 0 && !reader_done(&r))
-		rc = error_set(p->err, ERR_INPUT, "binary body: %zu bytes too many after the points",
-			       reader_left(&r));
+		rc = error_set(p->err, ERR_INPUT,
+			       "binary body: %zu bytes too many after the points", reader_left(&r));
 	return rc;
 }

@@ -16,9 +16,9 @@ enum { MAX_LINKS = 512, DEFAULT_LINKS = 16, DEFAULT_EF_CONSTRUCT = 100 };
 
 static int parse_hnsw(struct parse *p, const struct json *v, struct tuning *t)
 {
-	static const char *const known[] = {"m",       "ef_construct", "full_scan_threshold",
-					    "on_disk", "payload_m",    "max_indexing_threads",
-					    "inline_storage", NULL};
+	static const char *const known[] = {
+		"m",         "ef_construct",         "full_scan_threshold", "on_disk",
+		"payload_m", "max_indexing_threads", "inline_storage",      NULL};
 	static const struct u64_range m_range = {"m", "hnsw_config.m", 0, MAX_LINKS};
 	static const struct u64_range payload_m_range = {"payload_m", "hnsw_config.payload_m", 0,
 							 MAX_LINKS};
@@ -70,7 +70,8 @@ static int parse_scalar(struct parse *p, const struct json *v)
 		rc = parse_need_string(p, v, "type", &type);
 	if (rc == 0 && strcmp(type, "int8") != 0)
 		rc = error_set(p->err, ERR_FORMAT,
-			       "quantization_config.scalar.type: expected int8, got '%.100s'", type);
+			       "quantization_config.scalar.type: expected int8, got '%.100s'",
+			       type);
 	if (rc == 0)
 		rc = parse_double_field(p, v, "quantile", &quantile);
 	if (rc == 0 && !(quantile >= 0.5 && quantile <= 1))
@@ -102,10 +103,11 @@ static int parse_product(struct parse *p, const struct json *v)
 			return 0;
 	if (rc != 0)
 		return rc;
-	return error_set(p->err, ERR_FORMAT,
-			 "quantization_config.product.compression: expected x4, x8, x16, x32 or x64, "
-			 "got '%.100s'",
-			 compression);
+	return error_set(
+		p->err, ERR_FORMAT,
+		"quantization_config.product.compression: expected x4, x8, x16, x32 or x64, "
+		"got '%.100s'",
+		compression);
 }
 
 static int parse_binary_codes(struct parse *p, const struct json *v)
@@ -226,9 +228,14 @@ static int parse_space_names(struct parse *p, const struct json *v, struct vecto
 static int parse_vector_params(struct parse *p, const struct json *v, const struct tuning *base,
 			       struct vector_space *out)
 {
-	static const char *const known[] = {"size", "distance", "on_disk", "datatype",
-					    "hnsw_config", "quantization_config",
-					    "multivector_config", NULL};
+	static const char *const known[] = {"size",
+					    "distance",
+					    "on_disk",
+					    "datatype",
+					    "hnsw_config",
+					    "quantization_config",
+					    "multivector_config",
+					    NULL};
 	static const struct u64_range size_range = {"size", "vectors.size", 1, LIMIT_DIMENSION};
 	struct tuning t = *base;
 	uint64_t size = 0;
@@ -397,10 +404,11 @@ static int parse_copies(struct parse *p, const struct json *v, struct collection
 
 static int parse_optimizers(struct parse *p, const struct json *v)
 {
-	static const char *const known[] = {
-		"deleted_threshold", "vacuum_min_vector_number", "default_segment_number",
-		"max_segment_size",  "memmap_threshold",         "indexing_threshold",
-		"flush_interval_sec", "max_optimization_threads", "prevent_unoptimized", NULL};
+	static const char *const known[] = {"deleted_threshold",      "vacuum_min_vector_number",
+					    "default_segment_number", "max_segment_size",
+					    "memmap_threshold",       "indexing_threshold",
+					    "flush_interval_sec",     "max_optimization_threads",
+					    "prevent_unoptimized",    NULL};
 	double deleted = 0;
 	int rc;
 
@@ -412,10 +420,11 @@ static int parse_optimizers(struct parse *p, const struct json *v)
 	if (rc == 0)
 		rc = parse_double_field(p, v, "deleted_threshold", &deleted);
 	if (rc == 0 && !(deleted >= 0 && deleted <= 1))
-		rc = error_set(p->err, ERR_VALIDATION,
-			       "optimizers_config.deleted_threshold: value %g invalid, must be from 0 "
-			       "to 1",
-			       deleted);
+		rc = error_set(
+			p->err, ERR_VALIDATION,
+			"optimizers_config.deleted_threshold: value %g invalid, must be from 0 "
+			"to 1",
+			deleted);
 	return rc;
 }
 
@@ -423,8 +432,8 @@ static int parse_wal(struct parse *p, const struct json *v)
 {
 	static const char *const known[] = {"wal_capacity_mb", "wal_segments_ahead",
 					    "wal_retain_closed", NULL};
-	static const struct u64_range capacity = {"wal_capacity_mb", "wal_config.wal_capacity_mb", 1,
-						  UINT64_MAX};
+	static const struct u64_range capacity = {"wal_capacity_mb", "wal_config.wal_capacity_mb",
+						  1, UINT64_MAX};
 	uint64_t ignored;
 	int rc;
 
@@ -474,12 +483,21 @@ static int parse_settings(struct parse *p, const struct json *v)
 
 static int fill(struct parse *p, const struct json *v, struct collection *c)
 {
-	static const char *const known[] = {
-		"vectors",          "sparse_vectors",           "shard_number",
-		"sharding_method",  "write_consistency_factor", "replication_factor",
-		"on_disk_payload",  "hnsw_config",              "optimizers_config",
-		"wal_config",       "quantization_config",      "strict_mode_config",
-		"metadata",         "index",                    NULL};
+	static const char *const known[] = {"vectors",
+					    "sparse_vectors",
+					    "shard_number",
+					    "sharding_method",
+					    "write_consistency_factor",
+					    "replication_factor",
+					    "on_disk_payload",
+					    "hnsw_config",
+					    "optimizers_config",
+					    "wal_config",
+					    "quantization_config",
+					    "strict_mode_config",
+					    "metadata",
+					    "index",
+					    NULL};
 	struct tuning tuning = {{.kind = INDEX_HNSW,
 				 .m = DEFAULT_LINKS,
 				 .ef_construct = DEFAULT_EF_CONSTRUCT},

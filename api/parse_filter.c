@@ -68,8 +68,8 @@ static int parse_match_list(struct parse *p, const char *where, const struct jso
 		if (value->kind == MATCH_BOOL)
 			return parse_expected(p, where, "strings or integers", it.value);
 		if (value->kind != out->values[0].kind)
-			return error_set(p->err, ERR_FORMAT,
-					 "%s: strings and integers in one list", where);
+			return error_set(p->err, ERR_FORMAT, "%s: strings and integers in one list",
+					 where);
 		out->n_values++;
 	}
 	return 0;
@@ -109,8 +109,9 @@ static int parse_match(struct parse *p, const struct json *v, struct cond *out)
 	for (size_t i = 0; known[i] != NULL; i++)
 		given += json_get(v, known[i]) != NULL;
 	if (given != 1)
-		return error_set(p->err, ERR_FORMAT,
-				 "match: expected one of value, any, except, text, text_any, phrase");
+		return error_set(
+			p->err, ERR_FORMAT,
+			"match: expected one of value, any, except, text, text_any, phrase");
 	if (json_get(v, "value") != NULL) {
 		out->type = COND_MATCH_ANY;
 		out->values = arena_alloc(p->arena, sizeof(*out->values));
@@ -142,8 +143,10 @@ struct bound {
 };
 static const struct bound bounds[] = {
 #define BOUND(name)                                                                                \
-	{#name, offsetof(struct range, has_##name), offsetof(struct range, name),                  \
-	 offsetof(struct range, name##_us)}
+	{                                                                                          \
+#name, offsetof(struct range, has_##name), offsetof(struct range, name),           \
+			offsetof(struct range, name##_us)                                          \
+	}
 	BOUND(lt),
 	BOUND(lte),
 	BOUND(gt),
@@ -223,9 +226,9 @@ static int parse_values_count(struct parse *p, const struct json *v, struct cond
 
 /* ---- conditions on a field ---- */
 
-static const char *const field_keys[] = {"match",        "range",        "geo_bounding_box",
-					 "geo_radius",   "geo_polygon",  "values_count",
-					 "is_empty",     "is_null",      NULL};
+static const char *const field_keys[] = {"match",      "range",       "geo_bounding_box",
+					 "geo_radius", "geo_polygon", "values_count",
+					 "is_empty",   "is_null",     NULL};
 
 /* {key, is_empty: false} is "not empty": a filter around it. */
 static int parse_field_flag(struct filter_parse *f, enum cond_type type, const struct json *v,
@@ -267,9 +270,9 @@ static int parse_field_kind(struct filter_parse *f, const char *kind, const stru
 /* Several kinds in one condition are alternatives. */
 static int parse_field_cond(struct filter_parse *f, const struct json *v, struct cond *out)
 {
-	static const char *const known[] = {"key",         "match",        "range",
-					    "geo_radius",  "geo_polygon",  "geo_bounding_box",
-					    "is_empty",    "values_count", "is_null",
+	static const char *const known[] = {"key",        "match",        "range",
+					    "geo_radius", "geo_polygon",  "geo_bounding_box",
+					    "is_empty",   "values_count", "is_null",
 					    NULL};
 	struct filter *alternatives = NULL;
 	struct path path;
@@ -373,8 +376,8 @@ static int parse_special_cond(struct filter_parse *f, const char *key, const str
 
 static int parse_cond(struct filter_parse *f, const struct json *v, struct cond *out)
 {
-	static const char *const special[] = {"is_empty", "is_null", "has_id", "has_vector",
-					      "nested",   NULL};
+	static const char *const special[] = {"is_empty",   "is_null", "has_id",
+					      "has_vector", "nested",  NULL};
 	int rc = count_node(f);
 
 	memset(out, 0, sizeof(*out));
@@ -399,8 +402,7 @@ static int parse_cond(struct filter_parse *f, const struct json *v, struct cond 
 /* ---- filters ---- */
 
 /* A condition alone, or a list of them. */
-static int parse_conds(struct filter_parse *f, const struct json *v, struct cond **out,
-		       uint32_t *n)
+static int parse_conds(struct filter_parse *f, const struct json *v, struct cond **out, uint32_t *n)
 {
 	struct json_iter it;
 	int rc = 0;

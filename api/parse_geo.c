@@ -79,7 +79,8 @@ static int parse_ring(struct parse *p, const char *where, const struct json *v,
 	if (rc != 0)
 		return rc;
 	out->n = 0;
-	out->points = arena_alloc(p->arena, json_count(json_get(v, "points")) * sizeof(*out->points));
+	out->points =
+		arena_alloc(p->arena, json_count(json_get(v, "points")) * sizeof(*out->points));
 	it = json_iterate(json_get(v, "points"));
 	while (rc == 0 && json_next(&it))
 		rc = parse_point_of_earth(p, where, it.value, &out->points[out->n++]);

@@ -10,6 +10,13 @@ static bool key_is(const struct pv_iter *it, const char *key)
 	return strlen(key) == it->key_n && memcmp(key, it->key, it->key_n) == 0;
 }
 
+/* quantization_config: "Disabled" takes the setting away. */
+static bool removes(const struct pv_iter *it, struct pv change)
+{
+	return change.at != NULL && key_is(it, "quantization_config") &&
+	       pv_type(change) == PV_STRING;
+}
+
 /* Copies the keys of `patch` that `old` lacks; returns how many. */
 static uint32_t put_new_keys(struct buf *out, struct pv old, struct pv patch)
 {
@@ -19,7 +26,8 @@ static uint32_t put_new_keys(struct buf *out, struct pv old, struct pv patch)
 	while (pv_next(&it)) {
 		struct pv present;
 
-		if (pv_type(it.value) == PV_NULL || pv_get(old, it.key, it.key_n, &present))
+		if (pv_type(it.value) == PV_NULL || removes(&it, it.value) ||
+		    pv_get(old, it.key, it.key_n, &present))
 			continue;
 		pv_put_key(out, it.key, it.key_n);
 		pv_put_value(out, it.value);
@@ -65,8 +73,12 @@ static void merge_settings(struct buf *out, struct pv old, struct pv patch)
 	while (pv_next(&it)) {
 		struct pv change;
 
-		pv_put_key(out, it.key, it.key_n);
 		if (!pv_get(patch, it.key, it.key_n, &change) || pv_type(change) == PV_NULL)
+			change = pv_of(NULL);
+		if (removes(&it, change))
+			continue;
+		pv_put_key(out, it.key, it.key_n);
+		if (change.at == NULL)
 			pv_put_value(out, it.value);
 		else if (key_is(&it, "quantization_config"))
 			pv_put_value(out, change);
@@ -94,12 +106,12 @@ static struct pv patch_vectors(struct parse *p, struct pv old, struct pv patch)
 	return result;
 }
 
-static const char *const patch_keys[] = {"vectors",     "sparse_vectors",      "optimizers_config",
-					 "params",      "hnsw_config",         "quantization_config",
-					 "metadata",    "strict_mode_config",  NULL};
-static const char *const params_keys[] = {"replication_factor", "write_consistency_factor",
+static const char *const patch_keys[] = {"vectors",  "sparse_vectors",     "optimizers_config",
+					 "params",   "hnsw_config",        "quantization_config",
+					 "metadata", "strict_mode_config", NULL};
+static const char *const params_keys[] = {"replication_factor",  "write_consistency_factor",
 					  "read_fan_out_factor", "read_fan_out_delay_ms",
-					  "on_disk_payload", NULL};
+					  "on_disk_payload",     NULL};
 
 static int check_patched_vectors(struct parse *p, const struct json *v)
 {
@@ -199,7 +211,8 @@ static uint32_t put_missing(struct buf *out, struct pv body, struct pv patch)
 		struct pv present;
 
 		if (pv_type(it.value) == PV_NULL || key_is(&it, "params") ||
-		    key_is(&it, "read_fan_out_factor") || key_is(&it, "read_fan_out_delay_ms") ||
+		    removes(&it, it.value) || key_is(&it, "read_fan_out_factor") ||
+		    key_is(&it, "read_fan_out_delay_ms") ||
 		    pv_get(body, it.key, it.key_n, &present))
 			continue;
 		pv_put_key(out, it.key, it.key_n);
@@ -220,6 +233,10 @@ static void merge_bodies(struct parse *p, struct pv body, struct pv patch, struc
 	uint32_t n = 0;
 
 	while (pv_next(&it)) {
+		struct pv change = pv_of(NULL);
+
+		if (pv_get(patch, it.key, it.key_n, &change) && removes(&it, change))
+			continue;
 		pv_put_key(out, it.key, it.key_n);
 		if (!patched(p, patch, &it, out))
 			pv_put_value(out, it.value);

@@ -46,8 +46,8 @@ static int check_count(struct parse *p, size_t n)
 		return error_set(p->err, ERR_INPUT, "Empty update request: no point is given");
 	if (n > LIMIT_BATCH_POINTS)
 		return error_set(p->err, ERR_INPUT,
-				 "%zu points in one request, at most %d are allowed: send batches", n,
-				 LIMIT_BATCH_POINTS);
+				 "%zu points in one request, at most %d are allowed: send batches",
+				 n, LIMIT_BATCH_POINTS);
 	return 0;
 }
 
@@ -205,7 +205,8 @@ static int parse_update_mode(struct parse *p, const struct json *v, enum update_
 		}
 	}
 	return error_set(p->err, ERR_FORMAT,
-			 "update_mode: expected upsert, insert_only or update_only, got '%s'", mode);
+			 "update_mode: expected upsert, insert_only or update_only, got '%s'",
+			 mode);
 }
 
 int parse_upsert(struct parse *p, const struct json *v, struct write *out)

@@ -161,8 +161,7 @@ static int parse_query_object(struct parse *p, const struct json *v, struct quer
 
 	for (size_t i = 0; unsupported[i] != NULL; i++)
 		if (json_get(v, unsupported[i]) != NULL)
-			return error_set(p->err, ERR_UNSUPPORTED, "the query `%s`",
-					 unsupported[i]);
+			return error_set(p->err, ERR_UNSUPPORTED, "the query `%s`", unsupported[i]);
 	if (json_get(v, "indices") != NULL || json_get(v, "values") != NULL)
 		return set_nearest(p, v, out);
 	if (parse_is_inference(v))
@@ -211,9 +210,10 @@ static int check_fusion(struct parse *p, const struct query *q)
 				 " prefetches; there must be one for each",
 				 q->n_rrf_weights, q->n_prefetch);
 	if (q->kind == QUERY_NONE && q->n_prefetch > 0)
-		return error_set(p->err, ERR_INPUT,
-				 "prefetches without a query: say with `query` how to rank what they "
-				 "find");
+		return error_set(
+			p->err, ERR_INPUT,
+			"prefetches without a query: say with `query` how to rank what they "
+			"find");
 	return 0;
 }
 
@@ -232,8 +232,8 @@ static int parse_prefetch(struct tree *t, const struct json *v, struct query *ou
 		return parse_expected(t->p, "prefetch", "an object or a list of objects", v);
 	t->n_prefetches += n > LIMIT_QUERY_PREFETCHES ? LIMIT_QUERY_PREFETCHES + 1 : (uint32_t)n;
 	if (t->n_prefetches > LIMIT_QUERY_PREFETCHES)
-		return error_set(t->p->err, ERR_INPUT,
-				 "the query has more than %d prefetches", LIMIT_QUERY_PREFETCHES);
+		return error_set(t->p->err, ERR_INPUT, "the query has more than %d prefetches",
+				 LIMIT_QUERY_PREFETCHES);
 	if (++t->depth > LIMIT_QUERY_DEPTH)
 		return error_set(t->p->err, ERR_INPUT, "prefetches are nested more than %d deep",
 				 LIMIT_QUERY_DEPTH);
@@ -281,8 +281,9 @@ static int parse_query_node(struct tree *t, const struct json *v, struct query *
 	if (json_get(v, "lookup_from") != NULL)
 		return error_set(p->err, ERR_UNSUPPORTED, "lookup_from");
 	if (t->depth > 0) {
-		static const char *const known[] = {"prefetch", "query", "using", "filter", "params",
-						    "score_threshold", "limit", "lookup_from", NULL};
+		static const char *const known[] = {"prefetch", "query",       "using",
+						    "filter",   "params",      "score_threshold",
+						    "limit",    "lookup_from", NULL};
 
 		rc = parse_known_keys(p, "a prefetch", v, known);
 		if (rc != 0)
@@ -306,10 +307,13 @@ static int parse_query_node(struct tree *t, const struct json *v, struct query *
 
 int parse_query(struct parse *p, const struct json *v, struct query *out)
 {
-	static const char *const known[] = {
-		"prefetch", "query",        "using",       "filter",       "params",
-		"limit",    "offset",       "with_vector", "with_vectors", "with_payload",
-		"score_threshold", "lookup_from", "allow_partial", NULL};
+	static const char *const known[] = {"prefetch",        "query",
+					    "using",           "filter",
+					    "params",          "limit",
+					    "offset",          "with_vector",
+					    "with_vectors",    "with_payload",
+					    "score_threshold", "lookup_from",
+					    "allow_partial",   NULL};
 	struct tree t = {p, 0, 0};
 	int rc;
 
@@ -329,11 +333,12 @@ int parse_query(struct parse *p, const struct json *v, struct query *out)
 int parse_query_groups(struct parse *p, const struct json *v, struct query *out,
 		       struct group_spec *groups)
 {
-	static const char *const known[] = {
-		"prefetch",     "query",        "using",           "filter",      "params",
-		"limit",        "with_vector",  "with_vectors",    "group_by",    "group_size",
-		"with_payload", "score_threshold", "lookup_from", "with_lookup", "allow_partial",
-		NULL};
+	static const char *const known[] = {"prefetch",    "query",        "using",
+					    "filter",      "params",       "limit",
+					    "with_vector", "with_vectors", "group_by",
+					    "group_size",  "with_payload", "score_threshold",
+					    "lookup_from", "with_lookup",  "allow_partial",
+					    NULL};
 	static const struct u64_range size_range = {"group_size", NULL, 1, LIMIT_TOP};
 	struct tree t = {p, 0, 0};
 	uint64_t size = 3;

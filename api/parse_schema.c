@@ -58,12 +58,12 @@ static int parse_type(struct parse *p, const char *name, struct payload_field *o
 static int parse_schema_object(struct parse *p, const struct json *v, struct payload_field *out)
 {
 	static const char *const known[] = {
-		"type",          "is_tenant",     "is_principal", "on_disk",  "lookup",
-		"range",         "tokenizer",     "min_token_len", "lowercase", "max_token_len",
-		"phrase_matching", "stopwords",   "stemmer",      "ascii_folding", "enable_hnsw",
-		NULL};
+		"type",      "is_tenant",     "is_principal",    "on_disk",
+		"lookup",    "range",         "tokenizer",       "min_token_len",
+		"lowercase", "max_token_len", "phrase_matching", "stopwords",
+		"stemmer",   "ascii_folding", "enable_hnsw",     NULL};
 	static const char *const flags[] = {"is_tenant", "is_principal", "on_disk", "lookup",
-					    "range", "enable_hnsw", NULL};
+					    "range",     "enable_hnsw",  NULL};
 	const char *type = NULL;
 	bool ignored;
 	int rc = parse_known_keys(p, "field_schema", v, known);

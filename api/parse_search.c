@@ -7,8 +7,8 @@
 
 /* ---- recommend ---- */
 
-static int parse_examples(struct parse *p, const char *where, const struct json *v,
-			  struct query *q, struct query_input **out)
+static int parse_examples(struct parse *p, const char *where, const struct json *v, struct query *q,
+			  struct query_input **out)
 {
 	struct json_iter it;
 	uint32_t n = 0;
@@ -137,14 +137,17 @@ static int parse_search_fields(struct parse *p, const struct json *v, struct que
 	return rc;
 }
 
-static const char *const search_keys[] = {
-	"vector",      "limit",        "top",          "offset",          "filter",
-	"params",      "with_payload", "with_vector",  "with_vectors",    "score_threshold",
-	"allow_partial", NULL};
-static const char *const search_group_keys[] = {
-	"vector",      "limit",        "top",          "group_by",        "filter",
-	"params",      "with_payload", "with_vector",  "with_vectors",    "score_threshold",
-	"allow_partial", "group_size", "with_lookup",  NULL};
+static const char *const search_keys[] = {"vector",          "limit",         "top",
+					  "offset",          "filter",        "params",
+					  "with_payload",    "with_vector",   "with_vectors",
+					  "score_threshold", "allow_partial", NULL};
+static const char *const search_group_keys[] = {"vector",        "limit",
+						"top",           "group_by",
+						"filter",        "params",
+						"with_payload",  "with_vector",
+						"with_vectors",  "score_threshold",
+						"allow_partial", "group_size",
+						"with_lookup",   NULL};
 
 int parse_search(struct parse *p, const struct json *v, struct query *out,
 		 struct group_spec *groups)
@@ -197,16 +200,20 @@ static int parse_using(struct parse *p, const struct json *v, const char **out)
 int parse_recommend(struct parse *p, const struct json *v, struct query *out,
 		    struct group_spec *groups)
 {
-	static const char *const keys[] = {
-		"positive",     "negative",    "strategy",      "using",  "limit",
-		"top",          "offset",      "filter",        "params", "score_threshold",
-		"with_payload", "with_vector", "with_vectors",  "lookup_from", "allow_partial",
-		NULL};
-	static const char *const group_keys[] = {
-		"positive",     "negative",    "strategy",      "using",  "limit",
-		"top",          "group_by",    "filter",        "params", "score_threshold",
-		"with_payload", "with_vector", "with_vectors",  "lookup_from", "allow_partial",
-		"group_size",   "with_lookup", NULL};
+	static const char *const keys[] = {"positive",      "negative",
+					   "strategy",      "using",
+					   "limit",         "top",
+					   "offset",        "filter",
+					   "params",        "score_threshold",
+					   "with_payload",  "with_vector",
+					   "with_vectors",  "lookup_from",
+					   "allow_partial", NULL};
+	static const char *const group_keys[] = {"positive",        "negative",     "strategy",
+						 "using",           "limit",        "top",
+						 "group_by",        "filter",       "params",
+						 "score_threshold", "with_payload", "with_vector",
+						 "with_vectors",    "lookup_from",  "allow_partial",
+						 "group_size",      "with_lookup",  NULL};
 	int rc = parse_is_object(p, "body", v);
 
 	memset(out, 0, sizeof(*out));

@@ -16,7 +16,8 @@ int parse_with_payload(struct parse *p, const struct json *v, struct select_payl
 		return 0;
 	}
 	if (json_is_array_type(json_type(v))) {
-		out->enabled = json_count(v) > 0; /* an empty list of wanted keys: nothing is wanted */
+		out->enabled = json_count(v) >
+			       0; /* an empty list of wanted keys: nothing is wanted */
 		return parse_paths(p, "with_payload", v, &out->paths, &out->n_paths);
 	}
 	if (json_type(v) != JSON_OBJECT)
@@ -107,10 +108,11 @@ static int parse_quantization_params(struct parse *p, const struct json *v,
 	out->oversampling = (float)oversampling;
 	if (rc == 0 && json_get(v, "oversampling") != NULL &&
 	    !(oversampling >= 1 && oversampling <= 1000))
-		rc = error_set(p->err, ERR_VALIDATION,
-			       "params.quantization.oversampling: value %g invalid, must be from 1 to "
-			       "1000",
-			       oversampling);
+		rc = error_set(
+			p->err, ERR_VALIDATION,
+			"params.quantization.oversampling: value %g invalid, must be from 1 to "
+			"1000",
+			oversampling);
 	return rc;
 }
 
@@ -158,9 +160,9 @@ static int parse_own_params(struct parse *p, const struct json *v, struct search
 
 int parse_params(struct parse *p, const struct json *v, struct search_params *out)
 {
-	static const char *const known[] = {"hnsw_ef",    "exact",     "indexed_only",
-					    "quantization", "acorn",   "nprobe",
-					    "min_recall", "budget_ms", NULL};
+	static const char *const known[] = {"hnsw_ef",      "exact",     "indexed_only",
+					    "quantization", "acorn",     "nprobe",
+					    "min_recall",   "budget_ms", NULL};
 	static const struct u64_range ef_range = {"hnsw_ef", "params.hnsw_ef", 1, UINT64_MAX};
 	uint64_t ef = 0;
 	int rc;

@@ -95,8 +95,8 @@ static int parse_dense(struct parse *p, const struct json *v, uint32_t space, st
 		return refuse_dense(p, v);
 	if (n != s->dim)
 		return error_set(p->err, ERR_INPUT,
-				 "Vector dimension error: expected dim: %" PRIu32 ", got %zu", s->dim,
-				 n);
+				 "Vector dimension error: expected dim: %" PRIu32 ", got %zu",
+				 s->dim, n);
 	/* Out of a number's text only infinity could come, and the scanner refuses that. */
 	assert_hot(vector_finite(out->values, s->dim));
 	out->kind = VECTOR_DENSE;
@@ -221,7 +221,8 @@ static int parse_named(struct parse *p, const struct json *v, struct point *out)
 	struct json_iter it = json_iterate(v);
 
 	if (json_count(v) > 2 * LIMIT_VECTOR_SPACES)
-		return error_set(p->err, ERR_INPUT, "vector: more names than a collection can have");
+		return error_set(p->err, ERR_INPUT,
+				 "vector: more names than a collection can have");
 	out->vectors = arena_alloc(p->arena, json_count(v) * sizeof(*out->vectors));
 	while (json_next(&it)) {
 		struct space_ref space;

@@ -188,9 +188,10 @@ static int parse_operation(struct parse *p, const struct json *v, struct write *
 		return rc;
 	it = json_iterate(v);
 	if (json_count(v) != 1 || !json_next(&it))
-		return error_set(p->err, ERR_FORMAT,
-				 "operations: each must be an object with one operation, as {\"upsert\": "
-				 "{..}}");
+		return error_set(
+			p->err, ERR_FORMAT,
+			"operations: each must be an object with one operation, as {\"upsert\": "
+			"{..}}");
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		if (strlen(operations[i].name) == it.key_n &&
 		    memcmp(operations[i].name, it.key, it.key_n) == 0)

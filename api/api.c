@@ -1,0 +1,374 @@
+/* The REST API's front: keys, parameters, routes, and the life of a request's state. */
+#include "api/request.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { MAX_TIMEOUT_S = 24 * 3600 };
+
+int api_new(struct api **out, const struct api_options *options, struct error *err)
+{
+	struct api *a = calloc(1, sizeof(*a));
+	int rc;
+
+	*out = NULL;
+	if (a == NULL)
+		return error_set(err, ERR_NOMEM, "start the API: out of memory");
+	assert(options->coord != NULL);
+	a->options = *options;
+	if (a->options.compat_version == NULL)
+		a->options.compat_version = "1.18.0";
+	if (a->options.url_prefix == NULL)
+		a->options.url_prefix = "";
+	if (a->options.url_prefix[0] != 0 && a->options.url_prefix[0] != '/') {
+		free(a);
+		return error_set(err, ERR_INPUT, "url_prefix '%s' must begin with /",
+				 options->url_prefix);
+	}
+	a->started_us = clock_monotonic_us();
+	atomic_init(&a->refs, 1);
+	rc = stats_init(a, err);
+	if (rc != 0) {
+		api_free(a);
+		return rc;
+	}
+	*out = a;
+	return 0;
+}
+
+static void api_unref(struct api *a)
+{
+	if (atomic_fetch_sub(&a->refs, 1) != 1)
+		return;
+	stats_fini(a);
+	free(a);
+}
+
+void api_free(struct api *a)
+{
+	if (a != NULL)
+		api_unref(a);
+}
+
+/* ---- keys ---- */
+
+/* Takes as long for a wrong key as for a right one. */
+static bool same_key(const char *expected, const char *given)
+{
+	size_t n = strlen(expected), given_n = strlen(given);
+	unsigned char difference = n != given_n;
+
+	for (size_t i = 0; i < given_n; i++)
+		difference |= (unsigned char)(expected[n == 0 ? 0 : i % n] ^ given[i]);
+	return difference == 0;
+}
+
+static const char *given_key(struct api_request *r)
+{
+	const char *key = http_header(r->http, "api-key");
+
+	if (key != NULL)
+		return key;
+	key = http_header(r->http, "Authorization");
+	if (key == NULL || strncasecmp(key, "Bearer ", 7) != 0)
+		return NULL;
+	for (key += 7; *key == ' '; key++)
+		;
+	return key;
+}
+
+/* 0, or the status of the refusal. */
+static int check_key(struct api_request *r)
+{
+	const struct api_options *o = &r->api->options;
+	bool wanted = (o->api_key != NULL && o->api_key[0] != 0) ||
+		      (o->read_only_api_key != NULL && o->read_only_api_key[0] != 0);
+	const char *key;
+
+	if (!wanted || (r->route != NULL && (r->route->flags & ROUTE_OPEN) != 0))
+		return 0;
+	key = given_key(r);
+	if (key == NULL)
+		return 401;
+	if (o->api_key != NULL && o->api_key[0] != 0 && same_key(o->api_key, key))
+		return 0;
+	if (o->read_only_api_key == NULL || o->read_only_api_key[0] == 0 ||
+	    !same_key(o->read_only_api_key, key))
+		return 401;
+	return r->route != NULL && (r->route->flags & ROUTE_WRITE) != 0 ? 403 : 0;
+}
+
+static const char *key_text(int status)
+{
+	return status == 403 ? "Forbidden: this key may only read"
+			     : "Must provide an API key or an Authorization bearer token";
+}
+
+/* ---- parameters ---- */
+
+static int read_flag(struct api_request *r, const char *name, bool *out)
+{
+	const char *v = http_parameter(r->http, name);
+
+	if (v == NULL)
+		return 0;
+	if (strcmp(v, "true") == 0)
+		*out = true;
+	else if (strcmp(v, "false") == 0)
+		*out = false;
+	else
+		return error_set(&r->err, ERR_INPUT,
+				 "query parameter %s: expected true or false, got '%.60s'", name,
+				 v);
+	return 0;
+}
+
+/* Decimal digits only; false when there is anything else. Saturates at max. */
+static bool read_digits(const char *s, uint64_t max, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (*s == 0)
+		return false;
+	for (; *s != 0; s++) {
+		if (*s < '0' || *s > '9')
+			return false;
+		v = v > max / 10 ? max : v * 10 + (uint64_t)(*s - '0');
+	}
+	*out = v > max ? max : v;
+	return true;
+}
+
+static int read_timeout(struct api_request *r)
+{
+	const char *v = http_parameter(r->http, "timeout");
+
+	if (v == NULL)
+		return 0;
+	if (!read_digits(v, MAX_TIMEOUT_S, &r->timeout_s))
+		return error_set(&r->err, ERR_INPUT,
+				 "query parameter timeout: expected seconds, got '%.60s'", v);
+	if (r->timeout_s == 0)
+		return error_set(&r->err, ERR_VALIDATION,
+				 "timeout: value 0 invalid, must be 1 or larger");
+	r->deadline_us = r->started_us + r->timeout_s * 1000000;
+	return 0;
+}
+
+static bool one_of(const char *v, const char *const *names)
+{
+	while (*names != NULL && strcmp(*names, v) != 0)
+		names++;
+	return *names != NULL;
+}
+
+/* Ordering and consistency are checked only: every write is ordered by its partition's log and every
+ * read sees what was acknowledged, which is the strongest that can be asked for. */
+static int read_parameters(struct api_request *r)
+{
+	static const char *const orderings[] = {"weak", "medium", "strong", NULL};
+	static const char *const levels[] = {"majority", "quorum", "all", NULL};
+	const char *ordering = http_parameter(r->http, "ordering");
+	const char *consistency = http_parameter(r->http, "consistency");
+	const char *header = http_header(r->http, "Quiver-Receipt");
+	uint64_t factor = 0;
+	int rc = read_flag(r, "wait", &r->wait);
+
+	r->receipt = header != NULL && strcmp(header, "1") == 0;
+	if (rc == 0)
+		rc = read_flag(r, "receipt", &r->receipt);
+	if (rc == 0)
+		rc = read_timeout(r);
+	if (rc == 0 && ordering != NULL && !one_of(ordering, orderings))
+		rc = error_set(&r->err, ERR_INPUT,
+			       "query parameter ordering: expected weak, medium or strong, got "
+			       "'%.60s'",
+			       ordering);
+	if (rc == 0 && consistency != NULL && !one_of(consistency, levels) &&
+	    (!read_digits(consistency, UINT32_MAX, &factor) || factor == 0))
+		rc = error_set(&r->err, ERR_INPUT,
+			       "query parameter consistency: expected a number, majority, quorum or "
+			       "all, got '%.60s'",
+			       consistency);
+	return rc;
+}
+
+/* The route is part of the identity: one key used for two kinds of writes means two writes. */
+static void read_idempotency_key(struct api_request *r)
+{
+	const char *key = http_header(r->http, "Idempotency-Key");
+	uint64_t seed;
+
+	if (key == NULL || key[0] == 0 || r->route == NULL)
+		return;
+	seed = hash64(r->route->pattern, strlen(r->route->pattern)) ^ (uint64_t)r->method;
+	r->batch_hi = hash64_seed(key, strlen(key), seed);
+	r->batch_lo = hash64_seed(key, strlen(key), ~seed) | 1;
+}
+
+/* ---- requests ---- */
+
+struct api_request *request_new(struct api *a, struct http_request *http)
+{
+	struct arena *arena = http_arena(http);
+	struct api_request *r = arena_zalloc(arena, sizeof(*r));
+
+	atomic_fetch_add(&a->refs, 1);
+	r->api = a;
+	r->http = http;
+	r->arena = arena;
+	r->method = http_method(http) == HTTP_HEAD ? HTTP_GET : http_method(http);
+	r->started_us = http_started_us(http);
+	return r;
+}
+
+void request_fini(struct api_request *r)
+{
+	collection_unref(r->collection);
+	r->collection = NULL;
+	buf_fini(&r->out);
+	api_unref(r->api);
+}
+
+bool request_content_is(const struct api_request *r, const char *type)
+{
+	const char *given = http_header(r->http, "Content-Type");
+	size_t n = strlen(type);
+
+	return given != NULL && strncasecmp(given, type, n) == 0 &&
+	       (given[n] == 0 || given[n] == ';' || given[n] == ' ');
+}
+
+int request_check(struct api_request *r, int *plain_status)
+{
+	const char *prefix = r->api->options.url_prefix;
+	const char *path = http_path(r->http);
+	size_t n = strlen(prefix);
+	struct error route_error = {0};
+	int route_rc, rc;
+
+	while (n > 0 && prefix[n - 1] == '/')
+		n--;
+	if (n > 0 && strncmp(path, prefix, n) == 0 && (path[n] == '/' || path[n] == 0))
+		path = path[n] == 0 ? "/" : path + n;
+	route_rc = route_find(r, path, &route_error);
+	*plain_status = check_key(r);
+	if (*plain_status != 0)
+		return ERR_FORBIDDEN;
+	if (route_rc != 0) {
+		r->err = route_error;
+		return route_rc;
+	}
+	if (r->route->unsupported != NULL)
+		return error_set(&r->err, ERR_UNSUPPORTED, "%s", r->route->unsupported);
+	rc = read_parameters(r);
+	if (rc == 0)
+		read_idempotency_key(r);
+	return rc;
+}
+
+static int read_body(struct api_request *r)
+{
+	size_t n;
+	const uint8_t *bytes = http_body(r->http, &n);
+
+	if ((r->route->flags & ROUTE_BODY) == 0)
+		return 0;
+	if ((r->route->flags & ROUTE_RAW) != 0 && request_content_is(r, "application/octet-stream"))
+		return 0;
+	if (n == 0)
+		return error_set(&r->err, ERR_FORMAT, "the body is empty");
+	return json_parse(bytes, n, r->arena, &r->body, &r->err);
+}
+
+static int prepare(struct api_request *r)
+{
+	int rc = read_body(r);
+
+	if (rc == 0 && (r->route->flags & ROUTE_COLLECTION) != 0)
+		rc = coord_collection(r->api->options.coord, r->args[0], &r->collection, &r->err);
+	if (rc == 0 && r->body != NULL && json_type(r->body) == JSON_OBJECT) {
+		struct parse p = request_parse(r);
+
+		rc = parse_bool_field(&p, r->body, "allow_partial", &r->allow_partial);
+		parse_fini(&p);
+		if (rc == 0 && r->allow_partial && (r->route->flags & ROUTE_WRITE) != 0)
+			rc = error_set(&r->err, ERR_UNSUPPORTED,
+				       "the field `allow_partial` of a write");
+	}
+	return rc;
+}
+
+static void answer_error(struct api_request *r, int rc, int plain_status)
+{
+	if (plain_status != 0)
+		respond_plain(r, plain_status, key_text(plain_status));
+	else if (r->route == NULL && rc == ERR_FORBIDDEN)
+		respond_method_not_allowed(r);
+	else
+		respond_error(r, rc);
+}
+
+void api_handle(void *api, struct http_request *http)
+{
+	struct api_request *r = request_new(api, http);
+	int plain_status = 0;
+	int rc = request_check(r, &plain_status);
+
+	if (rc == 0)
+		rc = prepare(r);
+	if (rc != 0)
+		answer_error(r, rc, plain_status);
+	else
+		r->route->handle(r);
+}
+
+/* Only lines of JSON for an existing collection are streamed; everything else, refusals included, goes
+ * the usual way with its whole body. */
+bool api_stream(void *api, struct http_request *http, struct http_stream *out)
+{
+	const char *type = http_header(http, "Content-Type");
+	struct api_request *r;
+	int plain_status = 0;
+	struct error err;
+
+	if (type == NULL || strncasecmp(type, "application/x-ndjson", 20) != 0)
+		return false;
+	r = request_new(api, http);
+	/* POST on the points of a collection means retrieval; with lines of points it is a load. */
+	if (r->method == HTTP_POST)
+		r->method = HTTP_PUT;
+	if (request_check(r, &plain_status) != 0 || r->route->handle != handle_upsert ||
+	    coord_collection(r->api->options.coord, r->args[0], &r->collection, &err) != 0) {
+		request_fini(r);
+		return false;
+	}
+	ingest_start(r, out);
+	return true;
+}
+
+void request_call(struct api_request *r, struct coord_call *call,
+		  void (*done)(struct coord_call *call), void *ctx)
+{
+	memset(call, 0, sizeof(*call));
+	call->collection = r->collection;
+	call->arena = r->arena;
+	call->deadline_us = r->deadline_us;
+	call->allow_partial = r->allow_partial;
+	call->done = done;
+	call->ctx = ctx;
+}
+
+bool request_succeeded(struct api_request *r, const struct coord_call *call)
+{
+	if (call->rc == 0)
+		return true;
+	r->err = call->err;
+	respond_error(r, call->rc);
+	return false;
+}
