@@ -161,9 +161,15 @@ uint32_t segment_rows(const struct segment *s);
 uint64_t segment_disk_bytes(const struct segment *s);
 struct point_id segment_point_id(const struct segment *s, uint32_t row);
 uint64_t segment_version(const struct segment *s, uint32_t row);
-struct pv_slice segment_payload(
-	const struct segment *s,
-	uint32_t row); /* borrowed from the mapping, validated when written */
+/* Borrowed from the mapping, validated when written. A payload in a damaged block reads as the empty object, and
+ * segment_damaged() says so from then on. */
+struct pv_slice segment_payload(const struct segment *s, uint32_t row);
+/* Was a damaged block met since the segment was opened? Then what was read from it may be incomplete. */
+bool segment_damaged(const struct segment *s);
+/* Row of an id; UINT32_MAX when the segment does not have it. */
+uint32_t segment_find(const struct segment *s, const struct point_id *id);
+/* All rows in the order of their ids. */
+const uint32_t *segment_order(const struct segment *s);
 /* Dense vectors of a space are stored without gaps: ordinal 0..n-1. `row_of` maps ordinal -> row, `ord_of` row ->
  * ordinal (UINT32_MAX: none); both NULL when every row has the vector (ordinal = row). data is 64-byte aligned. */
 struct segment_vectors {
