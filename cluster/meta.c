@@ -394,8 +394,20 @@ static void note_leadership(struct meta *m)
 	} else if (m->leader_term != core_term(m->core)) {
 		m->leader_term = core_term(m->core);
 		m->leader_first = meta_log_last(&m->log);
-		m->pushed_commit = core_commit(m->core);
+		m->n_pushed = 0;
 	}
+}
+
+static uint64_t *pushed_to(struct meta *m, uint64_t id)
+{
+	for (size_t i = 0; i < m->n_pushed; i++) {
+		if (m->pushed[i].id == id)
+			return &m->pushed[i].commit;
+	}
+	if (m->n_pushed == META_ACKS)
+		m->n_pushed = 0; /* servers came and went; telling twice does no harm */
+	m->pushed[m->n_pushed] = (struct pushed){id, 0};
+	return &m->pushed[m->n_pushed++].commit;
 }
 
 /* Followers hear of a commit with the next heartbeat; this tells them at once. It is an empty
@@ -404,22 +416,25 @@ static void push_commit(struct meta *m)
 {
 	struct meta_member member;
 
-	if (!core_is_leader(m->core) || core_commit(m->core) <= m->pushed_commit)
+	if (!core_is_leader(m->core))
 		return;
-	m->pushed_commit = core_commit(m->core);
 	for (size_t i = 0; core_member(m->core, i, &member); i++) {
-		const struct log_entry *e;
 		struct meta_wire w = {.type = WIRE_APPEND, .term = core_term(m->core)};
+		uint64_t *told = pushed_to(m, member.id);
+		const struct log_entry *e;
 		uint64_t match;
 
 		if (member.id == m->options.self || !core_match(m->core, member.id, &match))
 			continue;
+		if (match > core_commit(m->core))
+			match = core_commit(m->core);
 		e = meta_log_get(&m->log, match);
-		if (e == NULL)
-			continue; /* far behind: the heartbeat will do */
+		if (match <= *told || e == NULL)
+			continue; /* known, or far behind: the heartbeat will do */
+		*told = match;
 		w.append.prev_index = match;
 		w.append.prev_term = e->term;
-		w.append.commit = m->pushed_commit;
+		w.append.commit = match;
 		meta_send(m, member.id, member.address, &w);
 	}
 }

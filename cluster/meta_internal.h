@@ -145,6 +145,11 @@ struct pending {
 	bool taken, installed; /* its snapshot */
 };
 
+/* The commit index that a follower was told of. */
+struct pushed {
+	uint64_t id, commit;
+};
+
 struct meta {
 	struct meta_core *core;
 	struct meta_options options;
@@ -163,7 +168,8 @@ struct meta {
 	bool save_start, restart_log;
 	uint64_t leader_term,
 		leader_first; /* as leader of leader_term: the last entry when it began */
-	uint64_t pushed_commit;
+	struct pushed pushed[META_ACKS]; /* as leader */
+	size_t n_pushed;
 	struct pending *pending;
 	size_t n_pending, pending_cap;
 	struct prng prng;

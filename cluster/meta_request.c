@@ -363,6 +363,7 @@ static int start_change(struct meta *m, struct request *r, struct error *err)
 {
 	struct buf next = BUF_INIT;
 	struct error why = {0};
+	uint64_t match;
 	int rc;
 
 	if (r->change != 2)
@@ -371,6 +372,9 @@ static int start_change(struct meta *m, struct request *r, struct error *err)
 	buf_fini(&next);
 	if (rc != 0)
 		return answer(m, r, rc == 1 ? &OK : &why, m->applied);
+	/* The library notices only progress, so it would wait for ever for one that is there. */
+	if (core_match(m->core, r->voter.id, &match) && match == meta_log_last(&m->log))
+		return change_now(m, r, err);
 	rc = core_catch_up_start(m->core, r->voter.id, &why);
 	if (rc == 0)
 		r->state = REQUEST_CATCHING_UP;
@@ -481,10 +485,7 @@ int requests_advance(struct meta *m, struct error *err)
 			rc = give_up(m, r);
 		if (rc > 0)
 			request_drop(all, i);
-		else if (r->state == REQUEST_NEW && before != REQUEST_NEW &&
-			 core_leader(m->core) != 0)
-			continue; /* try at once with the next leader */
-		else
+		else if (r->state == before)
 			i++;
 	}
 	return 0;

@@ -61,9 +61,9 @@ static void test_create_refusals(void **state)
 					&why),
 			 ERR_STALE);
 	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a/b", 1, 1), ONE, 1, &why),
-			 ERR_VALIDATION);
+			 ERR_FORMAT);
 	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 9), ONE, 1, &why),
-			 ERR_VALIDATION);
+			 ERR_FORMAT);
 	assert_int_equal(m->n_collections, 0);
 	/* Degraded: three wanted, one there; it must be writable all the same. */
 	assert_int_equal(fixture_create(&m, ++index, fixture_collection("a", 1, 3), ONE, 1, &why),
