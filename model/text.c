@@ -169,9 +169,9 @@ static void emit_prefixes(const struct split *s, size_t chars)
 {
 	const struct payload_field *f = s->field;
 	size_t shortest = f->min_token_len > 0 ? f->min_token_len : 1;
-	size_t longest = f->max_token_len > 0 ? f->max_token_len : LIMIT_PREFIX_CHARS;
-	if (longest > chars)
-		longest = chars;
+	size_t longest = chars < LIMIT_PREFIX_CHARS ? chars : LIMIT_PREFIX_CHARS;
+	if (f->max_token_len > 0 && longest > f->max_token_len)
+		longest = f->max_token_len;
 	if (s->query && shortest < longest)
 		shortest = longest;
 	for (size_t i = shortest; i <= longest; i++)

@@ -5,8 +5,8 @@
  *                 follow them); everything else separates
  *   whitespace    runs of anything but white space
  *   prefix        words; an index gets every prefix of at least min_token_len (1) and at most
- *                 max_token_len (LIMIT_PREFIX_CHARS) characters, a query the word itself, cut at
- *                 the longest prefix
+ *                 max_token_len (never more than LIMIT_PREFIX_CHARS) characters, a query the word
+ *                 itself, cut at the longest prefix
  *   multilingual  words; but a character of a script that is written without blanks (Han, Kana,
  *   Thai,
  *                 Lao, Myanmar, Khmer) is a token of its own, with its marks
