@@ -34,7 +34,8 @@ static void merging_equals_sorting(void **state)
 			lists[l] = (struct hits){items[l], (uint32_t)prng_below(&random, 21)};
 			for (uint32_t i = 0; i < lists[l].n; i++) {
 				uint64_t id = prng_below(&random, 100);
-				items[l][i] = (struct hit){.id = id_from_u64(id), .score = (float)(id % 10)};
+				items[l][i] = (struct hit){.id = id_from_u64(id),
+							   .score = (float)(id % 10)};
 				all[total++] = items[l][i];
 			}
 			qsort(items[l], lists[l].n, sizeof(struct hit), larger_first);
