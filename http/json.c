@@ -341,7 +341,8 @@ static void kill_duplicates_hashed(struct parser *p, struct json *head, size_t n
 	memset(p->slots, 0, size * sizeof(*p->slots));
 	while (at < end) {
 		struct json *key = head + at;
-		size_t slot = hash64_seed(key->s, json_tag_count(key), (uint64_t)(uintptr_t)p->slots);
+		size_t slot =
+			hash64_seed(key->s, json_tag_count(key), (uint64_t)(uintptr_t)p->slots);
 
 		for (slot &= size - 1; p->slots[slot]; slot = (slot + 1) & (size - 1)) {
 			struct json *other = head + p->slots[slot];
@@ -484,15 +485,12 @@ static int parse_value(struct parser *p)
 		if (rc == 0)
 			*new_cells(p, 1) = cell;
 		return rc;
-	case '[':
-		p->at++;
-		return open_value(p, false);
-	case '{':
-		p->at++;
-		return open_value(p, true);
+	case '[': p->at++; return open_value(p, false);
+	case '{': p->at++; return open_value(p, true);
 	case 'n': return parse_literal(p, "null", (struct json){.tag = json_tag(JSON_NULL, 0)});
 	case 't':
-		return parse_literal(p, "true", (struct json){.tag = json_tag(JSON_BOOL, 0), .b = true});
+		return parse_literal(p, "true",
+				     (struct json){.tag = json_tag(JSON_BOOL, 0), .b = true});
 	case 'f':
 		return parse_literal(p, "false",
 				     (struct json){.tag = json_tag(JSON_BOOL, 0), .b = false});

@@ -62,7 +62,8 @@ void json_put_i64(struct buf *b, int64_t v)
 /* Writes bytes that may not stand in a string as they are: quotes, backslashes, control characters. */
 static uint8_t *put_escape(uint8_t *to, uint8_t c)
 {
-	static const char from[] = "\"\\\b\f\n\r\t", into[] = "\"\\bfnrt", hex[] = "0123456789abcdef";
+	static const char from[] = "\"\\\b\f\n\r\t", into[] = "\"\\bfnrt",
+			  hex[] = "0123456789abcdef";
 	const char *known = c ? strchr(from, c) : NULL;
 
 	*to++ = '\\';

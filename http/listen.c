@@ -16,7 +16,8 @@ enum { BACKLOG = 4096, PEM_MAX_BYTES = 1 << 20 };
 static int bind_address(const struct addrinfo *a, int *out)
 {
 	const int yes = 1, no = 0;
-	int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
+	int fd =
+		socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
 	int saved;
 
 	if (fd < 0)
@@ -74,8 +75,8 @@ int http_listen(const char *host, uint16_t port, int *fd, uint16_t *port_out, st
 	if (*fd < 0)
 		return error_errno(err, failed, "listen on %s port %u%s", bare, port,
 				   failed == EADDRINUSE ? " (is another server running there? "
-							  "choose another port)" :
-							  "");
+							  "choose another port)"
+							: "");
 	*port_out = bound_port(*fd);
 	return 0;
 }

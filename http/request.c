@@ -128,6 +128,7 @@ struct http_request *http_request_get(struct http_connection *c)
 	r->server = s;
 	r->connection = c;
 	r->mhd = c->mhd;
+	r->fd = c->fd;
 	r->length = UINT64_MAX;
 	return r;
 }
@@ -174,7 +175,7 @@ void http_request_put(struct http_request *r)
 
 static enum http_method parse_method(const char *name)
 {
-	static const char *const names[] = {"GET",    "POST", "PUT",	"PATCH",
+	static const char *const names[] = {"GET",    "POST", "PUT",    "PATCH",
 					    "DELETE", "HEAD", "OPTIONS"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -116,49 +116,76 @@ static enum MHD_Result answer(struct http_connection *c)
 	return queue(c, &response, NULL);
 }
 
-static bool send_all(int fd, const void *bytes, size_t n)
+/* ---- answering without libmicrohttpd ---- */
+
+/* Head and body of an answer after which the connection ends. */
+static struct buf compose(const struct http_response *response)
 {
-	const uint8_t *at = bytes;
+	struct buf out = BUF_INIT;
 
-	while (n > 0) {
-		struct pollfd p = {.fd = fd, .events = POLLOUT};
-		ssize_t sent = send(fd, at, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buf_printf(&out, "HTTP/1.1 %d %s\r\n", response->status,
+		   MHD_get_reason_phrase_for((unsigned)response->status));
+	buf_printf(&out, "Connection: close\r\nAccess-Control-Allow-Origin: *\r\n");
+	if (response->content_type)
+		buf_printf(&out, "Content-Type: %s\r\n", response->content_type);
+	if (response->retry_after_s > 0)
+		buf_printf(&out, "Retry-After: %u\r\n", response->retry_after_s);
+	if (response->status != 204)
+		buf_printf(&out, "Content-Length: %zu\r\n", response->body.len);
+	buf_put(&out, "\r\n", 2);
+	if (response->status != 204 && response->body.len > 0)
+		buf_put(&out, response->body.data, response->body.len);
+	return out;
+}
 
-		if (sent > 0) {
-			at += sent;
-			n -= (size_t)sent;
-		} else if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-			if (poll(&p, 1, 1000) <= 0)
-				return false;
-		} else {
-			return false;
-		}
+/* As much as goes out; waits for a client that reads slowly, but not long. */
+static void send_composed(int fd, const struct buf *composed, int patience_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	size_t at = 0;
+
+	while (at < composed->len) {
+		ssize_t n = send(fd, composed->data + at, composed->len - at,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0)
+			at += (size_t)n;
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR) ||
+			 poll(&p, 1, patience_ms) <= 0)
+			return;
 	}
-	return true;
 }
 
 /* Answers while the body is still coming in, and ends the connection. Takes the body over. */
 static enum MHD_Result answer_early(struct http_connection *c, struct http_response *response)
 {
-	struct buf head = BUF_INIT;
+	struct buf composed;
 
 	if (!c->server->tls) {
 		c->linger = true;
-		buf_printf(&head, "HTTP/1.1 %d %s\r\n", response->status,
-			   MHD_get_reason_phrase_for((unsigned)response->status));
-		buf_printf(&head, "Connection: close\r\nAccess-Control-Allow-Origin: *\r\n");
-		if (response->content_type)
-			buf_printf(&head, "Content-Type: %s\r\n", response->content_type);
-		if (response->retry_after_s > 0)
-			buf_printf(&head, "Retry-After: %u\r\n", response->retry_after_s);
-		buf_printf(&head, "Content-Length: %zu\r\n\r\n", response->body.len);
-		buf_put(&head, response->body.data, response->body.len);
-		if (send_all(c->fd, head.data, head.len))
-			atomic_fetch_add(&c->server->bytes_out, response->body.len);
+		composed = compose(response);
+		send_composed(c->fd, &composed, 1000);
+		atomic_fetch_add(&c->server->bytes_out, response->body.len);
+		buf_fini(&composed);
 	}
-	buf_fini(&head);
 	buf_fini(&response->body);
 	return MHD_NO;
+}
+
+/* On resuming a connection libmicrohttpd reads before it asks for the answer; when the client has
+ * closed its side, it takes that for the end of everything. Such a client gets its answer here. */
+static void answer_half_closed(struct http_request *r)
+{
+	struct buf composed;
+
+	if (r->server->tls || !r->ended || !http_client_has_ended(r->fd))
+		return;
+	r->sent = true;
+	composed = compose(&r->response);
+	if (r->method == HTTP_HEAD)
+		composed.len -= r->response.body.len;
+	send_composed(r->fd, &composed, 0);
+	buf_fini(&composed);
 }
 
 static void too_large_text(const struct http_server *s, char *out, size_t room)
@@ -184,6 +211,20 @@ static void abandon(struct http_connection *c)
 	MHD_resume_connection(c->mhd);
 }
 
+/* Returns whether some are still suspended: their answer is on its way. */
+static bool abandon_all(struct http_server *s)
+{
+	bool suspended = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct http_connection *c = s->connections; c; c = c->next) {
+		abandon(c);
+		suspended |= c->request && (atomic_load(&c->request->flags) & REQUEST_SUSPENDED);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return suspended;
+}
+
 /* Suspends the connection until the request is answered (or its stream goes on). */
 static enum MHD_Result park(struct http_connection *c)
 {
@@ -204,11 +245,20 @@ static enum MHD_Result park(struct http_connection *c)
 	return MHD_YES;
 }
 
+/* The connection stays suspended, and the server alive, until this has resumed it. */
+static void resume(struct http_request *r, bool answered)
+{
+	struct http_server *s = r->server;
+
+	atomic_fetch_add(&s->resuming, 1);
+	if (answered)
+		answer_half_closed(r);
+	MHD_resume_connection(r->mhd);
+	atomic_fetch_sub(&s->resuming, 1);
+}
+
 void http_respond(struct http_request *req, struct http_response *response)
 {
-	const unsigned settled = REQUEST_ANSWERED | REQUEST_CONTINUED;
-	/* Once the flag is set the request may be gone. */
-	struct MHD_Connection *mhd = req->mhd;
 	unsigned old;
 
 	assert(response->status >= 200 && response->status <= 599);
@@ -218,20 +268,19 @@ void http_respond(struct http_request *req, struct http_response *response)
 	assert(!(old & REQUEST_ANSWERED));
 	if (old & REQUEST_ABANDONED)
 		http_request_free(req);
-	else if ((old & REQUEST_SUSPENDED) && !(old & settled))
-		MHD_resume_connection(mhd);
+	else if ((old & REQUEST_SUSPENDED) && !(old & REQUEST_CONTINUED))
+		resume(req, true);
 }
 
 void http_stream_continue(struct http_request *req)
 {
-	struct MHD_Connection *mhd = req->mhd;
 	unsigned old = atomic_fetch_or(&req->flags, REQUEST_CONTINUED);
 
 	if (old & REQUEST_ABANDONED) {
 		req->stream.abort(req->stream.ctx);
 		http_request_free(req);
 	} else if (old & REQUEST_SUSPENDED) {
-		MHD_resume_connection(mhd);
+		resume(req, false);
 	}
 }
 
@@ -417,6 +466,8 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 	if ((atomic_load(&c->request->flags) & REQUEST_SUSPENDED) && !wake_up(c))
 		return MHD_YES;
 	if (atomic_load(&c->request->flags) & REQUEST_ANSWERED) {
+		if (c->request->sent)
+			return MHD_NO;
 		if (n == 0)
 			return answer(c);
 		response = c->request->response;
@@ -491,8 +542,7 @@ static size_t keep_encoded(void *cls, struct MHD_Connection *mhd, char *text)
 	return strlen(text);
 }
 
-__attribute__((format(printf, 2, 0))) static void log_mhd(void *cls, const char *format,
-							   va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_mhd(void *cls, const char *format, va_list ap)
 {
 	char text[256];
 	size_t n;
@@ -521,13 +571,14 @@ static int start_daemon(struct http_server *s, uint32_t threads, uint32_t max_co
 		items[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->tls_cert};
 	}
 	items[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-	s->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
-		MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)(s->idle_us / 1000000), MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK,
-		keep_encoded, s, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+	s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER,
+				     log_mhd, NULL, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
+				     MHD_OPTION_CONNECTION_TIMEOUT,
+				     (unsigned)(s->idle_us / 1000000), MHD_OPTION_NOTIFY_COMPLETED,
+				     on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+				     s, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, s,
+				     MHD_OPTION_ARRAY, items, MHD_OPTION_END);
 	if (s->daemon)
 		return 0;
 	if (s->tls)
@@ -623,10 +674,9 @@ void http_server_stop(struct http_server *s)
 	while (atomic_load(&s->in_flight) > 0 && clock_monotonic_us() < deadline_us)
 		poll(NULL, 0, 2);
 	atomic_store(&s->leaving, true);
-	pthread_mutex_lock(&s->lock);
-	for (struct http_connection *c = s->connections; c; c = c->next)
-		abandon(c);
-	pthread_mutex_unlock(&s->lock);
+	/* libmicrohttpd must not be stopped while a connection is suspended, or being resumed. */
+	while (abandon_all(s) || atomic_load(&s->resuming) > 0)
+		poll(NULL, 0, 1);
 	MHD_stop_daemon(s->daemon);
 	server_free(s);
 }

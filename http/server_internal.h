@@ -40,6 +40,7 @@ struct http_request {
 	struct http_server *server;
 	struct http_connection *connection; /* gone once the request is abandoned */
 	void *mhd;                          /* struct MHD_Connection */
+	int fd;
 	_Atomic unsigned flags;
 	enum http_method method;
 	const char *path;
@@ -50,6 +51,7 @@ struct http_request {
 	uint64_t received; /* of a streamed body */
 	uint64_t started_us;
 	bool streaming, ended;
+	bool sent;      /* the answer went out beside libmicrohttpd */
 	bool fed_ahead; /* the next byte was already given to feed(), see receive_stream() */
 	struct http_stream stream;
 	struct http_response response;
@@ -73,6 +75,9 @@ struct http_connection {
 	_Atomic uint64_t phase_since_us;
 	_Atomic uint64_t phase_bytes; /* received or to be sent in this phase */
 	struct http_request *request; /* NULL once answered; written under the lock */
+	/* What the watch saw last, and whether it has looked for the end since. */
+	uint64_t seen_since_us, seen_bytes;
+	bool seen_end;
 };
 
 enum { LINGER_MAX = 64, KEPT_REQUESTS = 256 };
@@ -91,8 +96,9 @@ struct http_server {
 	char *tls_cert, *tls_key; /* contents of the files */
 	uint64_t idle_us;
 
-	atomic_bool stopping; /* new requests get 503 */
-	atomic_bool leaving;  /* and those that are not answered do not wait any more */
+	atomic_bool stopping;      /* new requests get 503 */
+	atomic_bool leaving;       /* and those that are not answered do not wait any more */
+	_Atomic unsigned resuming; /* threads that are resuming a connection */
 	_Atomic uint64_t requests, in_flight, n_connections, bytes_in, bytes_out;
 
 	pthread_mutex_t lock;
@@ -129,5 +135,6 @@ int http_body_expect(struct http_request *r);
 int http_watch_start(struct http_server *s, struct error *err);
 void http_watch_stop(struct http_server *s);
 void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes);
+bool http_client_has_ended(int fd); /* it has closed its side, and all it sent was read */
 /* Takes a duplicate of the socket: reads away what the client still sends, for a short time. */
 void http_linger(struct http_server *s, int fd);

@@ -1,10 +1,15 @@
-/* The watch: one thread that ends slow clients, and lets refused ones read their answer.
+/* The watch: one thread that ends slow and lost clients, and lets refused ones read their answer.
  *
  * Slow clients. libmicrohttpd ends a connection on which nothing happens for the idle time-out. A
  * client that sends one byte now and then would hold its place for ever, so each phase of a
  * connection also has a time in which it must be over: headers twice the time-out, bodies and answers the
  * time-out and a second for every KiB. What exceeds it is shut down; libmicrohttpd sees the end of
  * the connection and does the rest.
+ *
+ * Missed ends. libmicrohttpd uses edge-triggered epoll and stops reading when it got less than it
+ * asked for. The end of a connection that arrives together with the last bytes is then never seen, and
+ * the connection would stay until it is idle for too long. So a connection on which nothing has
+ * happened between two rounds is looked at, once.
  *
  * Lingering. A body that is too long is answered with 413 before it was read. Closing the socket
  * then, with bytes in it that nobody read, makes TCP tell the client that the connection was reset,
@@ -47,13 +52,41 @@ static bool is_too_slow(struct http_connection *c, uint64_t now_us)
 	}
 }
 
+bool http_client_has_ended(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* Whether the client has closed its side while we wait for it. */
+static bool is_missed_end(struct http_connection *c)
+{
+	int phase = atomic_load_explicit(&c->phase, memory_order_acquire);
+	uint64_t since_us = atomic_load_explicit(&c->phase_since_us, memory_order_relaxed);
+	uint64_t bytes = atomic_load_explicit(&c->phase_bytes, memory_order_relaxed);
+
+	if (phase != PHASE_HEADERS && phase != PHASE_BODY)
+		return false;
+	if (since_us != c->seen_since_us || bytes != c->seen_bytes) {
+		c->seen_since_us = since_us;
+		c->seen_bytes = bytes;
+		c->seen_end = false;
+		return false;
+	}
+	if (c->seen_end)
+		return false;
+	c->seen_end = true;
+	return http_client_has_ended(c->fd);
+}
+
 /* A socket is closed only after its connection has left the list, so that none is shut down here
  * that belongs to somebody else by now. */
-static void end_slow_clients(struct http_server *s, uint64_t now_us)
+static void end_lost_clients(struct http_server *s, uint64_t now_us)
 {
 	pthread_mutex_lock(&s->lock);
 	for (struct http_connection *c = s->connections; c; c = c->next)
-		if (is_too_slow(c, now_us))
+		if (is_too_slow(c, now_us) || is_missed_end(c))
 			shutdown(c->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -143,7 +176,7 @@ static void *watch(void *arg)
 		now_us = clock_monotonic_us();
 		n = drain_all(all, n, now_us);
 		if (now_us - checked_us >= TICK_MS * 1000) {
-			end_slow_clients(s, now_us);
+			end_lost_clients(s, now_us);
 			checked_us = now_us;
 		}
 	}

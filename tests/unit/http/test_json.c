@@ -169,7 +169,8 @@ static void test_strings(void **state)
 	assert_int_equal(n, 3);
 	assert_string_equal(json_string(parse("\"0123456\\n89abcdefghij\\tklmnop\""), &n),
 			    "0123456\n89abcdefghij\tklmnop");
-	assert_string_equal(json_string(parse("\"\xe4\xb8\xad\xe6\x96\x87 text that is longer\""), &n),
+	assert_string_equal(json_string(parse("\"\xe4\xb8\xad\xe6\x96\x87 text that is longer\""),
+					&n),
 			    "\xe4\xb8\xad\xe6\x96\x87 text that is longer");
 	assert_string_equal(json_string(parse("\"\x7f\""), &n), "\x7f");
 }
@@ -177,14 +178,28 @@ static void test_strings(void **state)
 /* Overlong forms, surrogates, above U+10FFFF, cut short, stray: Unicode 15, table 3-7. */
 static void test_utf8(void **state)
 {
-	static const char *const bad[] = {
-		"\x80",		    "\xbf",	    "\xc0\x80",		"\xc1\xbf",
-		"\xc3",		    "\xc3\x28",	    "\xe0\x80\x80",	"\xe0\x9f\xbf",
-		"\xe2\x82",	    "\xe2\x28\xa1", "\xed\xa0\x80",	"\xed\xbf\xbf",
-		"\xf0\x80\x80\x80", "\xf0\x90\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-		"\xff",		    "\xfe",	    "\xf8\x88\x80\x80", "\xf0\x28\x8c\xbc"};
-	static const char *const good[] = {"\xc2\x80",	   "\xdf\xbf",	       "\xe0\xa0\x80",
-					   "\xed\x9f\xbf", "\xee\x80\x80",     "\xef\xbf\xbf",
+	static const char *const bad[] = {"\x80",
+					  "\xbf",
+					  "\xc0\x80",
+					  "\xc1\xbf",
+					  "\xc3",
+					  "\xc3\x28",
+					  "\xe0\x80\x80",
+					  "\xe0\x9f\xbf",
+					  "\xe2\x82",
+					  "\xe2\x28\xa1",
+					  "\xed\xa0\x80",
+					  "\xed\xbf\xbf",
+					  "\xf0\x80\x80\x80",
+					  "\xf0\x90\x80",
+					  "\xf4\x90\x80\x80",
+					  "\xf5\x80\x80\x80",
+					  "\xff",
+					  "\xfe",
+					  "\xf8\x88\x80\x80",
+					  "\xf0\x28\x8c\xbc"};
+	static const char *const good[] = {"\xc2\x80",         "\xdf\xbf",        "\xe0\xa0\x80",
+					   "\xed\x9f\xbf",     "\xee\x80\x80",    "\xef\xbf\xbf",
 					   "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
 	char text[64];
 
@@ -283,7 +298,8 @@ static void test_depth(void **state)
 				assert_non_null(parse_n(text, n));
 			} else {
 				assert_null(parse_n(text, n));
-				snprintf(message, sizeof(message), "levels of nesting at line 1 column %d",
+				snprintf(message, sizeof(message),
+					 "levels of nesting at line 1 column %d",
 					 LIMIT_JSON_DEPTH + 1);
 				assert_non_null(strstr(error.text, message));
 			}
@@ -458,8 +474,8 @@ static void compare(const struct json *v, yyjson_val *y)
 		if (json_double(v) == 0 && yyjson_is_int(y))
 			assert_true(signbit(json_double(v)));
 		else
-			assert_memory_equal(&(double){json_double(v)}, &(double){yyjson_get_real(y)},
-					    sizeof(double));
+			assert_memory_equal(&(double){json_double(v)},
+					    &(double){yyjson_get_real(y)}, sizeof(double));
 		break;
 	case JSON_RAW:
 		assert_true(yyjson_is_raw(y));
@@ -478,8 +494,8 @@ static void compare(const struct json *v, yyjson_val *y)
 
 static void agree(const void *text, size_t n)
 {
-	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, n, YYJSON_READ_BIGNUM_AS_RAW,
-					   NULL, NULL);
+	yyjson_doc *doc =
+		yyjson_read_opts((char *)(uintptr_t)text, n, YYJSON_READ_BIGNUM_AS_RAW, NULL, NULL);
 	const struct json *v = parse_n(text, n);
 
 	if (!v != !doc)
@@ -511,24 +527,37 @@ static void put_random_number(struct buf *b, struct prng *p)
 					      "0.1e-5"};
 
 	switch (prng_below(p, 6)) {
-	case 0: buf_printf(b, "%s", special[prng_below(p, sizeof(special) / sizeof(*special))]); break;
+	case 0:
+		buf_printf(b, "%s", special[prng_below(p, sizeof(special) / sizeof(*special))]);
+		break;
 	case 1: buf_printf(b, "%ld", (long)(prng_u64(p) >> prng_below(p, 64))); break;
 	case 2: buf_printf(b, "%.*f", (int)prng_below(p, 25) + 1, prng_unit(p) - 0.5); break;
 	case 3:
 		buf_printf(b, "%.*g", (int)prng_below(p, 18) + 1,
 			   (double)prng_gauss(p) * pow(10, (double)prng_below(p, 60) - 30));
 		break;
-	case 4: buf_printf(b, "%d.%de%d", (int)prng_below(p, 9), (int)prng_below(p, 99999),
-			   (int)prng_below(p, 700) - 350); break;
+	case 4:
+		buf_printf(b, "%d.%de%d", (int)prng_below(p, 9), (int)prng_below(p, 99999),
+			   (int)prng_below(p, 700) - 350);
+		break;
 	default: buf_printf(b, "%d", (int)prng_below(p, 2000) - 1000);
 	}
 }
 
 static void put_random_string(struct buf *b, struct prng *p)
 {
-	static const char *const parts[] = {"a",     "text ",	   "\\n",     "\\u00e9", "\\ud83d\\ude00",
-					    "\xc3\xa4", "\xe4\xb8\xad", "\xf0\x9f\x98\x80", "\\\\", "\\\"",
-					    "longer piece of text ", "\\u0000"};
+	static const char *const parts[] = {"a",
+					    "text ",
+					    "\\n",
+					    "\\u00e9",
+					    "\\ud83d\\ude00",
+					    "\xc3\xa4",
+					    "\xe4\xb8\xad",
+					    "\xf0\x9f\x98\x80",
+					    "\\\\",
+					    "\\\"",
+					    "longer piece of text ",
+					    "\\u0000"};
 
 	buf_put_u8(b, '"');
 	for (uint64_t i = prng_below(p, 6); i > 0; i--)

@@ -94,7 +94,8 @@ static void test_random_floats_in_every_length(void **state)
 
 		snprintf(text, sizeof(text), "%.*g", (int)prng_below(&p, 25) + 1, v);
 		add(text);
-		snprintf(text, sizeof(text), "%.*f", (int)prng_below(&p, 30) + 1, (double)prng_gauss(&p));
+		snprintf(text, sizeof(text), "%.*f", (int)prng_below(&p, 30) + 1,
+			 (double)prng_gauss(&p));
 		add(text);
 	}
 	check_batch();
@@ -124,14 +125,17 @@ static void test_random_digits(void **state)
 		}
 		if (prng_below(&p, 4)) {
 			*to++ = '.';
-			for (uint64_t zeros = prng_below(&p, 2) ? prng_below(&p, 12) : 0; zeros > 0; zeros--)
+			for (uint64_t zeros = prng_below(&p, 2) ? prng_below(&p, 12) : 0; zeros > 0;
+			     zeros--)
 				*to++ = '0';
 			put_digits(&p, &to, prng_below(&p, 28) + 1);
 		}
 		*to = 0;
 		if (prng_below(&p, 3) == 0)
 			sprintf(to, "%c%s%d", prng_below(&p, 2) ? 'e' : 'E',
-				prng_below(&p, 2) ? "-" : prng_below(&p, 2) ? "+" : "",
+				prng_below(&p, 2)   ? "-"
+				: prng_below(&p, 2) ? "+"
+						    : "",
 				(int)prng_below(&p, prng_below(&p, 2) ? 12 : 60));
 		add(text);
 	}
@@ -169,7 +173,8 @@ static void test_ties(void **state)
 
 		snprintf(text, sizeof(text), "%lu", (unsigned long)v);
 		add(text);
-		snprintf(text, sizeof(text), "%lu.0000000000000000000000000000000001", (unsigned long)v);
+		snprintf(text, sizeof(text), "%lu.0000000000000000000000000000000001",
+			 (unsigned long)v);
 		add(text);
 	}
 	check_batch();
@@ -226,13 +231,40 @@ static void test_the_ends_of_the_range(void **state)
 
 static void test_what_is_no_array_of_floats(void **state)
 {
-	static const char *const texts[] = {
-		"",	 "]",	  "1",	       "1,",	  ",1]",       "1,]",	  "1 2]",   "01]",
-		"1.]",	 "-]",	  "1e]",       "1e+]",	  "+1]",       ".5]",	  "1,\"\"]", "[1]]",
-		"null]", "1.5.5]", "1e5.5]",   "--1]",	  "0x1]",      "1e39]",	  "-3.5e38]", "1e400]",
-		"1e99999999999999999999]", "NaN]", "1}", "00.5]", "-00]",
-		"18446744073709551616]", "-9223372036854775809]", "12345678901234567890123]",
-		"0.123456789012345678901234567890x]", "1,2,3,4 5,6,7,8]"};
+	static const char *const texts[] = {"",
+					    "]",
+					    "1",
+					    "1,",
+					    ",1]",
+					    "1,]",
+					    "1 2]",
+					    "01]",
+					    "1.]",
+					    "-]",
+					    "1e]",
+					    "1e+]",
+					    "+1]",
+					    ".5]",
+					    "1,\"\"]",
+					    "[1]]",
+					    "null]",
+					    "1.5.5]",
+					    "1e5.5]",
+					    "--1]",
+					    "0x1]",
+					    "1e39]",
+					    "-3.5e38]",
+					    "1e400]",
+					    "1e99999999999999999999]",
+					    "NaN]",
+					    "1}",
+					    "00.5]",
+					    "-00]",
+					    "18446744073709551616]",
+					    "-9223372036854775809]",
+					    "12345678901234567890123]",
+					    "0.123456789012345678901234567890x]",
+					    "1,2,3,4 5,6,7,8]"};
 	struct json_float_room room = {.arena = arena};
 	char text[256];
 	const float *f;
@@ -246,7 +278,8 @@ static void test_what_is_no_array_of_floats(void **state)
 			memset(text, ' ', sizeof(text));
 			memcpy(text, texts[i], length);
 			length = padded ? sizeof(text) : length;
-			if (json_scan_floats((uint8_t *)text, (uint8_t *)text + length, &room, &f, &n))
+			if (json_scan_floats((uint8_t *)text, (uint8_t *)text + length, &room, &f,
+					     &n))
 				fail_msg("accepted: %s", texts[i]);
 		}
 	}
@@ -255,7 +288,8 @@ static void test_what_is_no_array_of_floats(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_random_floats_in_every_length, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_random_floats_in_every_length, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_random_digits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ties, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_ends_of_the_range, setup, teardown),

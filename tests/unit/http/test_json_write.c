@@ -99,7 +99,8 @@ static void check_float(float v)
 	assert_true(strtof(shorter, NULL) != v);
 	snprintf(shorter, sizeof(shorter), "%.*e", digits - 1, (double)v);
 	if (strtof(shorter, NULL) == v &&
-	    fabs(strtod(s, NULL) - (double)v) > fabs(strtod(shorter, NULL) - (double)v) * (1 + 1e-9))
+	    fabs(strtod(s, NULL) - (double)v) >
+		    fabs(strtod(shorter, NULL) - (double)v) * (1 + 1e-9))
 		fail_msg("%s was written, %s is nearer", s, shorter);
 }
 
