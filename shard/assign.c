@@ -1,0 +1,211 @@
+/* What this node hosts: opening, adopting and dropping replicas as the shard map says. */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "shard/host.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* A request to the loop thread that the caller waits for. */
+struct loop_call {
+	struct task task;
+	const struct shard_assignment *a;
+	sem_t done;
+};
+
+static void ask_loop(struct shard *s, struct hosted *h, void (*fn)(struct task *), const struct shard_assignment *a)
+{
+	struct loop_call c = {.task = {.done = fn, .shard = s, .h = h}, .a = a};
+
+	sem_init(&c.done, 0, 0);
+	task_to_loop(&c.task);
+	while (sem_wait(&c.done))
+		;
+	sem_destroy(&c.done);
+}
+
+static void host_on_loop(struct task *t)
+{
+	struct loop_call *c = CONTAINER(t, struct loop_call, task);
+	struct hosted *h = t->h;
+
+	h->next = t->shard->hosted;
+	t->shard->hosted = h;
+	hosted_tick(h);
+	sem_post(&c->done);
+}
+
+static void schema_on_loop(struct task *t)
+{
+	struct loop_call *c = CONTAINER(t, struct loop_call, task);
+
+	hosted_schema(t->h, c->a->collection, c->a->epoch);
+	sem_post(&c->done);
+}
+
+static void close_on_loop(struct task *t)
+{
+	struct loop_call *c = CONTAINER(t, struct loop_call, task);
+
+	hosted_close(t->h, &c->done);
+}
+
+/* ---- the table ---- */
+
+static int by_place(const void *a, const void *b)
+{
+	const struct hosted *x = *(struct hosted *const *)a, *y = *(struct hosted *const *)b;
+
+	if (x->collection_id != y->collection_id)
+		return x->collection_id < y->collection_id ? -1 : 1;
+	return (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+/* Takes over the array and its references; gives back the old one. */
+static struct hosted **publish_table(struct shard *s, struct hosted **table, size_t n, size_t *n_old)
+{
+	struct hosted **old;
+
+	qsort(table, n, sizeof *table, by_place);
+	pthread_rwlock_wrlock(&s->table_lock);
+	old = s->table;
+	*n_old = s->n_table;
+	s->table = table;
+	s->n_table = n;
+	pthread_rwlock_unlock(&s->table_lock);
+	return old;
+}
+
+/* ---- dropping ---- */
+
+static int collect_name(void *ctx, const char *name)
+{
+	struct buf *names = ctx;
+
+	buf_put(names, name, strlen(name) + 1);
+	return 0;
+}
+
+static void remove_folder(struct shard *s, const char *folder)
+{
+	struct store_io *io = &s->options.io;
+	struct buf names = BUF_INIT;
+	struct error err = {0};
+	int rc = io->list(io->ctx, folder, collect_name, &names, &err);
+
+	for (size_t at = 0; rc == 0 && at < names.len; at += strlen((char *)names.data + at) + 1) {
+		char path[512];
+
+		snprintf(path, sizeof path, "%s/%s", folder, (char *)names.data + at);
+		if (io->remove(io->ctx, path, NULL))
+			rc = io->remove_tree(io->ctx, path, &err);
+	}
+	if (rc == 0)
+		rc = io->remove_tree(io->ctx, folder, &err);
+	if (rc)
+		log_warn("shard", "the folder %s of a dropped shard is left: %s", folder, err.text);
+	buf_fini(&names);
+}
+
+static void close_hosted(struct shard *s, struct hosted *h)
+{
+	if (!h->failed.code)
+		ask_loop(s, h, close_on_loop, NULL);
+}
+
+static void drop(struct shard *s, struct hosted *h)
+{
+	char folder[sizeof h->folder];
+
+	memcpy(folder, h->folder, sizeof folder);
+	close_hosted(s, h);
+	hosted_unref(h);
+	remove_folder(s, folder);
+}
+
+void assign_close_all(struct shard *s)
+{
+	size_t n;
+	struct hosted **old;
+
+	pthread_mutex_lock(&s->assign_lock);
+	old = publish_table(s, mem_array(1, sizeof *old), 0, &n);
+	for (size_t i = 0; i < n; i++) {
+		close_hosted(s, old[i]);
+		hosted_unref(old[i]);
+	}
+	free(old);
+	pthread_mutex_unlock(&s->assign_lock);
+}
+
+/* ---- assigning ---- */
+
+static bool is_named(const struct hosted *h, const struct shard_assignment *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].collection->id == h->collection_id && list[i].partition == h->partition)
+			return true;
+	return false;
+}
+
+static bool is_current(struct hosted *h, const struct shard_assignment *a)
+{
+	bool current;
+
+	pthread_mutex_lock(&h->view_lock);
+	current = h->view->schema->revision == a->collection->revision &&
+		  __atomic_load_n(&h->epoch, __ATOMIC_RELAXED) == a->epoch;
+	pthread_mutex_unlock(&h->view_lock);
+	return current;
+}
+
+static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignment *a, int *rc, struct error *err)
+{
+	struct hosted *h = table_find(s, a->collection->id, a->partition);
+	struct error own = {0};
+	int opened;
+
+	if (h && !h->failed.code) {
+		if (!is_current(h, a))
+			ask_loop(s, h, schema_on_loop, a);
+		return h;
+	}
+	hosted_unref(h); /* one that failed is tried again */
+	opened = hosted_open(s, a, &h, &own);
+	if (opened == 0) {
+		ask_loop(s, h, host_on_loop, NULL);
+		return h;
+	}
+	log_error("shard", "%s", own.text);
+	if (*rc == 0) {
+		*rc = opened;
+		if (err)
+			*err = own;
+	}
+	return h;
+}
+
+int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err)
+{
+	struct hosted **table, **old;
+	size_t n_old;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->assign_lock);
+	table = mem_array(n + 1, sizeof *table);
+	for (size_t i = 0; i < n; i++)
+		table[i] = adopt_or_open(s, &list[i], &rc, err);
+	old = publish_table(s, table, n, &n_old);
+	for (size_t i = 0; i < n_old; i++) {
+		if (is_named(old[i], list, n))
+			hosted_unref(old[i]);
+		else
+			drop(s, old[i]);
+	}
+	free(old);
+	pthread_mutex_unlock(&s->assign_lock);
+	return rc;
+}

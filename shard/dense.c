@@ -1,0 +1,234 @@
+/* Dense search of one segment: which plan, which rows.
+ *
+ * A sealed segment with an index is walked unless the rows allowed (live, and matching the filter) are so few that looking at each of
+ * them costs no more. The cost of a filtered walk grows with what is filtered out: about ef * n / n_allow nodes with some dozen distances each
+ * against n_allow distances of a scan, which are cheaper by a factor of three because the rows lie in order.
+ */
+#include "base/assert.h"
+#include "shard/search.h"
+#include <string.h>
+
+enum { SCAN_ROWS = 65536, EXACT_ROWS = 1000, EXACT_SHARE = 50, WALK_COST = 36, EF_DEFAULT = 64 };
+
+static bool exact_is_cheaper(const struct leaf *l, uint64_t n_allow, uint64_t n)
+{
+	uint64_t ef = l->params.ef ? l->params.ef : EF_DEFAULT;
+
+	if (ef < l->top)
+		ef = l->top;
+	if (n_allow <= EXACT_ROWS || n_allow <= n / EXACT_SHARE)
+		return true;
+	return n_allow < n && n_allow * n_allow < WALK_COST * ef * n;
+}
+
+bool dense_is_exact(const struct unit *u)
+{
+	const struct view_entry *e = unit_entry(u);
+	const struct leaf *l = u->leaf;
+
+	if (e->seg->rows || l->params.exact || !seg_index(e->seg, l->vector.space))
+		return true;
+	return exact_is_cheaper(l, e->live->n_live, e->n_rows);
+}
+
+static void push_all(struct unit *u, const struct topk_item *items, uint32_t n, uint32_t first, const uint32_t *row_of)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t row = (uint32_t)items[i].tag + first;
+
+		if (row_of)
+			row = row_of[row];
+		topk_push(u->top, items[i].key, (uint64_t)u->entry << 32 | row);
+	}
+}
+
+/* ---- sealed ---- */
+
+struct allowed {
+	const struct bitset *bits; /* NULL: every ordinal */
+	uint32_t n;
+	struct bitset own;         /* words NULL: bits are borrowed */
+};
+
+/* Row bits to ordinal bits of a space in which some rows have no vector. */
+static void to_ordinals(struct allowed *a, const struct segment_vectors *v)
+{
+	struct bitset ordinals;
+
+	bitset_init(&ordinals, v->n, false);
+	a->n = 0;
+	for (uint32_t i = 0; i < v->n; i++)
+		if (bitset_get(&a->own, v->row_of[i])) {
+			bitset_set(&ordinals, i);
+			a->n++;
+		}
+	bitset_fini(&a->own);
+	a->own = ordinals;
+}
+
+static void find_allowed(struct unit *u, const struct segment_vectors *v, struct allowed *a)
+{
+	const struct view_entry *e = unit_entry(u);
+
+	*a = (struct allowed){0};
+	if (!filter_is_trivial(u->leaf->filter)) {
+		uint64_t scanned = 0;
+
+		a->n = match_rows(e, u->view->schema, u->leaf->filter, &a->own, &scanned);
+		if (v->row_of)
+			to_ordinals(a, v);
+		a->bits = &a->own;
+	} else if (e->live->n_live == e->n_rows) {
+		a->n = v->n;
+	} else if (!v->row_of) {
+		a->bits = &e->live->bits;
+		a->n = e->live->n_live;
+	} else {
+		a->bits = seg_live_ordinals(e->seg, e->live, u->leaf->vector.space, &a->n);
+	}
+}
+
+static void scan_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a)
+{
+	enum distance distance = u->view->schema->spaces[u->leaf->vector.space].distance;
+	uint32_t to = u->to < v->n ? u->to : v->n;
+
+	receipt_plan(u->receipt, PLAN_EXACT);
+	for (uint32_t from = u->from; from < to && !unit_late(u); from += SCAN_ROWS) {
+		uint32_t n = to - from < SCAN_ROWS ? to - from : SCAN_ROWS;
+		struct vindex_rows rows = {v->data + (size_t)from * v->dim, n, v->dim};
+		struct bitset part = {a->bits ? a->bits->words + from / 64 : NULL, n};
+		struct vindex_query q = {
+			.vector = u->leaf->vector.values,
+			.k = u->leaf->top < n ? u->leaf->top : n,
+			.allow = a->bits ? &part : NULL,
+		};
+		struct topk_item *items = scratch_items(scratch_get(), q.k);
+		uint32_t n_out = 0;
+
+		assert(from % 64 == 0);
+		vindex_scan(&rows, distance, &q, items, &n_out);
+		push_all(u, items, n_out, from, v->row_of);
+		u->receipt->candidates += a->bits ? bitset_count(&part) : n;
+	}
+}
+
+static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a, const struct vindex *index)
+{
+	const struct search_params *params = &u->leaf->params;
+	struct vindex_query q = {
+		.vector = u->leaf->vector.values,
+		.k = u->leaf->top < a->n ? u->leaf->top : a->n,
+		.ef = params->ef,
+		.nprobe = params->nprobe,
+		.allow = a->bits,
+		.n_allow = a->n,
+		.no_rescore = params->no_rescore,
+		.deadline_us = u->cut_us,
+	};
+	struct topk_item *items = scratch_items(scratch_get(), q.k);
+	struct vindex_stats stats = {0};
+	struct vindex_info info;
+	uint32_t n_out = 0, ef = params->ef ? params->ef : EF_DEFAULT;
+
+	u->rc = vindex_search(index, &q, items, &n_out, &stats, &u->err);
+	if (u->rc)
+		return;
+	vindex_describe(index, &info);
+	if (info.kind == INDEX_HNSW) {
+		ef = ef < q.k ? q.k : ef;
+		u->receipt->ef = u->receipt->ef > ef ? u->receipt->ef : ef;
+	}
+	receipt_plan(u->receipt, info.kind == INDEX_HNSW ? PLAN_GRAPH : info.kind == INDEX_IVF ? PLAN_IVF : PLAN_EXACT);
+	u->receipt->candidates += stats.distances;
+	if (stats.cut)
+		unit_late(u);
+	push_all(u, items, n_out, 0, v->row_of);
+}
+
+static void search_sealed(struct unit *u)
+{
+	const struct view_entry *e = unit_entry(u);
+	const struct leaf *l = u->leaf;
+	struct segment_vectors v = segment_vectors(e->seg->sealed, l->vector.space);
+	const struct vindex *index = seg_index(e->seg, l->vector.space);
+	struct allowed a;
+
+	if (v.n == 0 || (l->params.indexed_only && !index && v.n >= u->shard->options.index_min_rows))
+		return;
+	find_allowed(u, &v, &a);
+	if (a.n > 0) {
+		if (l->params.exact || !index || exact_is_cheaper(l, a.n, v.n))
+			scan_sealed(u, &v, &a);
+		else
+			walk_sealed(u, &v, &a, index);
+	}
+	if (a.own.words)
+		bitset_fini(&a.own);
+}
+
+/* ---- in memory ---- */
+
+/* Allowed rows of one chunk as bits; returns their number. */
+static uint32_t chunk_allowed(const struct unit *u, uint32_t first, uint32_t n, uint64_t words[ROWS_CHUNK / 64])
+{
+	const struct view_entry *e = unit_entry(u);
+	const struct rows_chunk *c = rows_chunk(e->seg->rows, first);
+	const struct filter *f = filter_is_trivial(u->leaf->filter) ? NULL : u->leaf->filter;
+	uint32_t space = u->leaf->vector.space, n_allow = 0;
+	bool gapless = rows_gapless(e->seg->rows, space);
+
+	for (uint32_t w = 0; w < (n + 63) / 64; w++) {
+		uint64_t left = e->live->bits.words[first / 64 + w], kept = left;
+
+		if (!gapless || f)
+			for (; left; left &= left - 1) {
+				uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(left);
+
+				if (row < n && (c->has_dense[row] >> space & 1) &&
+				    (!f || match_row(e, first + row, u->view->schema, f)))
+					continue;
+				kept &= ~(left & -left);
+			}
+		words[w] = kept;
+		n_allow += (uint32_t)__builtin_popcountll(kept);
+	}
+	return n_allow;
+}
+
+static void search_rows(struct unit *u)
+{
+	const struct view_entry *e = unit_entry(u);
+	const struct vector_space *space = &u->view->schema->spaces[u->leaf->vector.space];
+
+	receipt_plan(u->receipt, PLAN_EXACT);
+	for (uint32_t first = 0; first < e->n_rows && !unit_late(u); first += ROWS_CHUNK) {
+		uint32_t n = e->n_rows - first < ROWS_CHUNK ? e->n_rows - first : ROWS_CHUNK;
+		struct vindex_rows rows = {rows_column(rows_chunk(e->seg->rows, first), u->leaf->vector.space), n, space->dim};
+		uint64_t words[ROWS_CHUNK / 64];
+		struct bitset allow = {words, n};
+		struct vindex_query q = {
+			.vector = u->leaf->vector.values,
+			.k = u->leaf->top < n ? u->leaf->top : n,
+			.allow = &allow,
+		};
+		uint32_t n_out = 0;
+
+		if (!rows.data || (q.n_allow = chunk_allowed(u, first, n, words)) == 0)
+			continue;
+		if (q.n_allow == n)
+			q.allow = NULL;
+		struct topk_item *items = scratch_items(scratch_get(), q.k);
+		vindex_scan(&rows, space->distance, &q, items, &n_out);
+		push_all(u, items, n_out, first, NULL);
+		u->receipt->candidates += q.n_allow;
+	}
+}
+
+void search_dense(struct unit *u)
+{
+	if (unit_entry(u)->seg->rows)
+		search_rows(u);
+	else
+		search_sealed(u);
+}

@@ -1,0 +1,69 @@
+/* Which replicas this node hosts: a sorted table read by every call. */
+#include "shard/host.h"
+#include "base/assert.h"
+#include <stdlib.h>
+
+struct hosted *hosted_ref(struct hosted *h)
+{
+	__atomic_fetch_add(&h->refs, 1, __ATOMIC_RELAXED);
+	return h;
+}
+
+void hosted_unref(struct hosted *h)
+{
+	if (h && __atomic_sub_fetch(&h->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		hosted_free(h);
+}
+
+/* The lock is held. */
+static struct hosted *lookup(const struct shard *s, uint64_t collection_id, uint32_t partition)
+{
+	size_t low = 0, high = s->n_table;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		struct hosted *h = s->table[mid];
+
+		if (h->collection_id == collection_id && h->partition == partition)
+			return h;
+		if (h->collection_id < collection_id || (h->collection_id == collection_id && h->partition < partition))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+struct hosted *table_find(struct shard *s, uint64_t collection_id, uint32_t partition)
+{
+	struct hosted *h;
+
+	pthread_rwlock_rdlock(&s->table_lock);
+	h = lookup(s, collection_id, partition);
+	if (h)
+		hosted_ref(h);
+	pthread_rwlock_unlock(&s->table_lock);
+	return h;
+}
+
+int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, struct view **out, struct error *err)
+{
+	struct hosted *h;
+	int rc = 0;
+
+	*out = NULL;
+	pthread_rwlock_rdlock(&s->table_lock);
+	h = lookup(s, collection_id, partition);
+	if (!h) {
+		rc = error_set(err, ERR_STALE, "shard %u of collection %llu is not on this node", partition,
+			       (unsigned long long)collection_id);
+	} else if (h->failed.code) {
+		rc = error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s", partition, h->failed.text);
+	} else {
+		pthread_mutex_lock(&h->view_lock);
+		*out = view_ref(h->view);
+		pthread_mutex_unlock(&h->view_lock);
+	}
+	pthread_rwlock_unlock(&s->table_lock);
+	return rc;
+}
