@@ -248,7 +248,7 @@ char *http_decode(struct arena *a, const char *s, size_t n)
 void http_request_add_parameter(struct http_request *r, const char *name, const char *value)
 {
 	char *decoded_name = http_decode(r->arena, name, strlen(name));
-	char *decoded_value = value ? http_decode(r->arena, value, strlen(value)) : "";
+	const char *decoded_value = value ? http_decode(r->arena, value, strlen(value)) : "";
 
 	/* What cannot be decoded is taken as it stands. */
 	add_pair(r, &r->parameters, decoded_name ? decoded_name : arena_strdup(r->arena, name),

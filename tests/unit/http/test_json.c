@@ -246,7 +246,7 @@ static void test_objects(void **state)
 static void test_the_last_of_equal_keys_wins(void **state)
 {
 	const struct json *v = parse("{\"a\":1,\"b\":{\"x\":[1,2]},\"a\":\"two\",\"b\":3,\"a\":4}");
-	char *text = malloc(1 << 16);
+	struct buf text = BUF_INIT;
 	struct json_iter it;
 	size_t n = 0;
 
@@ -263,12 +263,11 @@ static void test_the_last_of_equal_keys_wins(void **state)
 
 	/* Enough for the table of keys: 300 names, each three times. */
 	for (int i = 0; i < 900; i++)
-		n += (size_t)sprintf(text + n, "%c\"key%d\":[%d,\"x\"]", i ? ',' : '{', i % 300, i);
-	text[n++] = '}';
-	v = parse_n(text, n);
+		buf_printf(&text, "%c\"key%d\":[%d,\"x\"]", i ? ',' : '{', i % 300, i);
+	buf_put_u8(&text, '}');
+	v = parse_n(text.data, text.len);
 	assert_non_null(v);
 	assert_int_equal(json_count(v), 300);
-	n = 0;
 	for (it = json_iterate(v); json_next(&it); n++) {
 		struct json_iter inner = json_iterate(it.value);
 
@@ -276,7 +275,7 @@ static void test_the_last_of_equal_keys_wins(void **state)
 		assert_int_equal(json_int(inner.value), 600 + n);
 	}
 	assert_int_equal(n, 300);
-	free(text);
+	buf_fini(&text);
 }
 
 static void test_depth(void **state)
@@ -374,19 +373,19 @@ static void test_floats_of_other_arrays(void **state)
 static void test_many_vectors(void **state)
 {
 	const size_t rows = 50, columns = 1000;
-	char *text = malloc(rows * columns * 12 + 100);
+	struct buf text = BUF_INIT;
 	const struct json *v;
 	struct json_iter it;
-	size_t n = 0, row = 0;
+	size_t n, row = 0;
 
-	n += (size_t)sprintf(text, "[[1],");
+	buf_printf(&text, "[[1],");
 	for (size_t r = 0; r < rows; r++) {
 		for (size_t c = 0; c < columns; c++)
-			n += (size_t)sprintf(text + n, "%c%zu.5", c ? ',' : '[', r * columns + c);
-		n += (size_t)sprintf(text + n, "],");
+			buf_printf(&text, "%c%zu.5", c ? ',' : '[', r * columns + c);
+		buf_printf(&text, "],");
 	}
-	n += (size_t)sprintf(text + n, "[2]]");
-	v = parse_n(text, n);
+	buf_printf(&text, "[2]]");
+	v = parse_n(text.data, text.len);
 	assert_non_null(v);
 	assert_int_equal(json_count(v), rows + 2);
 	for (it = json_iterate(v); json_next(&it); row++) {
@@ -400,7 +399,7 @@ static void test_many_vectors(void **state)
 		for (size_t c = 0; c < columns; c++)
 			assert_true(f[c] == (float)((row - 1) * columns + c) + 0.5f);
 	}
-	free(text);
+	buf_fini(&text);
 }
 
 /* ---- against yyjson ---- */

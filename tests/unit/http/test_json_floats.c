@@ -132,11 +132,11 @@ static void test_random_digits(void **state)
 		}
 		*to = 0;
 		if (prng_below(&p, 3) == 0)
-			sprintf(to, "%c%s%d", prng_below(&p, 2) ? 'e' : 'E',
-				prng_below(&p, 2)   ? "-"
-				: prng_below(&p, 2) ? "+"
-						    : "",
-				(int)prng_below(&p, prng_below(&p, 2) ? 12 : 60));
+			snprintf(to, 8, "%c%s%d", prng_below(&p, 2) ? 'e' : 'E',
+				 prng_below(&p, 2)   ? "-"
+				 : prng_below(&p, 2) ? "+"
+						     : "",
+				 (int)prng_below(&p, prng_below(&p, 2) ? 12 : 60));
 		add(text);
 	}
 	check_batch();
