@@ -288,7 +288,8 @@ static int check_node_unique(const struct map *m, const struct map_node *n, stru
 					 "%s); give this one another --node name",
 					 n->name, (unsigned long long)other->id,
 					 other->rpc_address);
-		if (strcmp(other->rpc_address, n->rpc_address) == 0 && other->state != NODE_DOWN)
+		if (n->rpc_address[0] != '\0' && other->state != NODE_DOWN &&
+		    strcmp(other->rpc_address, n->rpc_address) == 0)
 			return error_set(err, ERR_EXISTS,
 					 "node `%s` of the cluster has the address %s already",
 					 other->name, n->rpc_address);
@@ -332,9 +333,10 @@ static int put_node(struct map *to, const struct map_command *c, struct error *e
 	uint32_t at;
 	int rc;
 
-	if (node.name[0] == '\0' || strlen(node.name) > LIMIT_NAME_BYTES ||
-	    node.rpc_address[0] == '\0')
-		return error_set(err, ERR_VALIDATION, "a node needs a name and an address");
+	/* No address: a single node that nobody calls. */
+	if (node.name[0] == '\0' || strlen(node.name) > LIMIT_NAME_BYTES)
+		return error_set(err, ERR_VALIDATION, "a node needs a name of 1 to %d bytes",
+				 LIMIT_NAME_BYTES);
 	rc = check_node_unique(to, &node, err);
 	if (rc == 0 && node.id != 0)
 		rc = check_node_known(to, &node, err);
