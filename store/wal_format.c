@@ -147,29 +147,50 @@ static int damaged(const struct wal_scan *s, uint64_t last_lost, struct error *e
 		(unsigned long long)(last_lost < first ? first : last_lost));
 }
 
-/* The place at s->end is not what should follow. Returns 0 with *resume = true when reading can go on
- * at s->end (only a mark was damaged), 0 with s->torn set at a torn tail, or ERR_CORRUPT. */
+/* Can reading go on behind the bad place, because all that is damaged is a mark? */
+static bool only_a_mark(struct wal_scan *s, uint64_t first_whole, const struct wal_head *h)
+{
+	if (first_whole == s->n || first_whole != s->end + WAL_HEAD_BYTES ||
+	    h->magic != WAL_RECORD || !wal_head_follows(h, &s->place))
+		return false;
+	s->end = first_whole;
+	return true;
+}
+
+/* The last seq that the whole heads from `o` on prove to have been durable; *lost gets the last record
+ * that is missing before the first of them. */
+static uint64_t proven_durable(const struct wal_scan *s, uint64_t o, struct wal_head h,
+			       uint64_t *lost)
+{
+	uint64_t durable = 0;
+	*lost = o < s->n ? h.seq - (h.magic == WAL_RECORD) : 0;
+	while (o < s->n) {
+		durable = h.synced > durable ? h.synced : durable;
+		o = next_whole(s, o + wal_record_bytes(h.n), &h);
+	}
+	return durable;
+}
+
+/* The place at s->end is not what should follow. Returns 0 with *resume = true when reading can go on,
+ * 0 otherwise when this is the end (s->torn: of a torn tail), or ERR_CORRUPT. */
 static int judge(struct wal_scan *s, bool *resume, struct error *err)
 {
+	struct wal_head h = {0};
+	uint64_t lost;
 	*resume = false;
-	if (all_zero(s->bytes + s->end, s->n - s->end) && s->last)
+	if (s->until != NULL && s->until->seq == s->place.seq)
+		return 0; /* the next file goes on from here: at most a mark is damaged */
+	if (s->until == NULL && all_zero(s->bytes + s->end, s->n - s->end))
 		return 0;
-	struct wal_head h;
 	uint64_t first_whole = next_whole(s, s->end, &h);
-	if (first_whole < s->n && h.magic == WAL_RECORD && first_whole == s->end + WAL_HEAD_BYTES &&
-	    wal_head_follows(&h, &s->place)) {
-		s->end = first_whole; /* nothing is missing: what is damaged was a mark */
-		*resume = true;
+	*resume = only_a_mark(s, first_whole, &h);
+	if (*resume)
 		return 0;
-	}
-	uint64_t durable = 0, later = 0;
-	for (uint64_t o = first_whole; o < s->n; o = next_whole(s, o + wal_record_bytes(h.n), &h)) {
-		durable = h.synced > durable ? h.synced : durable;
-		if (later == 0)
-			later = h.magic == WAL_RECORD ? h.seq - 1 : h.seq;
-	}
-	if (!s->last || durable > s->place.seq)
-		return damaged(s, later, err);
+	uint64_t durable = proven_durable(s, first_whole, h, &lost);
+	if (s->until != NULL)
+		return damaged(s, lost != 0 ? lost : s->until->seq, err);
+	if (durable > s->place.seq)
+		return damaged(s, lost, err);
 	s->torn = true;
 	return 0;
 }

@@ -86,7 +86,8 @@ struct wal_scan {
 	const uint8_t *bytes; /* the file, header included */
 	uint64_t n;
 	uint64_t seed;
-	bool last; /* only the last file may have a torn tail */
+	/* Where the next file begins; NULL: this is the last one, which alone may have a torn tail. */
+	const struct wal_place *until;
 	void (*each)(void *ctx, const struct wal_head *h, uint64_t offset);
 	void *ctx;
 	/* in: the place before the file; out: of its last record */

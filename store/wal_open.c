@@ -67,7 +67,8 @@ static int read_header(struct wal *w, uint64_t first_seq, struct wal_file_header
 /* Adds the files of the newest generation; older ones are listed in `found` for removal. */
 static int add_files(struct wal *w, struct found *found, struct error *err)
 {
-	qsort(found->first, found->n, sizeof(*found->first), by_number);
+	if (found->n > 1)
+		qsort(found->first, found->n, sizeof(*found->first), by_number);
 	struct wal_file_header *headers = mem_array(found->n, sizeof(*headers));
 	int rc = 0;
 	for (size_t i = 0; i < found->n && rc == 0; i++) {
@@ -127,6 +128,9 @@ static int scan_file(struct wal *w, size_t i, struct wal_scan *scan, struct erro
 	uint64_t size = 0;
 	size_t got = 0;
 	uint8_t *bytes = NULL;
+	struct wal_place until = {0};
+	if (i + 1 < w->n_files)
+		until = wal_header_place(&w->files[i + 1].header);
 	rc = w->io.size(f, &size, err);
 	if (rc == 0) {
 		bytes = malloc(size + 1);
@@ -143,7 +147,7 @@ static int scan_file(struct wal *w, size_t i, struct wal_scan *scan, struct erro
 			.bytes = bytes,
 			.n = got,
 			.seed = wal_seed(file->header.generation, file->header.first_seq),
-			.last = i + 1 == w->n_files,
+			.until = i + 1 < w->n_files ? &until : NULL,
 			.each = index_record,
 			.ctx = file,
 			.place = wal_header_place(&file->header),
@@ -157,6 +161,7 @@ static int scan_file(struct wal *w, size_t i, struct wal_scan *scan, struct erro
 	free(bytes);
 	scan->name = NULL;
 	scan->bytes = NULL;
+	scan->until = NULL;
 	return rc;
 }
 

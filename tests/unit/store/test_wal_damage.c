@@ -1,0 +1,264 @@
+/* Damage to the files of a log: cut at every byte, flipped at every byte, zeroed, overwritten with garbage. A
+ * wrong record must never come out, and what had been durable must be there or be reported missing. */
+#include "tests/unit/store/wal_util.h"
+
+enum { SEGMENT = 3000, RECORDS = 24, FILES_MAX = 16 };
+
+struct base {
+	struct memory_disk *disk;
+	char path[FILES_MAX][64]; /* ascending */
+	size_t size[FILES_MAX];
+	uint64_t first[FILES_MAX];
+	size_t n_files;
+};
+
+static void collect(void *ctx, const char *path)
+{
+	struct base *b = ctx;
+	assert_true(b->n_files < FILES_MAX);
+	snprintf(b->path[b->n_files++], sizeof(b->path[0]), "%s", path);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* A log of several files, all of it synced. `marks`: whether the last sync left its mark. */
+static struct base make_base(void)
+{
+	struct base b = {.disk = memory_disk_new()};
+	struct store_io io;
+	memory_disk_io(b.disk, &io);
+	struct wal *w = open_log(&io, SEGMENT);
+	for (uint64_t seq = 1; seq <= RECORDS; seq += 2) {
+		assert_int_equal(append(w, seq, seq + 1, 0), 0);
+		wal_sync(w);
+	}
+	wal_close(w);
+	memory_disk_each(b.disk, collect, &b);
+	qsort(b.path, b.n_files, sizeof(b.path[0]), by_name);
+	for (size_t i = 0; i < b.n_files; i++) {
+		memory_disk_bytes(b.disk, b.path[i], &b.size[i]);
+		b.first[i] = strtoull(b.path[i] + 4, NULL, 10);
+	}
+	assert_true(b.n_files >= 3);
+	return b;
+}
+
+/* Bytes of a file that are in use: up to the end of the last mark. */
+static size_t used_bytes(const uint8_t *bytes, size_t n)
+{
+	while (n > 0 && bytes[n - 1] == 0)
+		n--;
+	return (n + 7) & ~(size_t)7;
+}
+
+struct outcome {
+	int rc;
+	uint64_t last;
+	char text[480];
+};
+
+/* Opens a damaged copy. What can be read is checked byte for byte. */
+static struct outcome try_open(struct memory_disk *disk, uint64_t expect_seq)
+{
+	struct store_io io;
+	struct error err = {0};
+	struct wal_options options = {SEGMENT};
+	struct wal *w = NULL;
+	memory_disk_io(disk, &io);
+	struct outcome o = {.rc = wal_open(&io, "wal", &options, expect_seq, &w, &err)};
+	memcpy(o.text, err.text, sizeof(o.text));
+	if (o.rc != 0)
+		return o;
+	o.last = wal_last_seq(w);
+	if (o.last != 0)
+		check_log(w, 1, o.last, NULL);
+	/* And it goes on from there. */
+	assert_int_equal(append(w, o.last + 1, o.last + 1, 0), 0);
+	check_log(w, 1, o.last + 1, NULL);
+	wal_close(w);
+	return o;
+}
+
+static void a_log_cut_at_every_byte(void **state)
+{
+	struct base b = make_base();
+	for (size_t i = 0; i < b.n_files; i++) {
+		bool last_file = i + 1 == b.n_files;
+		uint64_t most = 0;
+		for (size_t n = 0; n < b.size[i]; n++) {
+			struct memory_disk *copy = memory_disk_clone(b.disk);
+			memory_disk_cut(copy, b.path[i], n);
+			struct outcome o = try_open(copy, 0);
+			memory_disk_free(copy);
+			if (n < 64 || (!last_file && o.rc != 0)) {
+				assert_int_equal(o.rc, ERR_CORRUPT);
+				continue;
+			}
+			assert_int_equal(o.rc, 0);
+			if (!last_file) { /* only a mark was cut */
+				assert_int_equal(o.last, RECORDS);
+				assert_true(n + 64 >= b.size[i]);
+				continue;
+			}
+			assert_true(o.last >= most && o.last + 1 >= b.first[i]);
+			most = o.last;
+			copy = memory_disk_clone(b.disk);
+			memory_disk_cut(copy, b.path[i], n);
+			o = try_open(copy, RECORDS);
+			assert_int_equal(o.rc, most < RECORDS ? ERR_CORRUPT : 0);
+			memory_disk_free(copy);
+		}
+		assert_true(!last_file || most == RECORDS);
+	}
+	memory_disk_free(b.disk);
+}
+
+/* Returns whether the flip was noticed. */
+static bool flip(const struct base *b, size_t file, size_t at, uint8_t mask)
+{
+	size_t n;
+	struct memory_disk *copy = memory_disk_clone(b->disk);
+	uint8_t *bytes = memory_disk_bytes(copy, b->path[file], &n);
+	bytes[at] ^= mask;
+	struct outcome o = try_open(copy, 0);
+	memory_disk_free(copy);
+	if (o.rc == 0) {
+		assert_int_equal(o.last, RECORDS); /* nothing is ever lost in silence */
+		return false;
+	}
+	assert_int_equal(o.rc, ERR_CORRUPT);
+	assert_non_null(strstr(o.text, b->path[file]));
+	return true;
+}
+
+static void a_log_flipped_at_every_byte(void **state)
+{
+	struct base b = make_base();
+	struct prng random;
+	prng_seed(&random, 7);
+	for (size_t i = 0; i < b.n_files; i++) {
+		size_t n;
+		const uint8_t *bytes = memory_disk_bytes(b.disk, b.path[i], &n);
+		size_t used = used_bytes(bytes, n);
+		for (size_t at = 0; at < n && at < used + 200; at++) {
+			bool noticed = flip(&b, i, at, (uint8_t)(1u << prng_below(&random, 8)));
+			flip(&b, i, at, 0xFF);
+			/* Not noticed: only in a mark (found by its magic before it) or behind the end. */
+			bool in_mark = false;
+			for (size_t m = at & ~(size_t)7; m + 64 > at && m >= 64; m -= 8)
+				in_mark |= memcmp(bytes + m, "QVMK", 4) == 0;
+			assert_true(noticed || in_mark || at >= used);
+		}
+	}
+	memory_disk_free(b.disk);
+}
+
+/* From each byte of the last file on, zeros or garbage to the end. */
+static void a_log_with_zero_and_garbage_tails(void **state)
+{
+	struct base b = make_base();
+	struct prng random;
+	prng_seed(&random, 8);
+	size_t last = b.n_files - 1;
+	for (size_t from = 64; from < b.size[last]; from += 1 + prng_below(&random, 16)) {
+		for (int garbage = 0; garbage < 2; garbage++) {
+			struct memory_disk *copy = memory_disk_clone(b.disk);
+			size_t n;
+			uint8_t *bytes = memory_disk_bytes(copy, b.path[last], &n);
+			for (size_t i = from; i < n; i++)
+				bytes[i] = garbage ? (uint8_t)prng_u64(&random) : 0;
+			struct outcome o = try_open(copy, 0);
+			assert_int_equal(o.rc, 0);
+			assert_true(o.last + 1 >= b.first[last] && o.last <= RECORDS);
+			memory_disk_free(copy);
+		}
+	}
+	memory_disk_free(b.disk);
+}
+
+/* A hole in the middle, of any length, with valid records behind it. */
+static void a_hole_is_reported(void **state)
+{
+	struct base b = make_base();
+	struct prng random;
+	prng_seed(&random, 9);
+	for (int round = 0; round < 2000; round++) {
+		size_t i = (size_t)prng_below(&random, b.n_files), n;
+		struct memory_disk *copy = memory_disk_clone(b.disk);
+		uint8_t *bytes = memory_disk_bytes(copy, b.path[i], &n);
+		size_t used = used_bytes(bytes, n) - 64; /* the last mark proves what is missing */
+		size_t at = 64 + (size_t)prng_below(&random, used - 64);
+		size_t length = 1 + (size_t)prng_below(&random, used - at);
+		uint8_t *before = malloc(n);
+		memcpy(before, bytes, n);
+		bool zero = prng_below(&random, 2) == 0;
+		for (size_t k = at; k < at + length; k++)
+			bytes[k] = zero ? 0 : (uint8_t)prng_u64(&random);
+		bool same = memcmp(before, bytes, n) == 0;
+		struct outcome o = try_open(copy, 0);
+		if (o.rc == 0)
+			assert_int_equal(o.last, RECORDS);
+		else
+			assert_int_equal(o.rc, ERR_CORRUPT);
+		assert_true(!same || o.rc == 0);
+		free(before);
+		memory_disk_free(copy);
+	}
+	memory_disk_free(b.disk);
+}
+
+/* A damaged log is left as it is, so that it can be looked at and repaired. */
+static void damaged_files_stay_untouched(void **state)
+{
+	struct base b = make_base();
+	size_t n, m;
+	uint8_t *bytes = memory_disk_bytes(b.disk, b.path[b.n_files - 1], &n);
+	bytes[100] ^= 1;
+	struct memory_disk *before = memory_disk_clone(b.disk);
+	struct outcome o = try_open(b.disk, 0);
+	assert_int_equal(o.rc, ERR_CORRUPT);
+	for (size_t i = 0; i < b.n_files; i++) {
+		bytes = memory_disk_bytes(b.disk, b.path[i], &n);
+		const uint8_t *old = memory_disk_bytes(before, b.path[i], &m);
+		assert_int_equal(n, m);
+		assert_memory_equal(bytes, old, n);
+	}
+	memory_disk_free(before);
+	memory_disk_free(b.disk);
+}
+
+static void what_goes_bad_after_opening_is_reported(void **state)
+{
+	for (size_t at = 64; at < 3000; at += 7) {
+		struct base b = make_base();
+		struct store_io io;
+		memory_disk_io(b.disk, &io);
+		struct wal *w = open_log(&io, SEGMENT);
+		size_t n;
+		uint8_t *bytes = memory_disk_bytes(b.disk, b.path[1], &n);
+		if (at < n)
+			bytes[at] ^= 0x10;
+		struct expect e = {1, NULL};
+		int rc = wal_read(w, 1, check_record, &e, NULL);
+		assert_true(rc == ERR_CORRUPT || (rc == 0 && e.next == RECORDS + 1));
+		assert_true(e.next >= b.first[1]);
+		wal_close(w);
+		memory_disk_free(b.disk);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_log_cut_at_every_byte),
+		cmocka_unit_test(a_log_flipped_at_every_byte),
+		cmocka_unit_test(a_log_with_zero_and_garbage_tails),
+		cmocka_unit_test(a_hole_is_reported),
+		cmocka_unit_test(damaged_files_stay_untouched),
+		cmocka_unit_test(what_goes_bad_after_opening_is_reported),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
