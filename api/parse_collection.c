@@ -288,7 +288,7 @@ static int check_vector_count(struct parse *p, size_t n)
 static int parse_spaces(struct parse *p, const struct json *v, const struct tuning *base,
 			struct collection *c)
 {
-	const struct json *size = json_get(v, "size");
+	const struct json *size;
 	struct json_iter it;
 	int rc;
 
@@ -299,6 +299,7 @@ static int parse_spaces(struct parse *p, const struct json *v, const struct tuni
 		rc = check_vector_count(p, json_count(v));
 	if (rc != 0)
 		return rc;
+	size = json_get(v, "size");
 	c->spaces = arena_zalloc(c->arena, (json_count(v) + 1) * sizeof(*c->spaces));
 	if (json_get(v, "distance") != NULL && json_type(json_get(v, "distance")) != JSON_OBJECT)
 		size = json_get(v, "distance");

@@ -120,23 +120,45 @@ void stats_metrics(struct api *a, struct buf *out);
 
 /* ---- handlers ---- */
 
-#define HANDLERS(X)                                                                                \
-	X(root)                                                                                    \
-	X(healthz) X(livez) X(readyz) X(metrics) X(telemetry) X(collection_list) X(                \
-		collection_info) X(collection_exists) X(collection_create) X(collection_delete)    \
-		X(collection_patch) X(index_create) X(index_delete) X(alias_change) X(             \
-			alias_list) X(collection_aliases) X(cluster) X(collection_cluster)         \
-			X(upsert) X(delete_points) X(set_payload) X(overwrite_payload) X(          \
-				delete_payload) X(clear_payload) X(update_vectors)                 \
-				X(delete_vectors) X(batch_update) X(retrieve) X(retrieve_one)      \
-					X(scroll) X(count) X(facet) X(query) X(query_batch)        \
-						X(query_groups) X(search) X(search_batch)          \
-							X(search_groups) X(recommend)              \
-								X(recommend_batch)                 \
-									X(recommend_groups)
-#define HANDLER_DECLARE(name) void handle_##name(struct api_request *r);
-HANDLERS(HANDLER_DECLARE)
-#undef HANDLER_DECLARE
+void handle_root(struct api_request *r);
+void handle_healthz(struct api_request *r);
+void handle_livez(struct api_request *r);
+void handle_readyz(struct api_request *r);
+void handle_metrics(struct api_request *r);
+void handle_telemetry(struct api_request *r);
+void handle_collection_list(struct api_request *r);
+void handle_collection_exists(struct api_request *r);
+void handle_collection_create(struct api_request *r);
+void handle_collection_delete(struct api_request *r);
+void handle_collection_patch(struct api_request *r);
+void handle_index_create(struct api_request *r);
+void handle_index_delete(struct api_request *r);
+void handle_alias_change(struct api_request *r);
+void handle_collection_aliases(struct api_request *r);
+void handle_cluster(struct api_request *r);
+void handle_collection_cluster(struct api_request *r);
+void handle_upsert(struct api_request *r);
+void handle_delete_points(struct api_request *r);
+void handle_set_payload(struct api_request *r);
+void handle_overwrite_payload(struct api_request *r);
+void handle_clear_payload(struct api_request *r);
+void handle_update_vectors(struct api_request *r);
+void handle_delete_vectors(struct api_request *r);
+void handle_batch_update(struct api_request *r);
+void handle_retrieve(struct api_request *r);
+void handle_retrieve_one(struct api_request *r);
+void handle_scroll(struct api_request *r);
+void handle_count(struct api_request *r);
+void handle_facet(struct api_request *r);
+void handle_query(struct api_request *r);
+void handle_query_batch(struct api_request *r);
+void handle_query_groups(struct api_request *r);
+void handle_search(struct api_request *r);
+void handle_search_batch(struct api_request *r);
+void handle_search_groups(struct api_request *r);
+void handle_recommend(struct api_request *r);
+void handle_recommend_batch(struct api_request *r);
+void handle_recommend_groups(struct api_request *r);
 
 /* ingest.c: a stream of JSON lines for a collection. */
 void ingest_start(struct api_request *r, struct http_stream *out);
