@@ -1,5 +1,7 @@
-/* Made-up vectors: cluster c has a centre, and `rank` directions of falling width; a vector is the centre
- * plus a Gaussian step along each direction plus a little noise in every dimension. */
+/* Made-up vectors. There is a hidden space of `rank` dimensions; a cluster has a centre there, and a width
+ * along each hidden dimension, few of them large. A vector is a Gaussian step from its cluster's centre,
+ * mapped into `dim` dimensions by one random matrix, plus a little noise in every dimension: so a
+ * cluster is nearly flat, and clusters touch, as those of real embeddings do. */
 #include "bench/dataset.h"
 
 #include "base/memory.h"
@@ -7,12 +9,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const float noise = 0.1f;
+static const float centre_width = 0.7f, noise_width = 0.15f;
 
 struct mixture {
 	uint32_t dim, n_clusters, rank;
-	float *centres;    /* n_clusters x dim */
-	float *directions; /* n_clusters x rank x dim */
+	float *centres; /* n_clusters x rank */
+	float *widths;  /* n_clusters x rank */
+	float *map;     /* rank x dim */
 };
 
 static void make_mixture(const struct dataset_shape *shape, struct mixture *m)
@@ -21,19 +24,21 @@ static void make_mixture(const struct dataset_shape *shape, struct mixture *m)
 
 	m->dim = shape->dim;
 	m->n_clusters = shape->n_clusters ? shape->n_clusters : 200;
-	m->rank = shape->rank ? shape->rank : 16;
+	m->rank = shape->rank ? shape->rank : 24;
 	if (m->rank > m->dim)
 		m->rank = m->dim;
-	m->centres = mem_array((size_t)m->n_clusters * m->dim, sizeof(float));
-	m->directions = mem_array((size_t)m->n_clusters * m->rank * m->dim, sizeof(float));
+	m->centres = mem_array((size_t)m->n_clusters * m->rank, sizeof(float));
+	m->widths = mem_array((size_t)m->n_clusters * m->rank, sizeof(float));
+	m->map = mem_array((size_t)m->rank * m->dim, sizeof(float));
 	prng_seed(&p, shape->seed);
-	for (size_t i = 0; i < (size_t)m->n_clusters * m->dim; i++)
-		m->centres[i] = prng_gauss(&p);
-	for (size_t i = 0; i < (size_t)m->n_clusters * m->rank * m->dim; i++) {
-		uint32_t direction = (uint32_t)(i / m->dim % m->rank);
+	for (size_t i = 0; i < (size_t)m->n_clusters * m->rank; i++) {
+		float u = (float)prng_unit(&p);
 
-		m->directions[i] = prng_gauss(&p) * 2.0f / sqrtf((float)(direction + 4));
+		m->centres[i] = centre_width * prng_gauss(&p);
+		m->widths[i] = u * u; /* a third of the dimensions has most of the width */
 	}
+	for (size_t i = 0; i < (size_t)m->rank * m->dim; i++)
+		m->map[i] = prng_gauss(&p) / sqrtf((float)m->rank);
 }
 
 static void normalise(float *x, uint32_t dim)
@@ -50,6 +55,22 @@ static void normalise(float *x, uint32_t dim)
 	}
 }
 
+static void draw_vector(const struct mixture *m, struct prng *p, float *x)
+{
+	uint64_t cluster = prng_below(p, m->n_clusters);
+
+	for (uint32_t i = 0; i < m->dim; i++)
+		x[i] = noise_width * prng_gauss(p);
+	for (uint32_t r = 0; r < m->rank; r++) {
+		size_t at = cluster * m->rank + r;
+		float hidden = m->centres[at] + m->widths[at] * prng_gauss(p);
+		const float *row = m->map + (size_t)r * m->dim;
+
+		for (uint32_t i = 0; i < m->dim; i++)
+			x[i] += hidden * row[i];
+	}
+}
+
 void dataset_fill(const struct dataset_shape *shape, uint64_t draw, uint32_t n, float *out)
 {
 	struct mixture m;
@@ -59,21 +80,12 @@ void dataset_fill(const struct dataset_shape *shape, uint64_t draw, uint32_t n, 
 	prng_seed(&p, shape->seed * 1000003 + draw + 1);
 	for (uint32_t row = 0; row < n; row++) {
 		float *x = out + (size_t)row * m.dim;
-		uint64_t cluster = prng_below(&p, m.n_clusters);
-		const float *centre = m.centres + cluster * m.dim;
 
-		for (uint32_t i = 0; i < m.dim; i++)
-			x[i] = centre[i] + noise * prng_gauss(&p);
-		for (uint32_t r = 0; r < m.rank; r++) {
-			const float *direction = m.directions + (cluster * m.rank + r) * m.dim;
-			float step = prng_gauss(&p);
-
-			for (uint32_t i = 0; i < m.dim; i++)
-				x[i] += step * direction[i];
-		}
+		draw_vector(&m, &p, x);
 		if (shape->normalise)
 			normalise(x, m.dim);
 	}
 	free(m.centres);
-	free(m.directions);
+	free(m.widths);
+	free(m.map);
 }

@@ -1,5 +1,5 @@
-/* Vectors made up for tests and benchmarks: a mixture of low-rank Gaussians, like the embeddings of
- * real text or pictures in that they lie in clusters and that few directions matter in each. The same
+/* Vectors made up for tests and benchmarks: a mixture of low-rank Gaussians. Like the embeddings of
+ * real text or pictures they lie in clusters that touch, and few directions matter in each. The same
  * seed gives the same vectors. */
 #pragma once
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 struct dataset_shape {
 	uint32_t dim;
 	uint32_t n_clusters; /* 0 = 200 */
-	uint32_t rank;       /* directions in which a cluster is wide; 0 = 16, at most dim */
+	uint32_t rank;       /* dimensions of the hidden space; 0 = 24, at most dim */
 	bool normalise;
 	uint64_t seed; /* of the mixture: the same for the rows and the queries */
 };

@@ -1,0 +1,520 @@
+/* Search speed of one HNSW index in one process and one thread, at equal recall: FAISS, hnswlib (where its
+ * headers are installed) and quiver on the same vectors with the same M, ef_construction and k, in
+ * one run. FAISS and quiver search the very same graph.
+ *
+ * For each engine the recall is measured over a sweep of ef. The two efs around the target recall are
+ * then timed, the engines in turn, `--runs` times; the figures are medians, and the queries per second
+ * at the target are interpolated between the two. FAISS gets all queries in one call, which is its best
+ * case. One pass over the queries, not timed, warms up.
+ */
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/memory.h"
+#include "bench/dataset.h"
+#include "bench/rival_hnswlib.h"
+#include "index/kernels.h"
+#include "index/vindex.h"
+#include <faiss/c_api/AutoTune_c.h>
+#include <faiss/c_api/Index_c.h>
+#include <faiss/c_api/index_factory_c.h>
+#include <faiss/c_api/index_io_c.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct options {
+	uint64_t n, dim, queries, m, ef_construct, k, runs, threads, clusters, rank;
+	double recall;
+	const char *metric, *kernels, *cache, *engines;
+};
+
+static const struct config_row option_rows[] = {
+	CONFIG_U64(struct options, n, "200000", 1000, 100e6, "ROWS", "vectors in the index"),
+	CONFIG_U64(struct options, dim, "128", 1, 65536, "DIM", "values of a vector"),
+	CONFIG_U64(struct options, queries, "2000", 10, 1e6, "COUNT", "queries"),
+	CONFIG_U64(struct options, m, "32", 2, 512, "M", "links of a node and level"),
+	CONFIG_U64(struct options, ef_construct, "40", 4, 4096, "EF", "effort of the build"),
+	CONFIG_U64(struct options, k, "10", 1, 1000, "K", "neighbours asked for"),
+	CONFIG_U64(struct options, runs, "5", 1, 1000, "COUNT", "timed runs; their median counts"),
+	CONFIG_U64(struct options, threads, "2", 1, 256, "COUNT", "threads of the builds"),
+	CONFIG_U64(struct options, clusters, "200", 1, 1e6, "COUNT", "clusters of the vectors"),
+	CONFIG_U64(struct options, rank, "24", 1, 4096, "RANK", "hidden dimensions of the vectors"),
+	CONFIG_F64(struct options, recall, "0.99", 0, 1, "RECALL", "compare at this recall"),
+	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
+	CONFIG_STR(struct options, kernels, "avx512", "LEVEL", "use none above: plain, avx2, avx512"),
+	CONFIG_STR(struct options, engines, "faiss,hnswlib,quiver", "LIST", "which to run"),
+	CONFIG_STR(struct options, cache, NULL, "FOLDER",
+		   "keep the built indexes here and use them again (no build times then)"),
+};
+enum { N_OPTIONS = sizeof option_rows / sizeof *option_rows };
+
+struct bench;
+
+struct engine {
+	const char *name;
+	int (*prepare)(struct bench *b, struct engine *e);
+	void (*search)(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out);
+	void *index;
+	double build_s, open_s; /* NAN: not measured */
+	uint32_t ef[2];
+	double recall[2], qps[2], at_target;
+	bool ready;
+};
+
+struct bench {
+	struct options o;
+	enum distance distance;
+	float *rows, *queries;
+	uint32_t *truth, *found; /* queries x k */
+	void *file;              /* of quiver's index, mapped */
+	size_t file_bytes;
+	char key[200]; /* of the cache: what the vectors and graphs depend on */
+};
+
+static double seconds(void)
+{
+	return (double)clock_monotonic_ns() * 1e-9;
+}
+
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "bench_index: %s: %s\n", what, why);
+	exit(1);
+}
+
+static void cache_path(const struct bench *b, const char *suffix, char *out, size_t room)
+{
+	const char *folder = b->o.cache ? b->o.cache : getenv("TMPDIR");
+
+	snprintf(out, room, "%s/bench_index-%s.%s", folder ? folder : "/tmp", b->key, suffix);
+}
+
+/* ---- quiver ---------------------------------------------------------------------------------- */
+
+static int write_file(void *ctx, const void *bytes, size_t n, struct error *err)
+{
+	if (fwrite(bytes, 1, n, ctx) != n)
+		return error_set(err, ERR_IO, "cannot write the index");
+	return 0;
+}
+
+static void build_quiver(struct bench *b, struct engine *e, const char *path)
+{
+	const struct vindex_build build = {
+		.rows = {.data = b->rows, .n = (uint32_t)b->o.n, .dim = (uint32_t)b->o.dim},
+		.distance = b->distance,
+		.config = {.kind = INDEX_HNSW,
+			   .m = (uint32_t)b->o.m,
+			   .ef_construct = (uint32_t)b->o.ef_construct},
+		.threads = (uint32_t)b->o.threads,
+		.rows_stay = true,
+	};
+	struct error err = {0};
+	struct vindex *v = NULL;
+	double t = seconds();
+
+	if (vindex_build(&build, &v, &err))
+		die("quiver", err.text);
+	e->build_s = seconds() - t;
+	FILE *f = fopen(path, "wb");
+	if (!f || vindex_save(v, write_file, f, &err) || fclose(f))
+		die(path, err.text);
+	vindex_free(v);
+}
+
+static void map_file(struct bench *b, struct engine *e)
+{
+	char path[600];
+	struct stat st;
+	FILE *f;
+
+	if (b->file)
+		return;
+	cache_path(b, "faiss", path, sizeof path);
+	if (!b->o.cache || !(f = fopen(path, "rb"))) {
+		build_quiver(b, e, path);
+		f = fopen(path, "rb");
+	}
+	if (!f || fstat(fileno(f), &st))
+		die(path, "cannot be read");
+	b->file_bytes = (size_t)st.st_size;
+	b->file = mmap(NULL, b->file_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fileno(f), 0);
+	if (b->file == MAP_FAILED)
+		die(path, "cannot be mapped");
+	fclose(f);
+	if (!b->o.cache)
+		unlink(path);
+}
+
+static int prepare_quiver(struct bench *b, struct engine *e)
+{
+	struct error err = {0};
+	struct vindex *v = NULL;
+
+	map_file(b, e);
+	const struct vindex_open open = {
+		.bytes = b->file,
+		.n_bytes = b->file_bytes,
+		.distance = b->distance,
+		.config = {.kind = INDEX_HNSW},
+		.faiss_only = strcmp(e->name, "quiver-faiss") == 0,
+	};
+	double t = seconds();
+	if (vindex_open(&open, &v, &err))
+		die("quiver", err.text);
+	e->open_s = seconds() - t;
+	e->index = v;
+	return 0;
+}
+
+static void search_quiver(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out)
+{
+	uint32_t k = (uint32_t)b->o.k;
+	struct topk_item out[1000];
+
+	for (uint64_t i = 0; i < b->o.queries; i++) {
+		const struct vindex_query q = {
+			.vector = b->queries + i * b->o.dim, .k = k, .ef = ef};
+		struct vindex_stats stats;
+		uint32_t n;
+
+		if (vindex_search(e->index, &q, out, &n, &stats, NULL))
+			die("quiver", "search failed");
+		for (uint32_t j = 0; j < k; j++)
+			rows_out[i * k + j] = j < n ? (uint32_t)out[j].tag : UINT32_MAX;
+	}
+}
+
+/* ---- FAISS ----------------------------------------------------------------------------------- */
+
+static int prepare_faiss(struct bench *b, struct engine *e)
+{
+	FaissMetricType metric = b->distance == DISTANCE_EUCLID ? METRIC_L2 : METRIC_INNER_PRODUCT;
+	FaissParameterSpace *space;
+	FaissIndex *index;
+	char text[600];
+
+	if (!b->o.cache) { /* for the time only: it searches the graph of the file */
+		snprintf(text, sizeof text, "HNSW%u,Flat", (uint32_t)b->o.m);
+		if (faiss_index_factory(&index, (int)b->o.dim, text, metric) ||
+		    faiss_ParameterSpace_new(&space))
+			die("FAISS", text);
+		faiss_ParameterSpace_set_index_parameter(space, index, "efConstruction",
+							 (double)b->o.ef_construct);
+		omp_set_num_threads((int)b->o.threads);
+		double t = seconds();
+		faiss_Index_add(index, (idx_t)b->o.n, b->rows);
+		e->build_s = seconds() - t;
+		faiss_Index_free(index);
+		faiss_ParameterSpace_free(space);
+	}
+	omp_set_num_threads(1);
+	FILE *f = fmemopen(b->file, b->file_bytes, "rb");
+	double t = seconds();
+	if (!f || faiss_read_index(f, 0, &index))
+		die("FAISS", "cannot read the index");
+	e->open_s = seconds() - t;
+	fclose(f);
+	e->index = index;
+	return 0;
+}
+
+static void search_faiss(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out)
+{
+	size_t n = b->o.queries * b->o.k;
+	static FaissParameterSpace *space;
+	idx_t *labels = mem_array(n, sizeof *labels);
+	float *distances = mem_array(n, sizeof *distances);
+
+	if (!space)
+		faiss_ParameterSpace_new(&space);
+	faiss_ParameterSpace_set_index_parameter(space, e->index, "efSearch", ef);
+	if (faiss_Index_search(e->index, (idx_t)b->o.queries, b->queries, (idx_t)b->o.k, distances,
+			       labels))
+		die("FAISS", "search failed");
+	for (size_t i = 0; i < n; i++)
+		rows_out[i] = (uint32_t)labels[i];
+	free(labels);
+	free(distances);
+}
+
+/* ---- hnswlib --------------------------------------------------------------------------------- */
+
+#ifdef HAVE_HNSWLIB
+
+static int prepare_hnswlib(struct bench *b, struct engine *e)
+{
+	const struct rival_shape shape = {
+		.dim = (uint32_t)b->o.dim,
+		.n = (uint32_t)b->o.n,
+		.m = (uint32_t)b->o.m,
+		.ef_construct = (uint32_t)b->o.ef_construct,
+		.threads = (uint32_t)b->o.threads,
+		.inner_product = b->distance != DISTANCE_EUCLID,
+	};
+	char path[600];
+
+	cache_path(b, "hnswlib", path, sizeof path);
+	if (b->o.cache)
+		e->index = rival_hnswlib_load(&shape, path);
+	if (!e->index) {
+		double t = seconds();
+		e->index = rival_hnswlib_build(&shape, b->rows);
+		e->build_s = seconds() - t;
+		if (b->o.cache)
+			rival_hnswlib_save(e->index, path);
+	}
+	return 0;
+}
+
+static void search_hnswlib(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out)
+{
+	for (uint64_t i = 0; i < b->o.queries; i++)
+		rival_hnswlib_search(e->index, b->queries + i * b->o.dim, (uint32_t)b->o.k, ef,
+				     rows_out + i * b->o.k);
+}
+
+#endif
+
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+static double recall(const struct bench *b)
+{
+	size_t k = b->o.k, same = 0;
+
+	for (uint64_t i = 0; i < b->o.queries; i++) {
+		for (size_t j = 0; j < k; j++) {
+			for (size_t l = 0; l < k; l++)
+				same += b->found[i * k + j] == b->truth[i * k + l];
+		}
+	}
+	return (double)same / (double)(b->o.queries * k);
+}
+
+static double recall_at(struct bench *b, struct engine *e, uint32_t ef)
+{
+	e->search(b, e, ef, b->found);
+	return recall(b);
+}
+
+/* The efs below and above the target: doubling, then halving the interval. */
+static bool bracket(struct bench *b, struct engine *e)
+{
+	uint32_t low = (uint32_t)b->o.k, high = low;
+	double r_low = recall_at(b, e, low), r_high = r_low;
+
+	while (r_high < b->o.recall) {
+		if (high > 5000) {
+			fprintf(stderr, "%s does not reach recall %.4f (%.4f at ef %u)\n", e->name,
+				b->o.recall, r_high, high);
+			return false;
+		}
+		low = high;
+		r_low = r_high;
+		high *= 2;
+		r_high = recall_at(b, e, high);
+	}
+	while (high - low > 1 + low / 8) {
+		uint32_t middle = (low + high) / 2;
+		double r = recall_at(b, e, middle);
+
+		if (r >= b->o.recall) {
+			high = middle;
+			r_high = r;
+		} else {
+			low = middle;
+			r_low = r;
+		}
+	}
+	e->ef[0] = low;
+	e->ef[1] = high;
+	e->recall[0] = r_low;
+	e->recall[1] = r_high;
+	return true;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void time_all(struct bench *b, struct engine *engines, size_t n)
+{
+	double *times = mem_array(n * 2 * b->o.runs, sizeof *times);
+
+	for (uint64_t run = 0; run < b->o.runs; run++) {
+		for (size_t i = 0; i < n; i++) {
+			for (int j = 0; j < 2 && engines[i].ready; j++) {
+				double t = seconds();
+
+				engines[i].search(b, &engines[i], engines[i].ef[j], b->found);
+				times[(i * 2 + (size_t)j) * b->o.runs + run] = seconds() - t;
+			}
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct engine *e = &engines[i];
+
+		for (size_t j = 0; j < 2 && e->ready; j++) {
+			double *t = times + (i * 2 + j) * b->o.runs;
+
+			qsort(t, b->o.runs, sizeof *t, compare_doubles);
+			e->qps[j] = (double)b->o.queries / t[b->o.runs / 2];
+		}
+		double span = e->recall[1] - e->recall[0];
+		double part = span > 0 ? (b->o.recall - e->recall[0]) / span : 1;
+		if (part < 0)
+			part = 0; /* the smallest ef is above the target already */
+		e->at_target = exp(log(e->qps[0]) * (1 - part) + log(e->qps[1]) * part);
+	}
+	free(times);
+}
+
+static void find_truth(struct bench *b)
+{
+	const struct vindex_rows rows = {
+		.data = b->rows, .n = (uint32_t)b->o.n, .dim = (uint32_t)b->o.dim};
+	size_t bytes = b->o.queries * b->o.k * sizeof *b->truth;
+	struct topk_item out[1000];
+	char path[600];
+	FILE *f;
+
+	cache_path(b, "truth", path, sizeof path);
+	if (b->o.cache && (f = fopen(path, "rb"))) {
+		size_t got = fread(b->truth, 1, bytes, f);
+
+		fclose(f);
+		if (got == bytes)
+			return;
+	}
+	for (uint64_t i = 0; i < b->o.queries; i++) {
+		const struct vindex_query q = {.vector = b->queries + i * b->o.dim,
+					       .k = (uint32_t)b->o.k};
+		uint32_t n;
+
+		vindex_scan(&rows, b->distance, &q, out, &n);
+		for (uint32_t j = 0; j < n; j++)
+			b->truth[i * b->o.k + j] = (uint32_t)out[j].tag;
+	}
+	if (b->o.cache && (f = fopen(path, "wb"))) {
+		fwrite(b->truth, 1, bytes, f);
+		fclose(f);
+	}
+}
+
+static void print_table(const struct bench *b, const struct engine *engines, size_t n)
+{
+	printf("%llu x %llu-d, %s, k %llu, M %llu, ef_construction %llu, 1 thread, kernels %s, "
+	       "medians of %llu runs of %llu queries\n",
+	       (unsigned long long)b->o.n, (unsigned long long)b->o.dim, b->o.metric,
+	       (unsigned long long)b->o.k, (unsigned long long)b->o.m,
+	       (unsigned long long)b->o.ef_construct, kernels_get()->name,
+	       (unsigned long long)b->o.runs, (unsigned long long)b->o.queries);
+	printf("| engine | ef | recall | QPS | ef | recall | QPS | QPS at %.4f | build s | open s |",
+	       b->o.recall);
+	for (size_t j = 0; j < n; j++) {
+		if (engines[j].ready && strcmp(engines[j].name, "quiver"))
+			printf(" / %s |", engines[j].name);
+	}
+	printf("\n");
+	for (size_t i = 0; i < n; i++) {
+		const struct engine *e = &engines[i];
+
+		if (!e->ready)
+			continue;
+		printf("| %s | %u | %.4f | %.0f | %u | %.4f | %.0f | %.0f | %.2f | %.3f |", e->name,
+		       e->ef[0], e->recall[0], e->qps[0], e->ef[1], e->recall[1], e->qps[1],
+		       e->at_target, e->build_s, e->open_s);
+		for (size_t j = 0; j < n; j++) {
+			if (engines[j].ready && strcmp(engines[j].name, "quiver"))
+				printf(" %.2f |", e->at_target / engines[j].at_target);
+		}
+		printf("\n");
+	}
+}
+
+static void make_data(struct bench *b)
+{
+	const struct dataset_shape shape = {
+		.dim = (uint32_t)b->o.dim,
+		.n_clusters = (uint32_t)b->o.clusters,
+		.rank = (uint32_t)b->o.rank,
+		.normalise = b->distance == DISTANCE_COSINE,
+		.seed = 42,
+	};
+
+	b->rows = mem_array(b->o.n * b->o.dim, sizeof(float));
+	b->queries = mem_array(b->o.queries * b->o.dim, sizeof(float));
+	b->truth = mem_array(b->o.queries * b->o.k, sizeof *b->truth);
+	b->found = mem_array(b->o.queries * b->o.k, sizeof *b->found);
+	dataset_fill(&shape, 0, (uint32_t)b->o.n, b->rows);
+	dataset_fill(&shape, 1, (uint32_t)b->o.queries, b->queries);
+	find_truth(b);
+}
+
+static void read_options(struct bench *b, int argc, char **argv)
+{
+	struct arena *arena = arena_new(4096);
+	struct config_args args = {.argc = argc, .argv = argv};
+	struct error err = {0};
+
+	args.rest = mem_array((size_t)argc + 1, sizeof *args.rest);
+	config_defaults(option_rows, N_OPTIONS, &b->o, arena);
+	if (config_flags(option_rows, N_OPTIONS, &args, &b->o, arena, &err))
+		die("options", err.text);
+	if (args.help) {
+		printf("bench_index: search speed of HNSW at equal recall, beside its rivals\n");
+		config_print_help(option_rows, N_OPTIONS);
+		exit(0);
+	}
+	free(args.rest);
+	b->distance = strcmp(b->o.metric, "euclid") == 0 ? DISTANCE_EUCLID : DISTANCE_COSINE;
+	if (strcmp(b->o.kernels, "avx512"))
+		kernels_limit(strcmp(b->o.kernels, "avx2") ? KERNEL_PLAIN : KERNEL_AVX2);
+	snprintf(b->key, sizeof b->key, "%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%s",
+		 (unsigned long long)b->o.n, (unsigned long long)b->o.dim,
+		 (unsigned long long)b->o.queries, (unsigned long long)b->o.m,
+		 (unsigned long long)b->o.ef_construct, (unsigned long long)b->o.k,
+		 (unsigned long long)b->o.clusters, (unsigned long long)b->o.rank, b->o.metric);
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
+	struct engine engines[] = {
+		{.name = "quiver", .prepare = prepare_quiver, .search = search_quiver},
+		{.name = "quiver-faiss", .prepare = prepare_quiver, .search = search_quiver},
+		{.name = "faiss", .prepare = prepare_faiss, .search = search_faiss},
+#ifdef HAVE_HNSWLIB
+		{.name = "hnswlib", .prepare = prepare_hnswlib, .search = search_hnswlib},
+#endif
+	};
+	size_t n = sizeof engines / sizeof *engines;
+
+	read_options(&b, argc, argv);
+	make_data(&b);
+	for (size_t i = 0; i < n; i++) {
+		const char *at = strstr(b.o.engines, engines[i].name);
+		size_t length = strlen(engines[i].name);
+
+		while (at && at[length] && at[length] != ',')
+			at = strstr(at + 1, engines[i].name);
+		if (!at)
+			continue;
+		engines[i].build_s = engines[i].open_s = NAN;
+		if (!b.file)
+			map_file(&b, &engines[0]);
+		engines[i].prepare(&b, &engines[i]);
+		engines[i].ready = bracket(&b, &engines[i]);
+	}
+	time_all(&b, engines, n);
+	print_table(&b, engines, n);
+	return 0;
+}
