@@ -1,4 +1,5 @@
-/* Payloads as JSON text, for tests. Quotation marks are single ones, so that they stand unescaped in C. */
+/* Payloads as JSON text, for tests. Quotation marks are single ones, so that they stand unescaped
+ * in C. */
 #pragma once
 #include "base/arena.h"
 #include "model/payload.h"
