@@ -38,7 +38,8 @@ static bool step(struct wal *w, struct memory_disk *disk, struct model *m, struc
 			assert_true(memory_disk_stopped(disk));
 		if (memory_disk_stopped(disk))
 			return false;
-		m->last = m->durable = m->cut_to;
+		if (m->cut_to < m->last) /* else there was nothing to do, not even a sync */
+			m->last = m->durable = m->cut_to;
 	} else if (what < 19) {
 		wal_drop_before(w, m->durable, NULL);
 		if (!memory_disk_stopped(disk) && wal_first_seq(w) > m->first)
