@@ -1,0 +1,295 @@
+/* Payload indexes against the reference evaluation: on random payloads and conditions, every answer of an
+ * index is exactly that of cond_match(), and every answer of segment_filter() that of filter_match(). */
+#include "tests/unit/store/random_util.h"
+#include "store/segment_internal.h"
+
+enum { ROWS = 300, ROUNDS = 8, CONDS = 1500, FILTERS = 600 };
+
+struct world {
+	struct memory_disk *disk;
+	struct store_io io;
+	struct collection *schema;
+	struct rows rows;
+	struct segment *s;
+};
+
+static struct world make_world(uint32_t n, uint64_t seed)
+{
+	struct world w = {.disk = memory_disk_new(), .schema = random_schema(true)};
+	memory_disk_io(w.disk, &w.io);
+	w.rows = random_rows(n, seed);
+	assert_int_equal(write_rows(&w.io, 1, w.schema, &w.rows, NULL), 0);
+	w.s = open_segment(&w.io, 1, w.schema);
+	return w;
+}
+
+static void free_world(struct world *w)
+{
+	segment_close(w->s);
+	collection_unref(w->schema);
+	arena_free(w->rows.arena);
+	memory_disk_free(w->disk);
+}
+
+static void show(const struct world *w, const struct cond *c, uint32_t row, bool got)
+{
+	fail_msg("condition type %d on %s: row %u %s, the reference says otherwise", c->type,
+		 c->path.text, row, got ? "matches" : "does not match");
+}
+
+static void check_cond(const struct world *w, const struct cond *c, uint64_t answered[])
+{
+	const struct pindex *p = segment_pindex(w->s, c->path.text);
+	struct bitset out;
+	if (p == NULL)
+		return;
+	bitset_init(&out, w->rows.n, true); /* what was in it does not matter */
+	uint32_t estimate = pindex_estimate(p, c);
+	if (pindex_eval(p, c, &out) == 1) {
+		answered[c->type]++;
+		for (uint32_t row = 0; row < w->rows.n; row++) {
+			struct filter_point point = point_of(&w->rows, row);
+			if (bitset_get(&out, row) != cond_match(c, &point, w->schema))
+				show(w, c, row, bitset_get(&out, row));
+		}
+		if (estimate != UINT32_MAX)
+			assert_true(bitset_count(&out) <= estimate);
+	}
+	bitset_fini(&out);
+}
+
+static void an_index_answers_as_the_reference(void **state)
+{
+	uint64_t answered[COND_TYPE_COUNT] = {0};
+	for (uint64_t seed = 0; seed < ROUNDS; seed++) {
+		struct world w = make_world(ROWS, seed);
+		struct arena *a = arena_new(1 << 16);
+		struct prng p;
+		prng_seed(&p, seed + 100);
+		for (int i = 0; i < CONDS; i++) {
+			struct cond c = random_cond(a, &p, w.rows.n, 3);
+			check_cond(&w, &c, answered);
+			arena_reset(a);
+		}
+		arena_free(a);
+		free_world(&w);
+	}
+	static const enum cond_type INDEXED[] = {COND_MATCH_ANY,      COND_MATCH_EXCEPT,
+						 COND_MATCH_TEXT,     COND_MATCH_TEXT_ANY,
+						 COND_MATCH_PHRASE,   COND_RANGE,
+						 COND_DATETIME_RANGE, COND_IS_EMPTY,
+						 COND_IS_NULL,        COND_GEO_RADIUS,
+						 COND_GEO_BOX,        COND_GEO_POLYGON};
+	for (size_t i = 0; i < sizeof(INDEXED) / sizeof(INDEXED[0]); i++)
+		assert_true(answered[INDEXED[i]] > 20);
+}
+
+static uint32_t check_filter(const struct world *w, const struct filter *f,
+			     const struct bitset *live, const struct collection *schema)
+{
+	struct bitset out;
+	bitset_init(&out, w->rows.n, true);
+	uint64_t scanned = segment_filter(w->s, schema, f, live, &out);
+	uint32_t matches = bitset_count(&out);
+	for (uint32_t row = 0; row < w->rows.n; row++) {
+		struct filter_point point = point_of(&w->rows, row);
+		bool want = (live == NULL || bitset_get(live, row)) &&
+			    filter_match(f, &point, schema);
+		if (want != bitset_get(&out, row))
+			fail_msg("row %u %s, the reference says otherwise", row,
+				 want ? "is missing" : "is there");
+	}
+	assert_true(scanned <= 100ull * w->rows.n);
+	bitset_fini(&out);
+	return matches;
+}
+
+static void a_filter_answers_as_the_reference(void **state)
+{
+	uint64_t some = 0;
+	for (uint64_t seed = 0; seed < ROUNDS; seed++) {
+		struct world w = make_world(ROWS, seed + 50);
+		struct collection *bare = random_schema(false);
+		struct arena *a = arena_new(1 << 16);
+		struct bitset live;
+		struct prng p;
+		bitset_init(&live, w.rows.n, true);
+		prng_seed(&p, seed + 900);
+		for (uint32_t row = 0; row < w.rows.n; row++)
+			if (prng_below(&p, 4) == 0)
+				bitset_unset(&live, row);
+		for (int i = 0; i < FILTERS; i++) {
+			struct filter *f = random_filter(a, &p, w.rows.n, 0);
+			const struct collection *schema = i % 10 == 0 ? bare : w.schema;
+			if (i % 3 == 0)
+				filter_prepare(f);
+			uint32_t n = check_filter(&w, f, i % 2 == 0 ? &live : NULL, schema);
+			some += n != 0 && n < w.rows.n / 2;
+			arena_reset(a);
+		}
+		check_filter(&w, NULL, &live, w.schema);
+		check_filter(&w, NULL, NULL, NULL);
+		bitset_fini(&live);
+		arena_free(a);
+		collection_unref(bare);
+		free_world(&w);
+	}
+	assert_true(some > 100); /* filters that select something, or nothing is proven */
+}
+
+/* ---- what is indexed, and facets ---- */
+
+struct facets {
+	struct world *w;
+	const struct payload_field *field;
+	const struct bitset *live;
+	uint32_t n;
+	struct buf last;
+};
+
+struct count {
+	struct pv value;
+	bool found;
+};
+
+static bool equals_element(void *ctx, struct pv v)
+{
+	struct count *c = ctx;
+	if (pv_type(v) != PV_ARRAY)
+		return pv_equal(v, c->value) && pv_type(v) == pv_type(c->value);
+	struct pv_iter it = pv_iterate(v);
+	while (pv_next(&it))
+		if (pv_type(it.value) == pv_type(c->value) && pv_equal(it.value, c->value))
+			return true;
+	return false;
+}
+
+static void check_facet(void *ctx, struct pv_slice value, uint32_t count)
+{
+	struct facets *f = ctx;
+	struct count c = {.value = pv_of(value.bytes)};
+	uint32_t want = 0;
+	for (uint32_t row = 0; row < f->w->rows.n; row++) {
+		struct filter_point point = point_of(&f->w->rows, row);
+		if (f->live == NULL || bitset_get(f->live, row))
+			want += path_visit(&f->field->path, point.payload, equals_element, &c);
+	}
+	assert_int_equal(count, want);
+	assert_true(count != 0);
+	assert_true(f->n == 0 || f->last.len != value.n ||
+		    memcmp(f->last.data, value.bytes, value.n) != 0);
+	buf_clear(&f->last);
+	buf_put(&f->last, value.bytes, value.n);
+	f->n++;
+}
+
+static void facets_count_each_value(void **state)
+{
+	struct world w = make_world(1000, 3);
+	struct bitset live;
+	bitset_init(&live, w.rows.n, true);
+	for (uint32_t row = 0; row < w.rows.n; row += 3)
+		bitset_unset(&live, row);
+	for (uint32_t i = 0; i < w.schema->n_fields; i++) {
+		const struct payload_field *field = &w.schema->fields[i];
+		const struct pindex *p = segment_pindex(w.s, field->path.text);
+		assert_non_null(p);
+		for (int k = 0; k < 2; k++) {
+			struct facets f = {&w, field, k == 0 ? NULL : &live, 0, BUF_INIT};
+			assert_int_equal(pindex_values(p, f.live, check_facet, &f), 0);
+			bool has = field->type == FIELD_KEYWORD || field->type == FIELD_UUID ||
+				   field->type == FIELD_INTEGER || field->type == FIELD_BOOL;
+			assert_true(has ? f.n > 0 : f.n == 0);
+			buf_fini(&f.last);
+		}
+		assert_true(pindex_points(p) > 0 && pindex_points(p) < w.rows.n);
+	}
+	bitset_fini(&live);
+	free_world(&w);
+}
+
+static void an_index_can_be_built_later(void **state)
+{
+	struct memory_disk *disk = memory_disk_new();
+	struct store_io io;
+	memory_disk_io(disk, &io);
+	struct collection *bare = random_schema(false), *schema = random_schema(true);
+	struct rows rows = random_rows(100, 5);
+	assert_int_equal(write_rows(&io, 4, bare, &rows, NULL), 0);
+	struct segment *s = open_segment(&io, 4, bare);
+	for (uint32_t i = 0; i < schema->n_fields; i++) {
+		assert_null(segment_pindex(s, schema->fields[i].path.text));
+		assert_int_equal(segment_pindex_build(&io, s, schema, &schema->fields[i], NULL), 0);
+	}
+	segment_close(s);
+	memory_disk_crash(disk, CRASH_DROP, NULL); /* it was durable */
+	s = open_segment(&io, 4, schema);
+	assert_int_equal(segment_verify(s, NULL), 0);
+	for (uint32_t i = 0; i < schema->n_fields; i++)
+		assert_non_null(segment_pindex(s, schema->fields[i].path.text));
+	segment_close(s);
+	/* A field that is defined anew does not get the old index. */
+	schema->fields[0].type = FIELD_INTEGER;
+	schema->fields[5].lowercase = false;
+	s = open_segment(&io, 4, schema);
+	assert_null(segment_pindex(s, "kw"));
+	assert_null(segment_pindex(s, "text"));
+	assert_non_null(segment_pindex(s, "int"));
+	segment_close(s);
+	arena_free(rows.arena);
+	collection_unref(bare);
+	collection_unref(schema);
+	memory_disk_free(disk);
+}
+
+/* A damaged block of an index or of the payloads is met in a query: it is noticed, and the index's answer is
+ * made from the payloads instead. */
+static void damage_met_in_a_query_is_noticed(void **state)
+{
+	struct collection *schema = random_schema(true);
+	struct rows rows = random_rows(200, 11);
+	struct memory_disk *disk = memory_disk_new();
+	struct store_io io;
+	memory_disk_io(disk, &io);
+	assert_int_equal(write_rows(&io, 1, schema, &rows, NULL), 0);
+	struct arena *a = arena_new(4096);
+	char path[SUM_PATH_BYTES];
+	segment_path_pindex(path, 1, "kw");
+	size_t n;
+	uint8_t *bytes = memory_disk_bytes(disk, path, &n);
+	assert_non_null(bytes);
+	for (size_t at = 0; at < n; at += 37) {
+		bytes[at] ^= 4;
+		struct segment *s = NULL;
+		int rc = segment_open(&io, 1, schema, &s, NULL);
+		assert_true(rc == 0 || rc == ERR_CORRUPT);
+		if (rc == 0) {
+			struct world w = {.schema = schema, .rows = rows, .s = s};
+			struct match_value red = {.kind = MATCH_STRING, .s = "red", .s_n = 3};
+			struct cond c = {.type = COND_MATCH_ANY, .values = &red, .n_values = 1};
+			assert_int_equal(path_parse("kw", 2, a, &c.path, NULL), 0);
+			struct filter f = {.must = &c, .n_must = 1};
+			assert_true(check_filter(&w, &f, NULL, schema) > 0);
+			assert_true(segment_damaged(s));
+			assert_int_equal(segment_verify(s, NULL), ERR_CORRUPT);
+			segment_close(s);
+		}
+		bytes[at] ^= 4;
+	}
+	arena_free(a);
+	arena_free(rows.arena);
+	collection_unref(schema);
+	memory_disk_free(disk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_index_answers_as_the_reference),
+		cmocka_unit_test(a_filter_answers_as_the_reference),
+		cmocka_unit_test(facets_count_each_value),
+		cmocka_unit_test(an_index_can_be_built_later),
+		cmocka_unit_test(damage_met_in_a_query_is_noticed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
