@@ -101,14 +101,17 @@ void buf_printf(struct buf *b, const char *format, ...)
 	va_list args, again;
 	va_start(args, format);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
-	va_end(args);
-	assert(n >= 0);
 	/* vsnprintf wants room for a NUL, which is not counted as content. */
-	buf_reserve(b, (size_t)n + 1);
-	vsnprintf((char *)b->data + b->len, (size_t)n + 1, format, again);
-	va_end(again);
+	buf_reserve(b, 64);
+	int n = vsnprintf((char *)b->data + b->len, b->cap - b->len, format, args);
+	assert(n >= 0);
+	if ((size_t)n >= b->cap - b->len) {
+		buf_reserve(b, (size_t)n + 1);
+		vsnprintf((char *)b->data + b->len, (size_t)n + 1, format, again);
+	}
 	b->len += (size_t)n;
+	va_end(again);
+	va_end(args);
 }
 
 void buf_set_u32(struct buf *b, size_t at, uint32_t v)

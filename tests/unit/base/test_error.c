@@ -78,9 +78,9 @@ static void long_texts_are_cut_between_characters(void **state)
 
 static void every_code_has_a_name(void **state)
 {
-#define CHECK_CODE(name, number, text)                  \
-	assert_string_equal(error_name(number), #name); \
-	assert_string_equal(error_text(number), text);  \
+#define CHECK_CODE(name, number, text)                                                             \
+	assert_string_equal(error_name(number), #name);                                            \
+	assert_string_equal(error_text(number), text);                                             \
 	assert_true(name < 0);
 	ERROR_CODES(CHECK_CODE)
 #undef CHECK_CODE
