@@ -15,7 +15,7 @@ struct tally {
 	uint32_t *slots; /* open addressing: value + 1 */
 	uint32_t n_slots;
 	/* of the row that is being visited: a value counts once a point */
-	uint32_t row_first, *row_seen, n_row_seen, row_cap;
+	uint32_t *row_seen, n_row_seen, row_cap;
 	const struct payload_field *field;
 };
 
@@ -60,9 +60,12 @@ static uint32_t tally_find(struct tally *t, struct pv_slice value)
 static void add_counted(void *ctx, struct pv_slice value, uint32_t n)
 {
 	struct tally *t = ctx;
+	uint32_t at;
 
-	if (n > 0)
-		t->values[tally_find(t, value)].count += n;
+	if (n == 0)
+		return;
+	at = tally_find(t, value);
+	t->values[at].count += n;
 }
 
 static bool has_facets(struct pv v)
