@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+static const char ndjson[] = "application/x-ndjson";
 enum { MAX_TIMEOUT_S = 24 * 3600 };
 
 int api_new(struct api **out, const struct api_options *options, struct error *err)
@@ -213,6 +214,15 @@ static void read_idempotency_key(struct api_request *r)
 
 /* ---- requests ---- */
 
+static bool content_is(const struct http_request *http, const char *type)
+{
+	const char *given = http_header(http, "Content-Type");
+	size_t n = strlen(type);
+
+	return given != NULL && strncasecmp(given, type, n) == 0 &&
+	       (given[n] == 0 || given[n] == ';' || given[n] == ' ');
+}
+
 struct api_request *request_new(struct api *a, struct http_request *http)
 {
 	struct arena *arena = http_arena(http);
@@ -224,6 +234,9 @@ struct api_request *request_new(struct api *a, struct http_request *http)
 	r->arena = arena;
 	r->method = http_method(http) == HTTP_HEAD ? HTTP_GET : http_method(http);
 	r->started_us = http_started_us(http);
+	/* POST on the points of a collection means retrieval; with lines of points it is a load. */
+	if (r->method == HTTP_POST && content_is(http, ndjson))
+		r->method = HTTP_PUT;
 	return r;
 }
 
@@ -237,11 +250,7 @@ void request_fini(struct api_request *r)
 
 bool request_content_is(const struct api_request *r, const char *type)
 {
-	const char *given = http_header(r->http, "Content-Type");
-	size_t n = strlen(type);
-
-	return given != NULL && strncasecmp(given, type, n) == 0 &&
-	       (given[n] == 0 || given[n] == ';' || given[n] == ' ');
+	return content_is(r->http, type);
 }
 
 int request_check(struct api_request *r, int *plain_status)
@@ -332,17 +341,13 @@ void api_handle(void *api, struct http_request *http)
  * the usual way with its whole body. */
 bool api_stream(void *api, struct http_request *http, struct http_stream *out)
 {
-	const char *type = http_header(http, "Content-Type");
 	struct api_request *r;
 	int plain_status = 0;
 	struct error err;
 
-	if (type == NULL || strncasecmp(type, "application/x-ndjson", 20) != 0)
+	if (!content_is(http, ndjson))
 		return false;
 	r = request_new(api, http);
-	/* POST on the points of a collection means retrieval; with lines of points it is a load. */
-	if (r->method == HTTP_POST)
-		r->method = HTTP_PUT;
 	if (request_check(r, &plain_status) != 0 || r->route->handle != handle_upsert ||
 	    coord_collection(r->api->options.coord, r->args[0], &r->collection, &err) != 0) {
 		request_fini(r);

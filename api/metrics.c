@@ -100,18 +100,12 @@ static void put_durations(struct api *a, struct buf *out)
 
 void stats_metrics(struct api *a, struct buf *out)
 {
-	const struct map *map = coord_map(a->options.coord);
-
 	buf_printf(out,
 		   "# HELP app_info What is running\n# TYPE app_info gauge\n"
 		   "app_info{name=\"quiver\",version=\"%s\"} 1\n"
-		   "# HELP collections_total Collections in the shard map\n"
-		   "# TYPE collections_total gauge\ncollections_total %" PRIu32 "\n"
 		   "# HELP quiver_uptime_seconds Since the API started\n"
 		   "# TYPE quiver_uptime_seconds gauge\nquiver_uptime_seconds %.3f\n",
-		   QUIVER_VERSION, map->n_collections,
-		   (double)(clock_monotonic_us() - a->started_us) / 1e6);
-	map_unref(map);
+		   QUIVER_VERSION, (double)(clock_monotonic_us() - a->started_us) / 1e6);
 	put_responses(a, out);
 	put_durations(a, out);
 }
