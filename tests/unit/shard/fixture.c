@@ -114,10 +114,6 @@ void fixture_stop(struct fixture *f)
 	f->rpc = NULL;
 }
 
-struct waiting {
-	sem_t done;
-};
-
 static void done(struct rpc_call *call)
 {
 	sem_post(call->ctx);
@@ -188,6 +184,23 @@ struct rpc_info_response fixture_info(struct fixture *f)
 
 	assert_int_equal(fixture_call(f, RPC_TYPE_info, &request, &out), 0);
 	return out;
+}
+
+uint64_t fixture_counter(struct fixture *f, const char *name)
+{
+	struct buf b = BUF_INIT;
+	char line[128];
+	const char *at;
+	uint64_t value;
+
+	shard_metrics(f->shard, &b);
+	buf_put_u8(&b, 0);
+	snprintf(line, sizeof line, "\nquiver_shard_%s ", name);
+	at = strstr((char *)b.data, line);
+	assert_non_null(at);
+	value = strtoull(at + strlen(line), NULL, 10);
+	buf_fini(&b);
+	return value;
 }
 
 void fixture_settle(struct fixture *f)

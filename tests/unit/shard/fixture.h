@@ -36,6 +36,8 @@ uint64_t fixture_write(struct fixture *f, const struct write *w);
 int fixture_try_write(struct fixture *f, const struct write *w, struct rpc_write_response *out);
 uint64_t fixture_count(struct fixture *f, const struct filter *filter);
 struct rpc_info_response fixture_info(struct fixture *f);
+/* A counter of shard_metrics(), by its name after "quiver_shard_". */
+uint64_t fixture_counter(struct fixture *f, const char *name);
 /* Waits until nothing is left to be sealed, merged or indexed. */
 void fixture_settle(struct fixture *f);
 

@@ -22,6 +22,7 @@ struct model {
 	struct prng random;
 	uint64_t seq;
 	enum distance distance[2];
+	bool dry; /* steps change the model only */
 };
 
 /* A schema with two dense spaces ("" and "b") and a sparse one; keyword field "tag" is indexed. */

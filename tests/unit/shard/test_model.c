@@ -15,7 +15,7 @@ static void run(const struct plan *plan)
 {
 	struct fixture f;
 	struct model *m = mem_zalloc(sizeof *m);
-	uint64_t digest;
+	uint64_t digest, compactions = 0;
 
 	m->distance[0] = plan->distance[0];
 	m->distance[1] = plan->distance[1];
@@ -34,6 +34,7 @@ static void run(const struct plan *plan)
 			model_check(m, &f);
 		if (prng_below(&m->random, 150) == 0) {
 			digest = fixture_info(&f).digest;
+			compactions += fixture_counter(&f, "compactions_total");
 			fixture_stop(&f);
 			fixture_start(&f);
 			assert_int_equal(fixture_info(&f).applied_seq, m->seq);
@@ -43,6 +44,8 @@ static void run(const struct plan *plan)
 	}
 	fixture_settle(&f);
 	model_check(m, &f);
+	compactions += fixture_counter(&f, "compactions_total");
+	assert_true(compactions > 0);
 	assert_true(model_recall(m, &f, 50) >= 0.95);
 	fixture_stop(&f);
 	fixture_start(&f);
