@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 #include "tests/unit/model/doc.h"
 #include "base/limits.h"
+#include "base/prng.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,6 +261,132 @@ static void removing_and_selecting_paths(void **state)
 	buf_fini(&b);
 }
 
+/* ---- random documents: what must hold whatever they look like ---- */
+
+static void put_random(struct buf *b, struct prng *random, unsigned depth)
+{
+	uint64_t kind = prng_below(random, depth < 4 ? 6 : 3);
+	uint32_t n = (uint32_t)prng_below(random, 4);
+	size_t mark;
+	switch (kind) {
+	case 0: pv_put_null(b); return;
+	case 1: pv_put_int(b, (int64_t)prng_below(random, 5)); return;
+	case 2: pv_put_string(b, "text", n); return;
+	case 3:
+		mark = pv_open(b, PV_ARRAY);
+		for (uint32_t i = 0; i < n; i++)
+			put_random(b, random, depth + 1);
+		pv_close(b, mark, n);
+		return;
+	default:
+		mark = pv_open(b, PV_OBJECT);
+		for (uint32_t i = 0; i < n; i++) {
+			pv_put_key(b, &"abc"[i], 1);
+			put_random(b, random, depth + 1);
+		}
+		pv_close(b, mark, n);
+	}
+}
+
+static struct pv random_object(struct buf *b, struct prng *random)
+{
+	do {
+		buf_clear(b);
+		put_random(b, random, 0);
+	} while (b->data[0] != PV_OBJECT);
+	return pv_of(b->data);
+}
+
+static struct path random_path(struct prng *random, bool *has_index)
+{
+	static const char *const steps[] = {".a", ".b", ".c", "[]", "[0]", "[1]"};
+	char text[64] = "a";
+	*has_index = false;
+	for (uint64_t n = prng_below(random, 4); n > 0; n--) {
+		uint64_t step = prng_below(random, 6);
+		*has_index |= step >= 4;
+		size_t len = strlen(text);
+		snprintf(text + len, sizeof(text) - len, "%s", steps[step]);
+	}
+	return path_of(text);
+}
+
+/* Collects what a path finds, as text. */
+static bool collect(void *ctx, struct pv v)
+{
+	const char **all = ctx;
+	*all = arena_printf(arena, "%s;%s", *all, doc_text(arena, v));
+	return false;
+}
+
+static const char *found(const struct path *p, struct pv root)
+{
+	const char *all = "";
+	path_visit(p, root, collect, &all);
+	return all;
+}
+
+struct merged {
+	struct pv patch;
+	bool right;
+};
+
+/* Every place that was merged into has the patch's values, and no key that the patch removes. */
+static bool has_patch(void *ctx, struct pv v)
+{
+	struct merged *m = ctx;
+	struct pv_iter it = pv_iterate(m->patch);
+	struct pv got;
+	if (pv_type(v) != PV_OBJECT)
+		m->right = false;
+	while (m->right && pv_next(&it)) {
+		bool there = pv_get(v, it.key, it.key_n, &got);
+		m->right = pv_type(it.value) == PV_NULL ? !there : there && pv_equal(it.value, got);
+	}
+	return false;
+}
+
+static void changes_keep_their_promises_on_random_documents(void **state)
+{
+	struct buf root_bytes = BUF_INIT, patch_bytes = BUF_INIT, b = BUF_INIT;
+	struct prng random;
+	prng_seed(&random, 12);
+	unsigned merges = 0, removals = 0;
+	for (int round = 0; round < 20000; round++) {
+		bool has_index;
+		struct pv root = random_object(&root_bytes, &random);
+		struct pv patch = random_object(&patch_bytes, &random);
+		struct path p = random_path(&random, &has_index);
+		const char *before = found(&p, root);
+		buf_clear(&b);
+		pv_delete_paths(&b, root, &p, 1);
+		assert_int_equal(pv_validate(b.data, b.len, NULL), 0);
+		/* After [0] is gone another element may be [0]. */
+		if (!has_index)
+			assert_string_equal(found(&p, pv_of(b.data)), "");
+		assert_int_equal(pv_equal(pv_of(b.data), root), before[0] == '\0');
+		removals += before[0] != '\0';
+		buf_clear(&b);
+		pv_include(&b, root, &p, 1);
+		assert_int_equal(pv_validate(b.data, b.len, NULL), 0);
+		if (!has_index)
+			assert_string_equal(found(&p, pv_of(b.data)), before);
+		buf_clear(&b);
+		assert_int_equal(pv_merge_at(&b, root, &p, patch), 0);
+		assert_int_equal(pv_validate(b.data, b.len, NULL), 0);
+		struct merged merged = {patch, true};
+		path_visit(&p, pv_of(b.data), has_patch, &merged);
+		assert_true(merged.right);
+		merges += found(&p, pv_of(b.data))[0] != '\0';
+		arena_reset(arena);
+	}
+	/* The documents are such that much of this is about something. */
+	assert_true(merges > 5000 && removals > 2000);
+	buf_fini(&root_bytes);
+	buf_fini(&patch_bytes);
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +398,8 @@ int main(void)
 						clean),
 		cmocka_unit_test_setup_teardown(merging_never_nests_too_deeply, fresh, clean),
 		cmocka_unit_test_setup_teardown(removing_and_selecting_paths, fresh, clean),
+		cmocka_unit_test_setup_teardown(changes_keep_their_promises_on_random_documents,
+						fresh, clean),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
