@@ -1,0 +1,355 @@
+/* quiver collection create | list | info | delete, and quiver count. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/remote.h"
+#include "http/json.h"
+#include "model/payload.h"
+
+struct options {
+	COMMON_MEMBERS
+	uint64_t dim, m, ef_construct, nlist, nprobe, shards, replicas;
+	const char *distance, *index, *quantizer, *vector_name, *filter, *filter_file;
+	bool if_missing;
+};
+
+static const struct config_row create_rows[] = {
+	COMMON_ROWS(struct options),
+	CONFIG_U64(struct options, dim, "0", 0, 65536, "N", "values of a vector"),
+	CONFIG_STR(struct options, distance, "Cosine", "NAME", "Cosine, Dot, Euclid or Manhattan"),
+	CONFIG_STR(struct options, index, NULL, "KIND", "hnsw (default), ivf or flat"),
+	CONFIG_STR(struct options, quantizer, NULL, "KIND", "none (default), sq8 or pq"),
+	CONFIG_U64(struct options, m, "0", 0, 1024, "N", "hnsw: links of a point (default 16)"),
+	CONFIG_U64(struct options, ef_construct, "0", 0, 10000, "N",
+		   "hnsw: effort of the build (default 100)"),
+	CONFIG_U64(struct options, nlist, "0", 0, 1000000, "N", "ivf: lists (default 4 x sqrt(n))"),
+	CONFIG_U64(struct options, nprobe, "0", 0, 1000000, "N", "ivf: lists that a search visits"),
+	CONFIG_U64(struct options, shards, "0", 0, 256, "N", "partitions (default 1)"),
+	CONFIG_U64(struct options, replicas, "0", 0, 8, "N", "copies of each partition (default 1)"),
+	CONFIG_STR(struct options, vector_name, NULL, "NAME", "name of the vector (default: unnamed)"),
+	CONFIG_BOOL(struct options, if_missing, "false", "do nothing when it exists already"),
+};
+static const struct config_row plain_rows[] = {
+	COMMON_ROWS(struct options),
+};
+static const struct config_row count_rows[] = {
+	COMMON_ROWS(struct options),
+	CONFIG_STR(struct options, filter, NULL, "JSON", "count only the points that match"),
+	CONFIG_STR(struct options, filter_file, NULL, "FILE", "the filter from a file, - for stdin"),
+};
+enum { N_CREATE = sizeof(create_rows) / sizeof(create_rows[0]),
+       N_PLAIN = sizeof(plain_rows) / sizeof(plain_rows[0]),
+       N_COUNT = sizeof(count_rows) / sizeof(count_rows[0]) };
+
+static const struct command_line create_line = {
+	.name = "collection create",
+	.usage = "NAME --dim N [--distance NAME] [...]",
+	.about = "Creates a collection: a named set of points, each with a vector and a payload.\n"
+		 "Exit code 1 when it exists already, unless --if-missing is given.",
+	.examples = "  quiver collection create books --dim 384\n"
+		    "  quiver collection create sift --dim 128 --distance Euclid --m 32 --shards 2\n"
+		    "  quiver collection create big --dim 768 --index ivf --quantizer sq8\n",
+	.rows = create_rows,
+	.n_rows = N_CREATE,
+	.min_rest = 1,
+	.max_rest = 1,
+};
+static const struct command_line list_line = {
+	.name = "collection list",
+	.usage = "[--json]",
+	.about = "Lists the collections with their sizes.",
+	.examples = "  quiver collection list\n",
+	.rows = plain_rows,
+	.n_rows = N_PLAIN,
+};
+static const struct command_line info_line = {
+	.name = "collection info",
+	.usage = "NAME [--json]",
+	.about = "Describes one collection; --json prints all that the server tells.",
+	.examples = "  quiver collection info books\n",
+	.rows = plain_rows,
+	.n_rows = N_PLAIN,
+	.min_rest = 1,
+	.max_rest = 1,
+};
+static const struct command_line delete_line = {
+	.name = "collection delete",
+	.usage = "NAME",
+	.about = "Deletes a collection and all that is in it. Exit code 4 when there is none.",
+	.examples = "  quiver collection delete books\n",
+	.rows = plain_rows,
+	.n_rows = N_PLAIN,
+	.min_rest = 1,
+	.max_rest = 1,
+};
+static const struct command_line count_line = {
+	.name = "count",
+	.usage = "COLLECTION [--filter JSON]",
+	.about = "Counts the points of a collection, exactly.",
+	.examples = "  quiver count books\n"
+		    "  quiver count books --filter '{\"must\":[{\"key\":\"year\",\"range\":{\"gte\":1990}}]}'\n",
+	.rows = count_rows,
+	.n_rows = N_COUNT,
+	.min_rest = 1,
+	.max_rest = 1,
+};
+
+/* One run of a command: what it needs, gone at its end. */
+struct run {
+	struct arena *arena;
+	struct client *client;
+	struct options o;
+	const char **rest;
+	size_t n_rest;
+};
+
+static int begin(struct run *r, const struct command_line *line, int argc, char **argv)
+{
+	struct error err = {0};
+	int code, rc;
+
+	*r = (struct run){.arena = arena_new(4096)};
+	code = command_parse(line, argc, argv, &r->o, r->arena, &r->rest, &r->n_rest);
+	if (code >= 0)
+		return code;
+	rc = client_new(&r->client, r->o.url, r->o.api_key, r->o.timeout, &err);
+	return rc != 0 ? command_fail(line->name, r->o.json, rc, &err) : -1;
+}
+
+static int end(struct run *r, int code)
+{
+	client_free(r->client);
+	arena_free(r->arena);
+	return code;
+}
+
+/* A value of the answer, as one line of JSON. */
+static void print_json(const struct json *v)
+{
+	struct buf value = BUF_INIT, text = BUF_INIT;
+
+	json_to_pv(v, &value);
+	json_from_pv(&text, pv_of(value.data));
+	buf_put_u8(&text, '\n');
+	fwrite(text.data, 1, text.len, stdout);
+	buf_fini(&value);
+	buf_fini(&text);
+}
+
+static int run_create(int argc, char **argv)
+{
+	struct error err = {0};
+	struct run r;
+	int code = begin(&r, &create_line, argc, argv);
+	const char *distance;
+
+	if (code >= 0)
+		return end(&r, code);
+	distance = remote_distance(r.o.distance);
+	if (r.o.dim == 0)
+		return end(&r, command_misused(create_line.name, "--dim is missing: how many values "
+								 "has a vector?"));
+	if (distance == NULL)
+		return end(&r, command_misused(create_line.name,
+					       "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
+					       r.o.distance));
+	const struct remote_spec spec = {
+		.name = r.rest[0],
+		.vector_name = r.o.vector_name,
+		.distance = distance,
+		.dim = r.o.dim,
+		.index = r.o.index,
+		.quantizer = r.o.quantizer,
+		.m = r.o.m,
+		.ef_construct = r.o.ef_construct,
+		.nlist = r.o.nlist,
+		.nprobe = r.o.nprobe,
+		.shards = r.o.shards,
+		.replicas = r.o.replicas,
+	};
+	int rc = remote_create(r.client, &spec, &err);
+	bool existed = rc == ERR_EXISTS && r.o.if_missing;
+	if (rc != 0 && !existed)
+		return end(&r, command_fail(create_line.name, r.o.json, rc, &err));
+	if (r.o.json)
+		printf("{\"created\":%s}\n", existed ? "false" : "true");
+	else if (existed)
+		printf("%s exists already\n", r.rest[0]);
+	else
+		printf("created %s: %" PRIu64 " dimensions, %s\n", r.rest[0], r.o.dim, distance);
+	return end(&r, EXIT_DONE);
+}
+
+/* The names first: an answer lives only until the next call. */
+static int list_names(struct run *r, const char ***names, size_t *n, struct error *err)
+{
+	const struct client_request request = {.method = "GET", .path = "/collections"};
+	const struct json *result, *list;
+	struct json_iter it;
+	int rc = client_call(r->client, &request, &result, err);
+
+	*n = 0;
+	if (rc != 0)
+		return rc;
+	list = json_get(result, "collections");
+	if (list == NULL)
+		return error_set(err, ERR_FORMAT, "%s lists no collections in a known form",
+				 client_url(r->client));
+	*names = arena_alloc(r->arena, (json_count(list) + 1) * sizeof(**names));
+	it = json_iterate(list);
+	while (json_next(&it)) {
+		const struct json *name = json_get(it.value, "name");
+
+		if (name && json_type(name) == JSON_STRING)
+			(*names)[(*n)++] = arena_strdup(r->arena, json_string(name, NULL));
+	}
+	return 0;
+}
+
+static int run_list(int argc, char **argv)
+{
+	struct error err = {0};
+	struct run r;
+	int code = begin(&r, &list_line, argc, argv);
+	const char **names;
+	size_t n;
+
+	if (code >= 0)
+		return end(&r, code);
+	int rc = list_names(&r, &names, &n, &err);
+	if (rc == 0 && r.o.json)
+		printf("[");
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct remote_collection info;
+		struct buf quoted = BUF_INIT;
+		char number[32];
+
+		rc = remote_get(r.client, names[i], NULL, &info, &err);
+		if (rc != 0 || !info.exists) /* deleted meanwhile */
+			continue;
+		json_put_string(&quoted, names[i], strlen(names[i]));
+		if (r.o.json)
+			printf("%s{\"name\":%.*s,\"points\":%" PRIu64
+			       ",\"dim\":%u,\"distance\":\"%s\",\"status\":\"%s\"}",
+			       i ? "," : "", (int)quoted.len, (const char *)quoted.data, info.points,
+			       info.dim, info.distance, info.status);
+		else
+			printf("%-30s %12s points  %5u-d %-9s %s\n", names[i],
+			       command_number(info.points, number), info.dim, info.distance,
+			       info.status);
+		buf_fini(&quoted);
+	}
+	if (rc != 0)
+		return end(&r, command_fail(list_line.name, r.o.json, rc, &err));
+	if (r.o.json)
+		printf("]\n");
+	else if (n == 0)
+		printf("no collections; quiver collection create and quiver ingest make some\n");
+	return end(&r, EXIT_DONE);
+}
+
+static int run_info(int argc, char **argv)
+{
+	struct remote_collection info;
+	struct error err = {0};
+	struct run r;
+	int code = begin(&r, &info_line, argc, argv);
+	char number[32];
+
+	if (code >= 0)
+		return end(&r, code);
+	int rc = remote_get(r.client, r.rest[0], NULL, &info, &err);
+	if (rc == 0 && !info.exists)
+		rc = error_set(&err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", r.rest[0]);
+	if (rc != 0)
+		return end(&r, command_fail(info_line.name, r.o.json, rc, &err));
+	if (r.o.json) {
+		print_json(json_get(client_root(r.client), "result"));
+		return end(&r, EXIT_DONE);
+	}
+	printf("name      %s\n", r.rest[0]);
+	printf("status    %s\n", info.status);
+	printf("points    %s\n", command_number(info.points, number));
+	printf("indexed   %s\n", command_number(info.indexed, number));
+	printf("segments  %" PRIu64 "\n", info.segments);
+	if (info.dim > 0)
+		printf("vectors   %u-d, %s\n", info.dim, info.distance);
+	else
+		printf("vectors   named ones; see --json\n");
+	if (info.embedder[0])
+		printf("embedder  %s\n", info.embedder);
+	return end(&r, EXIT_DONE);
+}
+
+static int run_delete(int argc, char **argv)
+{
+	struct error err = {0};
+	struct run r;
+	int code = begin(&r, &delete_line, argc, argv);
+	bool existed;
+
+	if (code >= 0)
+		return end(&r, code);
+	int rc = remote_delete(r.client, r.rest[0], &existed, &err);
+	if (rc == 0 && !existed)
+		rc = error_set(&err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", r.rest[0]);
+	if (rc != 0)
+		return end(&r, command_fail(delete_line.name, r.o.json, rc, &err));
+	if (r.o.json)
+		printf("{\"deleted\":true}\n");
+	else
+		printf("deleted %s\n", r.rest[0]);
+	return end(&r, EXIT_DONE);
+}
+
+int command_collection(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} verbs[] = {{"create", run_create}, {"list", run_list}, {"info", run_info},
+		     {"delete", run_delete}};
+	static const char usage[] = "create NAME --dim N | list | info NAME | delete NAME";
+
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		printf("Usage: quiver collection %s\n\nEach of them has --help.\n\nExamples:\n%s%s",
+		       usage, create_line.examples, list_line.examples);
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; argc >= 2 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(argv[1], verbs[i].name) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	}
+	return argc < 2 ? command_misused("collection", "say what to do: %s", usage)
+			: command_misused("collection", "`%s` is not known: %s", argv[1], usage);
+}
+
+int command_count(int argc, char **argv)
+{
+	struct error err = {0};
+	struct buf filter = BUF_INIT;
+	struct run r;
+	int code = begin(&r, &count_line, argc, argv);
+	uint64_t count = 0;
+	int rc = 0;
+
+	if (code >= 0)
+		return end(&r, code);
+	if (r.o.filter_file)
+		rc = command_read_file(r.o.filter_file, 32 << 20, &filter, &err);
+	if (rc == 0)
+		rc = remote_count(r.client, r.rest[0],
+				  r.o.filter_file ? (const char *)filter.data : r.o.filter, &count,
+				  &err);
+	buf_fini(&filter);
+	if (rc != 0)
+		return end(&r, command_fail(count_line.name, r.o.json, rc, &err));
+	if (r.o.json)
+		printf("{\"count\":%" PRIu64 "}\n", count);
+	else
+		printf("%" PRIu64 "\n", count);
+	return end(&r, EXIT_DONE);
+}

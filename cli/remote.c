@@ -1,0 +1,206 @@
+#include "cli/remote.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "http/json.h"
+
+static const char *text_of(const struct json *v)
+{
+	return v && json_type(v) == JSON_STRING ? json_string(v, NULL) : "";
+}
+
+static uint64_t number_of(const struct json *v)
+{
+	return v && (json_type(v) == JSON_INT || json_type(v) == JSON_UINT) ? json_uint(v) : 0;
+}
+
+int remote_get(struct client *c, const char *collection, const char *vector_name,
+	       struct remote_collection *out, struct error *err)
+{
+	struct arena *arena = arena_new(1024);
+	const struct client_request request = {
+		.method = "GET", .path = client_collection_path(arena, collection, "")};
+	const struct json *info, *vectors, *config;
+	int rc = client_call(c, &request, &info, err);
+
+	*out = (struct remote_collection){0};
+	arena_free(arena);
+	if (rc == ERR_NOT_FOUND)
+		return 0;
+	if (rc != 0)
+		return rc;
+	config = json_get(info, "config");
+	vectors = json_get(json_get(config, "params"), "vectors");
+	if (vectors == NULL)
+		return error_set(err, ERR_FORMAT, "%s describes a collection in an unknown form",
+				 client_url(c));
+	out->exists = true;
+	/* Either the one unnamed vector itself, or an object of named ones. */
+	if (json_get(vectors, "size") == NULL || json_type(json_get(vectors, "size")) == JSON_OBJECT)
+		vectors = json_get(vectors, vector_name ? vector_name : "");
+	else if (vector_name && *vector_name)
+		vectors = NULL;
+	out->dim = (uint32_t)number_of(json_get(vectors, "size"));
+	snprintf(out->distance, sizeof(out->distance), "%s", text_of(json_get(vectors, "distance")));
+	snprintf(out->status, sizeof(out->status), "%s", text_of(json_get(info, "status")));
+	snprintf(out->embedder, sizeof(out->embedder), "%s",
+		 text_of(json_get(json_get(config, "metadata"), "embedder")));
+	out->points = number_of(json_get(info, "points_count"));
+	out->indexed = number_of(json_get(info, "indexed_vectors_count"));
+	out->segments = number_of(json_get(info, "segments_count"));
+	return 0;
+}
+
+static void put_text(struct buf *b, const char *before, const char *text)
+{
+	buf_put(b, before, strlen(before));
+	json_put_string(b, text, strlen(text));
+}
+
+static void put_index(struct buf *b, const struct remote_spec *s)
+{
+	bool first = true;
+
+	if (!s->index && !s->quantizer && !s->nlist && !s->nprobe)
+		return;
+	json_put_literal(b, ",\"index\":{");
+	if (s->index) {
+		put_text(b, "\"type\":", s->index);
+		first = false;
+	}
+	if (s->quantizer) {
+		put_text(b, first ? "\"quantizer\":" : ",\"quantizer\":", s->quantizer);
+		first = false;
+	}
+	if (s->nlist)
+		buf_printf(b, "%s\"nlist\":%" PRIu64, first ? "" : ",", s->nlist);
+	first = first && !s->nlist;
+	if (s->nprobe)
+		buf_printf(b, "%s\"nprobe\":%" PRIu64, first ? "" : ",", s->nprobe);
+	buf_put_u8(b, '}');
+}
+
+int remote_create(struct client *c, const struct remote_spec *s, struct error *err)
+{
+	struct arena *arena = arena_new(1024);
+	struct client_request request = {.method = "PUT",
+					 .path = client_collection_path(arena, s->name, "")};
+	struct buf b = BUF_INIT;
+	bool named = s->vector_name && *s->vector_name;
+	int rc;
+
+	json_put_literal(&b, "{\"vectors\":");
+	if (named) {
+		put_text(&b, "{", s->vector_name);
+		buf_put_u8(&b, ':');
+	}
+	buf_printf(&b, "{\"size\":%" PRIu64 ",\"distance\":\"%s\"}%s", s->dim, s->distance,
+		   named ? "}" : "");
+	if (s->m || s->ef_construct) {
+		json_put_literal(&b, ",\"hnsw_config\":{");
+		if (s->m)
+			buf_printf(&b, "\"m\":%" PRIu64 "%s", s->m, s->ef_construct ? "," : "");
+		if (s->ef_construct)
+			buf_printf(&b, "\"ef_construct\":%" PRIu64, s->ef_construct);
+		buf_put_u8(&b, '}');
+	}
+	put_index(&b, s);
+	if (s->shards)
+		buf_printf(&b, ",\"shard_number\":%" PRIu64, s->shards);
+	if (s->replicas)
+		buf_printf(&b, ",\"replication_factor\":%" PRIu64, s->replicas);
+	if (s->embedder) {
+		put_text(&b, ",\"metadata\":{\"embedder\":", s->embedder);
+		buf_put_u8(&b, '}');
+	}
+	buf_put_u8(&b, '}');
+	request.body = b.data;
+	request.body_n = b.len;
+	rc = client_call(c, &request, NULL, err);
+	buf_fini(&b);
+	arena_free(arena);
+	return rc;
+}
+
+int remote_delete(struct client *c, const char *collection, bool *existed, struct error *err)
+{
+	struct arena *arena = arena_new(1024);
+	const struct client_request request = {
+		.method = "DELETE", .path = client_collection_path(arena, collection, "")};
+	const struct json *result;
+	int rc = client_call(c, &request, &result, err);
+
+	*existed = rc == 0 && result && json_type(result) == JSON_BOOL && json_bool(result);
+	arena_free(arena);
+	return rc;
+}
+
+int remote_count(struct client *c, const char *collection, const char *filter, uint64_t *out,
+		 struct error *err)
+{
+	struct arena *arena = arena_new(1024);
+	struct client_request request = {
+		.method = "POST", .path = client_collection_path(arena, collection, "/points/count")};
+	const struct json *result, *count;
+	struct buf b = BUF_INIT;
+	int rc;
+
+	json_put_literal(&b, "{\"exact\":true");
+	if (filter)
+		buf_printf(&b, ",\"filter\":%s", filter);
+	buf_put_u8(&b, '}');
+	request.body = b.data;
+	request.body_n = b.len;
+	rc = client_call(c, &request, &result, err);
+	count = rc == 0 ? json_get(result, "count") : NULL;
+	if (rc == 0 && count == NULL)
+		rc = error_set(err, ERR_FORMAT, "%s answered a count without a number", client_url(c));
+	*out = number_of(count);
+	buf_fini(&b);
+	arena_free(arena);
+	return rc;
+}
+
+int remote_wait_green(struct client *c, const char *collection, double seconds,
+		      const atomic_bool *stop, struct error *err)
+{
+	uint64_t start = clock_monotonic_us();
+	struct remote_collection info;
+
+	while (true) {
+		int rc = remote_get(c, collection, NULL, &info, err);
+
+		if (rc != 0)
+			return rc;
+		if (!info.exists)
+			return error_set(err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", collection);
+		if (strcmp(info.status, "green") == 0)
+			return 0;
+		if ((double)(clock_monotonic_us() - start) * 1e-6 > seconds)
+			return error_set(err, ERR_TIMEOUT,
+					 "the indexes of `%s` were not ready within %.0f s (status %s)",
+					 collection, seconds, info.status);
+		if (stop && atomic_load(stop))
+			return error_set(err, ERR_CLOSED, "stopped");
+		usleep(50000);
+	}
+}
+
+const char *remote_distance(const char *name)
+{
+	static const char *const names[][2] = {
+		{"cosine", "Cosine"},	 {"angular", "Cosine"}, {"dot", "Dot"},
+		{"ip", "Dot"},		 {"euclid", "Euclid"},	{"euclidean", "Euclid"},
+		{"l2", "Euclid"},	 {"manhattan", "Manhattan"}, {"l1", "Manhattan"}};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcasecmp(name, names[i][0]) == 0)
+			return names[i][1];
+	}
+	return NULL;
+}
