@@ -73,33 +73,47 @@ static int fail_expected(struct parser *p, const uint8_t *at, const char *expect
 
 /* ---- memory ---- */
 
-/* The returned cell is valid until the next call. */
-static struct json *new_cells(struct parser *p, size_t n)
+static void more_cells(struct parser *p)
 {
-	if (p->n_cells + n > p->cap_cells) {
-		size_t cap = p->cap_cells ? p->cap_cells * 2 : 64;
-		struct json *tape = arena_alloc(p->arena, cap * sizeof(*tape));
+	size_t cap = p->cap_cells * 2;
+	struct json *tape = arena_alloc(p->arena, cap * sizeof(*tape));
 
-		if (p->n_cells > 0)
-			memcpy(tape, p->tape, p->n_cells * sizeof(*tape));
-		p->tape = tape;
-		p->cap_cells = cap;
-	}
-	p->n_cells += n;
-	return &p->tape[p->n_cells - n];
+	memcpy(tape, p->tape, p->n_cells * sizeof(*tape));
+	p->tape = tape;
+	p->cap_cells = cap;
 }
 
-/* Strings follow each other without gaps; one that is long gets a place of its own. */
-static char *new_chars(struct parser *p, size_t n)
+/* Room for two cells at least; the pointer is valid until the next call. */
+static inline struct json *new_cell(struct parser *p)
+{
+	if (p->n_cells + 2 > p->cap_cells)
+		more_cells(p);
+	return &p->tape[p->n_cells++];
+}
+
+/* A guess that wastes little on vectors and spares the rest some copying. */
+static void first_cells(struct parser *p)
+{
+	size_t cap = (size_t)(p->end - p->text) / 16;
+
+	p->cap_cells = cap < 32 ? 32 : cap > 262144 ? 262144 : cap;
+	p->tape = arena_alloc(p->arena, p->cap_cells * sizeof(*p->tape));
+}
+
+enum { SHORT_STRING = 16, CHARS_MIN = 1024, CHARS_MAX = 16384 };
+
+/* Strings follow each other without gaps; one that is long gets a place of its own. Behind what is
+ * returned SHORT_STRING bytes may be written. */
+static inline char *new_chars(struct parser *p, size_t n)
 {
 	char *out;
 
-	if (n > (size_t)(p->chars_end - p->chars)) {
-		size_t room = (size_t)(p->end - p->text);
+	if (n + SHORT_STRING > (size_t)(p->chars_end - p->chars)) {
+		size_t room = (size_t)(p->end - p->text) + 2 * SHORT_STRING;
 
-		if (n > 1024)
-			return arena_alloc(p->arena, n);
-		room = room < 1024 ? 1024 : room > 16384 ? 16384 : room;
+		if (n > CHARS_MIN - 2 * SHORT_STRING)
+			return arena_alloc(p->arena, n + SHORT_STRING);
+		room = room < CHARS_MIN ? CHARS_MIN : room > CHARS_MAX ? CHARS_MAX : room;
 		p->chars = arena_alloc(p->arena, room);
 		p->chars_end = p->chars + room;
 	}
@@ -261,8 +275,10 @@ static const uint8_t *string_end(const struct parser *p, const uint8_t *at, bool
 				at += 8;
 				continue;
 			}
-			for (int i = __builtin_ctzll(stop) >> 3; i > 0; i--)
-				seen |= (uint64_t)*at++;
+			/* The bytes before the one that stops. */
+			stop = (stop & (0 - stop)) >> 7;
+			seen |= word & (stop - 1);
+			at += __builtin_ctzll(stop) >> 3;
 		}
 		if (*at == '"' || *at < 0x20)
 			break;
@@ -303,6 +319,9 @@ static int parse_string(struct parser *p, int type, struct json *out)
 		rc = unescape(p, from, end, chars, &n);
 		if (rc)
 			return rc;
+	} else if (n <= SHORT_STRING && p->end - from >= SHORT_STRING) {
+		/* Of fixed length, so that it is two instructions. */
+		memcpy(chars, from, SHORT_STRING);
 	} else {
 		memcpy(chars, from, n);
 	}
@@ -399,8 +418,24 @@ static int parse_literal(struct parser *p, const char *word, struct json value)
 	if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0)
 		return fail_expected(p, p->at, "a value (null, true, false or a quoted string)");
 	p->at += n;
-	*new_cells(p, 1) = value;
+	*new_cell(p) = value;
 	return 0;
+}
+
+/* A small integer that is not negative, the usual number outside of vectors. */
+static bool parse_small_number(struct parser *p)
+{
+	const uint8_t *at = p->at, *last = p->end - at > 16 ? at + 16 : p->end;
+	int64_t value = 0;
+
+	while (at < last && (uint8_t)(*at - '0') < 10)
+		value = value * 10 + (*at++ - '0');
+	/* A point, an exponent, more digits, or a zero in front: for the others to look at. */
+	if (at == last || *at == '.' || (*at | 0x20) == 'e' || (*p->at == '0' && at - p->at > 1))
+		return false;
+	p->at = at;
+	*new_cell(p) = (struct json){.tag = json_tag(JSON_INT, 0), .i = value};
+	return true;
 }
 
 static int parse_number(struct parser *p)
@@ -424,7 +459,7 @@ static int parse_number(struct parser *p)
 		cell = (struct json){.tag = json_tag(JSON_RAW, n), .s = raw};
 	}
 	p->at = number.end;
-	*new_cells(p, 1) = cell;
+	*new_cell(p) = cell;
 	return 0;
 }
 
@@ -437,7 +472,8 @@ static bool parse_floats(struct parser *p)
 
 	if (!after)
 		return false;
-	cells = new_cells(p, 2);
+	cells = new_cell(p);
+	p->n_cells++;
 	cells[0] = (struct json){.tag = json_tag(JSON_FLOATS, n), .floats = floats};
 	cells[1] = (struct json){.tag = json_tag(JSON_CELL_TEXT, 0), .text = p->at};
 	p->at = after;
@@ -456,7 +492,7 @@ static int open_value(struct parser *p, bool object)
 	if (!object && parse_floats(p))
 		return 0;
 	p->open[p->depth++] = (struct open_value){p->n_cells, 0, object};
-	*new_cells(p, 1) = (struct json){.tag = json_tag(object ? JSON_OBJECT : JSON_ARRAY, 0)};
+	*new_cell(p) = (struct json){.tag = json_tag(object ? JSON_OBJECT : JSON_ARRAY, 0)};
 	return 0;
 }
 
@@ -483,7 +519,7 @@ static int parse_value(struct parser *p)
 		p->at++;
 		rc = parse_string(p, JSON_STRING, &cell);
 		if (rc == 0)
-			*new_cells(p, 1) = cell;
+			*new_cell(p) = cell;
 		return rc;
 	case '[': p->at++; return open_value(p, false);
 	case '{': p->at++; return open_value(p, true);
@@ -495,7 +531,9 @@ static int parse_value(struct parser *p)
 		return parse_literal(p, "false",
 				     (struct json){.tag = json_tag(JSON_BOOL, 0), .b = false});
 	default:
-		if (c == '-' || (c >= '0' && c <= '9'))
+		if (c >= '0' && c <= '9')
+			return parse_small_number(p) ? 0 : parse_number(p);
+		if (c == '-')
 			return parse_number(p);
 		if (p->depth == 0 && p->at >= p->end)
 			return fail_text(p, p->at, "the text is empty");
@@ -513,7 +551,7 @@ static int parse_key(struct parser *p)
 	rc = parse_string(p, JSON_CELL_KEY, &cell);
 	if (rc)
 		return rc;
-	*new_cells(p, 1) = cell;
+	*new_cell(p) = cell;
 	skip_space(p);
 	if (!take(p, ':'))
 		return fail_expected(p, p->at, "':' after the key");
@@ -588,6 +626,7 @@ int json_parse(const uint8_t *text, size_t n, struct arena *arena, const struct 
 	if (n >= UINT32_MAX)
 		return error_set(err, ERR_TOO_LARGE, "a JSON text of %zu bytes is too long", n);
 	p.floats.arena = arena;
+	first_cells(&p);
 	rc = parse_document(&p);
 	free(p.slots);
 	if (rc)

@@ -157,6 +157,27 @@ static void test_waiting_is_not_idling(void **state)
 	hang_up(&c);
 }
 
+/* More clients than there are places wait in the queue of the socket until idle ones are ended. */
+static void test_more_clients_than_places(void **state)
+{
+	struct http_options o = options();
+	struct client clients[12];
+
+	o.max_connections = 4;
+	o.threads = 2;
+	o.idle_timeout_s = 1;
+	start(&o);
+	for (int i = 0; i < 12; i++)
+		clients[i] = dial();
+	assert_true(now_connected() <= 4);
+	send_text(&clients[11], "GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
+	expect(&clients[11], 200, "path=/late");
+	for (int i = 0; i < 12; i++)
+		hang_up(&clients[i]);
+	wait_until(now_connected, 0);
+	teardown(state);
+}
+
 /* ---- stop ---- */
 
 static void *stop_server(void *arg)
@@ -273,6 +294,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_waiting_is_not_idling, setup_impatient,
 						teardown),
+		cmocka_unit_test(test_more_clients_than_places),
 		cmocka_unit_test(test_stop_waits),
 		cmocka_unit_test(test_stop_gives_up),
 		cmocka_unit_test(test_stop_with_a_stream_held_back),
