@@ -154,6 +154,11 @@ static uint32_t multiply_sticky(uint64_t power, uint32_t value)
 	return (uint32_t)(product >> 64) | ((uint32_t)(product >> 32) > 1);
 }
 
+static int floor_quotient(int64_t a, int64_t b)
+{
+	return (int)(a / b - (a % b < 0));
+}
+
 /* A finite positive float as digits * 10^exponent, as few digits as possible (zeros at the end may
  * be left). `bits`: without the sign. */
 static uint32_t shortest(uint32_t bits, int *exponent)
@@ -166,8 +171,8 @@ static uint32_t shortest(uint32_t bits, int *exponent)
 	/* Bounds belong to this float when it is even, since ties go to even. */
 	uint32_t odd = c & 1, lower, middle, upper, tens, ones;
 	/* floor(log10(2^q)), or of 3/4 of it; and the shift that suits 10^-k. */
-	int k = (int)(((int64_t)q * 1262611 - (closer ? 524031 : 0)) >> 22);
-	int shift = q + (int)(((int64_t)-k * 1741647) >> 19) + 1;
+	int k = floor_quotient((int64_t)q * 1262611 - (closer ? 524031 : 0), 1 << 22);
+	int shift = q + floor_quotient((int64_t)-k * 1741647, 1 << 19) + 1;
 	uint64_t power = power_of_ten[-k + 31];
 	bool in, out;
 
