@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "index/engine.h"
 #include "index/kernels.h"
+#include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,14 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 		.dim = v->dim,
 	};
 	v->info.kind = INDEX_HNSW;
-	return open_faiss(v, &graph, err);
+	if (o->faiss_only)
+		return open_faiss(v, &graph, err);
+	rc = walk_new(&graph, &v->rows, v->distance, &v->walk, err);
+	if (!rc) {
+		v->info.link_bytes = walk_link_bytes(v->walk);
+		v->info.memory_bytes = walk_memory_bytes(v->walk);
+	}
+	return rc;
 }
 
 /* FAISS walks the graph as if there were no filter and keeps what is allowed, so the effort grows with
@@ -156,8 +164,8 @@ static bool better_scanned(const struct vindex *v, const struct vindex_query *q,
 	return q->allow && (q->n_allow <= 8 * ef || q->n_allow <= v->n / 10);
 }
 
-int hnsw_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
-		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
+static int search_faiss(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
+			uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {
 	uint32_t ef = q->ef ? q->ef : EF_DEFAULT;
 	struct candidates c;
@@ -193,5 +201,17 @@ int hnsw_search(const struct vindex *v, const struct vindex_query *q, struct top
 		engine_select(v, q, &c, v->distance == DISTANCE_MANHATTAN, out, n_out);
 	free(c.keys);
 	free(c.labels);
+	return rc;
+}
+
+int hnsw_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
+		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
+{
+	int rc = v->walk ? walk_search(v->walk, q, out, n_out, stats, err)
+			 : search_faiss(v, q, out, n_out, stats, err);
+
+	/* A part of a graph may be out of reach. An answer is never short of what is there. */
+	if (!rc && *n_out < q->k && !stats->cut)
+		rc = engine_scan(v, q, out, n_out, stats);
 	return rc;
 }

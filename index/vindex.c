@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "index/engine.h"
 #include "index/kernels.h"
+#include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
 #include <math.h>
 #include <stdlib.h>
@@ -232,6 +233,7 @@ void vindex_free(struct vindex *v)
 		return;
 	if (v->faiss)
 		faiss_Index_free(v->faiss);
+	walk_free(v->walk);
 	free(v->own_rows);
 	free(v);
 }

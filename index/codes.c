@@ -1,0 +1,210 @@
+/* 8-bit codes: scales, coding, and the plain kernels. */
+#include "index/codes.h"
+
+#include "base/memory.h"
+#include "index/codes_x86.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLE_ROWS = 8192 };
+/* Values beyond this many standard deviations are cut: re-scoring sees them as they are. */
+static const float widest = 5.0f;
+
+static inline float load_f32(const float *p, size_t i)
+{
+	float v;
+
+	memcpy(&v, (const char *)(const void *)p + i * sizeof v, sizeof v);
+	return v;
+}
+
+static const float *row_at(const struct vindex_rows *rows, size_t row)
+{
+	return (const float *)(const void *)((const char *)rows->data +
+					     row * rows->dim * sizeof(float));
+}
+
+struct spread {
+	double *sum, *squares;
+	float *low, *high;
+};
+
+static void measure(const struct vindex_rows *rows, uint32_t n, struct spread *s)
+{
+	for (uint32_t d = 0; d < rows->dim; d++) {
+		s->low[d] = INFINITY;
+		s->high[d] = -INFINITY;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const float *row = row_at(rows, (size_t)((uint64_t)i * rows->n / n));
+
+		for (uint32_t d = 0; d < rows->dim; d++) {
+			float x = load_f32(row, d);
+
+			if (!isfinite(x)) /* a damaged file */
+				continue;
+			s->sum[d] += (double)x;
+			s->squares[d] += (double)x * (double)x;
+			s->low[d] = x < s->low[d] ? x : s->low[d];
+			s->high[d] = x > s->high[d] ? x : s->high[d];
+		}
+	}
+}
+
+void code_scale_init(struct code_scale *s, const struct vindex_rows *rows, enum distance distance)
+{
+	uint32_t dim = rows->dim, n = rows->n < SAMPLE_ROWS ? rows->n : SAMPLE_ROWS;
+	struct spread spread = {
+		.sum = mem_array(dim, sizeof(double)),
+		.squares = mem_array(dim, sizeof(double)),
+		.low = mem_array(dim, sizeof(float)),
+		.high = mem_array(dim, sizeof(float)),
+	};
+	float most = 0;
+
+	s->dim = dim;
+	s->distance = distance;
+	s->middle = mem_array(dim, sizeof(float));
+	s->step = mem_array(dim, sizeof(float));
+	s->inverse = mem_array(dim, sizeof(float));
+	measure(rows, n, &spread);
+	for (uint32_t d = 0; d < dim; d++) {
+		double mean = n ? spread.sum[d] / n : 0;
+		double variance = n ? spread.squares[d] / n - mean * mean : 0;
+		float reach = widest * (float)sqrt(variance > 0 ? variance : 0);
+		float low = fmaxf(spread.low[d], (float)mean - reach);
+		float high = fminf(spread.high[d], (float)mean + reach);
+
+		if (!(high > low) || !isfinite(high - low)) /* constant, or nothing finite */
+			low = high = isfinite(mean) ? (float)mean : 0;
+		s->middle[d] = (low + high) / 2;
+		s->step[d] = (high - low) / 254;
+		most = fmaxf(most, s->step[d]);
+	}
+	/* One step for all: bytes of different dimensions are added up. */
+	for (uint32_t d = 0; d < dim; d++) {
+		if (distance == DISTANCE_MANHATTAN)
+			s->step[d] = most;
+		s->inverse[d] = s->step[d] > 0 ? 1 / s->step[d] : 0;
+	}
+	free(spread.sum);
+	free(spread.squares);
+	free(spread.low);
+	free(spread.high);
+}
+
+void code_scale_fini(struct code_scale *s)
+{
+	free(s->middle);
+	free(s->step);
+	free(s->inverse);
+}
+
+static inline uint8_t encode_value(float x, float middle, float inverse)
+{
+	float c = (x - middle) * inverse + 128.5f;
+
+	c = c < 0 ? 0 : c;
+	c = c > 255 ? 255 : c;
+	return c == c ? (uint8_t)c : 128;
+}
+
+float code_encode(const struct code_scale *s, const float *row, uint8_t *out)
+{
+	float norm = 0;
+
+	for (uint32_t d = 0; d < s->dim; d++) {
+		out[d] = encode_value(load_f32(row, d), s->middle[d], s->inverse[d]);
+		float decoded = s->step[d] * ((float)out[d] - 128);
+
+		norm += decoded * decoded;
+	}
+	memset(out + s->dim, 0, code_stride(s->dim) - s->dim);
+	return norm;
+}
+
+void code_query_init(const struct code_scale *s, const struct code_kernels *k, const float *vector,
+		     float *scratch, struct code_query *q)
+{
+	size_t stride = code_stride(s->dim);
+	float most = 0;
+
+	memset(q->bytes, 0, stride);
+	q->factor = 0;
+	if (s->distance == DISTANCE_MANHATTAN) {
+		for (uint32_t d = 0; d < s->dim; d++)
+			q->bytes[d] = encode_value(vector[d], s->middle[d], s->inverse[d]);
+		return;
+	}
+	for (uint32_t d = 0; d < s->dim; d++) {
+		float x = s->distance == DISTANCE_EUCLID ? vector[d] - s->middle[d] : vector[d];
+
+		scratch[d] = x * s->step[d];
+		most = fmaxf(most, fabsf(scratch[d]));
+	}
+	if (!(most > 0) || !isfinite(most))
+		return;
+	float inverse = (float)k->query_max / most;
+	for (uint32_t d = 0; d < s->dim; d++) {
+		/* rounded by adding a half to a positive number */
+		float c = scratch[d] * inverse + 256.5f;
+
+		q->bytes[d] = (uint8_t)(int8_t)((int)c - 256);
+	}
+	q->factor = 2 / inverse;
+}
+
+static void plain_dot(const uint8_t *query, const uint8_t *codes, size_t stride,
+		      const uint32_t *ids, uint32_t n, int32_t *out)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *code = codes + (size_t)ids[i] * stride;
+		int32_t sum = 0;
+
+		for (size_t d = 0; d < stride; d++)
+			sum += (int32_t)(int8_t)query[d] * code[d];
+		out[i] = sum;
+	}
+}
+
+static void plain_l1(const uint8_t *query, const uint8_t *codes, size_t stride,
+		     const uint32_t *ids, uint32_t n, int32_t *out)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *code = codes + (size_t)ids[i] * stride;
+		int32_t sum = 0;
+
+		for (size_t d = 0; d < stride; d++)
+			sum += abs((int32_t)query[d] - code[d]);
+		out[i] = sum;
+	}
+}
+
+static const struct code_kernels plain = {
+	.name = "plain", .dot = plain_dot, .l1 = plain_l1, .query_max = 127};
+
+const struct code_kernels *code_kernels_at(enum kernel_level level)
+{
+	switch (level) {
+	case KERNEL_PLAIN:
+		return &plain;
+	case KERNEL_AVX2:
+		return code_kernels_avx2();
+	case KERNEL_AVX512:
+		return code_kernels_avx512();
+	default:
+		return NULL;
+	}
+}
+
+const struct code_kernels *code_kernels_get(void)
+{
+	int level = (int)kernels_level();
+	const struct code_kernels *k;
+
+	/* AVX-512 without VNNI falls to AVX2 */
+	while (!(k = code_kernels_at((enum kernel_level)level)))
+		level--;
+	return k;
+}

@@ -1,0 +1,26 @@
+/* Private to index/: our own search over a sealed HNSW graph.
+ *
+ * The graph is the one of the index file (FAISS's format), laid out for walking: nodes renumbered so that
+ * neighbours lie close together, the links of a node on level 0 in one array of fixed width, rows as
+ * 8-bit codes (codes.h), all of it on huge pages where the system gives them. The float rows stay in
+ * the mapped file and are read for the last few candidates only. Nothing changes after walk_new, so
+ * any number of threads may search.
+ */
+#pragma once
+
+#include "index/codes.h"
+#include "index/faiss_file.h"
+#include "index/vindex.h"
+
+struct walk;
+
+/* The graph is read and not kept; `rows` (n x dim, any alignment) must stay. */
+int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows, enum distance distance,
+	     struct walk **out, struct error *err);
+void walk_free(struct walk *w);
+size_t walk_memory_bytes(const struct walk *w);
+size_t walk_link_bytes(const struct walk *w);
+
+/* q->k is at most n (and n_allow). */
+int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_item *out,
+		uint32_t *n_out, struct vindex_stats *stats, struct error *err);

@@ -1,0 +1,401 @@
+/* The walk: greedy descent through the upper levels, then best-first search on level 0 with one sorted pool
+ * of ef candidates (the search of HNSW's layer 0, Malkov and Yashunin, arXiv 1603.09320, algorithm 2,
+ * with the pool of NSG, Fu et al., VLDB 2019, in place of two heaps).
+ *
+ * Distances are those of the 8-bit codes, as integers that sort the same way; only the best few of the
+ * pool are computed again from the float rows. The neighbours of a node are gathered first, those not
+ * seen before, while their codes are being fetched; then one kernel call computes them all.
+ *
+ * Under a filter only allowed nodes enter the pool. Where too few neighbours of a node are allowed, the
+ * walk looks through those that are not at their neighbours (two hops; ACORN-1, Patel et al.,
+ * SIGMOD 2024). When few rows are allowed at all, every one of them is looked at instead.
+ */
+#include "base/clock.h"
+#include "index/walk_layout.h"
+#include "index/walk_scratch.h"
+#include <string.h>
+
+enum {
+	EF_MIN = 64,
+	GATHER_MAX = 1024,
+	CLOCK_EVERY = 16, /* expansions between looks at the clock */
+	SCAN_CHUNK = 256,
+	FETCH_LINES = 4,  /* of a code, fetched while gathering */
+};
+
+struct search {
+	const struct walk *w;
+	const struct vindex_query *q;
+	const struct code_kernels *kernels;
+	struct walk_scratch *s;
+	struct code_query query;
+	struct vindex_stats *stats;
+	uint32_t ef;
+	uint32_t size;   /* of the pool */
+	uint32_t cursor; /* everything before it is expanded */
+	uint32_t enough; /* filtered: gathered nodes that make a second hop needless */
+};
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static inline uint32_t key_of_float(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, sizeof u);
+	return u ^ ((uint32_t)((int32_t)u >> 31) | 0x80000000u);
+}
+
+/* An integer of the kernel to a key: smaller is nearer, as unsigned numbers. */
+static inline uint32_t key_of(const struct search *x, int32_t sum, uint32_t node)
+{
+	switch (x->w->distance) {
+	case DISTANCE_EUCLID:
+		return key_of_float(x->w->norms[node] - x->query.factor * (float)sum);
+	case DISTANCE_MANHATTAN:
+		return (uint32_t)sum;
+	case DISTANCE_COSINE:
+	case DISTANCE_DOT:
+	default:
+		return 0x80000000u - (uint32_t)sum;
+	}
+}
+
+static inline void compute(struct search *x, const uint32_t *ids, uint32_t n, int32_t *sums)
+{
+	const struct walk *w = x->w;
+
+	if (w->norms) {
+		for (uint32_t i = 0; i < n; i++)
+			__builtin_prefetch(&w->norms[ids[i]]);
+	}
+	(w->distance == DISTANCE_MANHATTAN ? x->kernels->l1 : x->kernels->dot)(
+		x->query.bytes, w->codes, w->stride, ids, n, sums);
+	x->stats->distances += n;
+}
+
+/* ---- pool ------------------------------------------------------------------------------------ */
+
+static inline uint64_t entry_of(uint32_t key, uint32_t node)
+{
+	return (uint64_t)key << 32 | (uint64_t)node << 1;
+}
+static inline uint32_t node_of_entry(uint64_t entry)
+{
+	return (uint32_t)entry >> 1;
+}
+
+static inline void fetch_links(const struct walk *w, uint32_t node)
+{
+	const char *links = (const char *)walk_links(w, node);
+
+	for (size_t b = 0; b < w->width * sizeof(uint32_t); b += 64)
+		__builtin_prefetch(links + b);
+}
+
+/* Position of the first entry that is not smaller. */
+static inline uint32_t position(const uint64_t *pool, uint32_t size, uint64_t entry)
+{
+	const uint64_t *base = pool;
+
+	while (size > 1) {
+		uint32_t half = size / 2;
+
+		base += base[half - 1] < entry ? half : 0;
+		size -= half;
+	}
+	return (uint32_t)(base - pool) + (size == 1 && *base < entry);
+}
+
+static inline void pool_insert(struct search *x, uint64_t entry)
+{
+	uint64_t *pool = x->s->pool;
+
+	if (x->size == x->ef) {
+		if (entry >= pool[x->size - 1])
+			return;
+		x->size--;
+	}
+	uint32_t at = position(pool, x->size, entry);
+	memmove(pool + at + 1, pool + at, (x->size - at) * sizeof *pool);
+	pool[at] = entry;
+	x->size++;
+	if (at <= x->cursor) {
+		x->cursor = at;
+		fetch_links(x->w, node_of_entry(entry));
+	}
+}
+
+static inline void insert_all(struct search *x, const uint32_t *ids, const int32_t *sums,
+			      uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		pool_insert(x, entry_of(key_of(x, sums[i], ids[i]), ids[i]));
+}
+
+/* ---- gathering ------------------------------------------------------------------------------- */
+
+static inline bool visit(struct walk_scratch *s, uint32_t node)
+{
+	uint64_t bit = 1ull << (node & 63), *word = &s->visited[node >> 6];
+	bool fresh = !(*word & bit);
+
+	*word |= bit;
+	return fresh;
+}
+
+static inline void fetch_code(const struct walk *w, uint32_t node)
+{
+	const char *code = (const char *)w->codes + (size_t)node * w->stride;
+
+	for (size_t b = 0; b < w->stride && b < FETCH_LINES * 64; b += 64)
+		__builtin_prefetch(code + b);
+}
+
+/* Neighbours of a node that were not seen before. */
+static inline uint32_t gather(struct search *x, uint32_t node)
+{
+	const uint32_t *links = walk_links(x->w, node);
+	struct walk_scratch *s = x->s;
+	uint32_t *to = s->touched + s->n_touched;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
+		to[n] = links[i];
+		fetch_code(x->w, links[i]);
+		n += visit(s, links[i]);
+	}
+	s->n_touched += n;
+	return n;
+}
+
+static inline bool allowed(const struct search *x, uint32_t node)
+{
+	return bitset_get(x->q->allow, x->w->row_of[node]);
+}
+
+/* Neighbours of `via` that are allowed and were not seen before, after the n in ids. */
+static uint32_t gather_second(struct search *x, uint32_t via, uint32_t *ids, uint32_t n)
+{
+	const uint32_t *links = walk_links(x->w, via);
+	struct walk_scratch *s = x->s;
+
+	walk_scratch_touch(s, x->w->width);
+	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE && n < GATHER_MAX; i++) {
+		uint32_t node = links[i];
+
+		if (s->visited[node >> 6] >> (node & 63) & 1 || !allowed(x, node))
+			continue;
+		visit(s, node);
+		s->touched[s->n_touched++] = node;
+		fetch_code(x->w, node);
+		ids[n++] = node;
+	}
+	return n;
+}
+
+/* The same under a filter: allowed ones in ids; through those that are not, in two hops, until there are
+ * enough. */
+static uint32_t gather_allowed(struct search *x, uint32_t node, uint32_t *ids)
+{
+	const uint32_t *links = walk_links(x->w, node);
+	struct walk_scratch *s = x->s;
+	uint32_t n = 0, n_seen = 0;
+	uint32_t *seen = s->touched + s->n_touched;
+
+	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++)
+		__builtin_prefetch(&x->w->row_of[links[i]]);
+	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
+		seen[n_seen] = links[i];
+		n_seen += visit(s, links[i]);
+	}
+	uint32_t first = s->n_touched;
+	s->n_touched += n_seen;
+	for (uint32_t i = 0; i < n_seen; i++) {
+		if (allowed(x, s->touched[first + i])) {
+			fetch_code(x->w, s->touched[first + i]);
+			ids[n++] = s->touched[first + i];
+		} else if (n < x->enough) {
+			fetch_links(x->w, s->touched[first + i]);
+		}
+	}
+	for (uint32_t i = 0; i < n_seen && n < x->enough; i++) {
+		if (!allowed(x, s->touched[first + i]))
+			n = gather_second(x, s->touched[first + i], ids, n);
+	}
+	return n;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+/* Greedy, level by level: the nearest node that it comes to, as a node of level 0. */
+static uint32_t descend(struct search *x)
+{
+	const struct walk *w = x->w;
+	uint32_t at = w->entry, best = UINT32_MAX;
+
+	for (uint32_t level = w->n_levels; level > 0; level--) {
+		const struct walk_level *l = &w->levels[level - 1];
+
+		for (uint32_t from = WALK_NONE; from != at;) {
+			const uint32_t *links = l->links + (size_t)at * l->width;
+			uint32_t n = 0;
+
+			from = at;
+			for (; n < l->width && n < GATHER_MAX && links[n] != WALK_NONE; n++)
+				x->s->ids[n] = l->nodes[links[n]];
+			compute(x, x->s->ids, n, x->s->sums);
+			for (uint32_t i = 0; i < n; i++) {
+				uint32_t key = key_of(x, x->s->sums[i], x->s->ids[i]);
+
+				if (key < best) {
+					best = key;
+					at = links[i];
+				}
+			}
+		}
+		at = l->below ? l->below[at] : l->nodes[at];
+	}
+	return at;
+}
+
+static bool late(struct search *x, uint32_t *until_clock)
+{
+	if (!x->q->deadline_us || --*until_clock)
+		return false;
+	*until_clock = CLOCK_EVERY;
+	if (clock_monotonic_us() < x->q->deadline_us)
+		return false;
+	x->stats->cut = true;
+	return true;
+}
+
+static void walk_level_0(struct search *x, uint32_t start)
+{
+	struct walk_scratch *s = x->s;
+	uint32_t until_clock = 1;
+
+	walk_scratch_touch(s, 1);
+	s->touched[s->n_touched++] = start;
+	visit(s, start);
+	compute(x, &start, 1, s->sums);
+	s->pool[0] = entry_of(key_of(x, s->sums[0], start), start);
+	x->size = 1;
+	x->cursor = 0;
+	while (x->cursor < x->size && !late(x, &until_clock)) {
+		uint64_t *entry = &s->pool[x->cursor];
+
+		if (*entry & 1) {
+			x->cursor++;
+			continue;
+		}
+		uint32_t node = node_of_entry(*entry);
+		const uint32_t *ids = s->ids;
+		uint32_t n;
+
+		*entry |= 1;
+		x->cursor++;
+		for (uint32_t i = x->cursor; i < x->size && i < x->cursor + 4; i++) {
+			if (!(s->pool[i] & 1)) {
+				fetch_links(x->w, node_of_entry(s->pool[i]));
+				break;
+			}
+		}
+		walk_scratch_touch(s, x->w->width);
+		if (x->q->allow) {
+			n = gather_allowed(x, node, s->ids);
+		} else {
+			ids = s->touched + s->n_touched;
+			n = gather(x, node);
+		}
+		compute(x, ids, n, s->sums);
+		insert_all(x, ids, s->sums, n);
+	}
+}
+
+/* Few rows are allowed: their codes, all of them, into the pool. */
+static void scan_codes(struct search *x)
+{
+	const struct bitset *allow = x->q->allow;
+	uint32_t row = bitset_next(allow, 0);
+
+	x->size = 0;
+	x->cursor = 0;
+	while (row < x->w->n) {
+		uint32_t n = 0;
+
+		for (; row < x->w->n && n < SCAN_CHUNK; n++) {
+			x->s->ids[n] = x->w->node_of[row];
+			row = row + 1 < x->w->n ? bitset_next(allow, row + 1) : x->w->n;
+		}
+		compute(x, x->s->ids, n, x->s->sums);
+		insert_all(x, x->s->ids, x->s->sums, n);
+	}
+}
+
+/* The best of the pool once more, from the float rows. */
+static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
+{
+	const struct walk *w = x->w;
+	const struct kernels *kernels = kernels_get();
+	kernel_fn distance = kernels_distance(kernels, w->distance);
+	uint32_t most = x->ef / 4 > 2 * x->q->k ? x->ef / 4 : 2 * x->q->k;
+	uint32_t *rows = x->s->ids, n = 0;
+	struct topk top;
+
+	if (most < 16)
+		most = 16;
+	topk_init(&top, out, x->q->k);
+	for (uint32_t i = 0; i < x->size && most; i++) {
+		uint32_t row = w->row_of[node_of_entry(x->s->pool[i])];
+
+		if (x->q->allow && !bitset_get(x->q->allow, row))
+			continue;
+		const char *at = (const char *)walk_row(w, row);
+		for (size_t b = 0; b < w->dim * sizeof(float) && b < 1024; b += 64)
+			__builtin_prefetch(at + b);
+		rows[n++] = row;
+		most--;
+		if (n == SCAN_CHUNK || i + 1 == x->size || !most) {
+			for (uint32_t j = 0; j < n; j++)
+				topk_push(&top, distance(x->q->vector, walk_row(w, rows[j]), w->dim),
+					  rows[j]);
+			x->stats->distances += n;
+			n = 0;
+		}
+	}
+	for (uint32_t j = 0; j < n; j++)
+		topk_push(&top, distance(x->q->vector, walk_row(w, rows[j]), w->dim), rows[j]);
+	topk_sort(&top);
+	*n_out = (uint32_t)top.count;
+}
+
+/* Looking at each allowed code costs about this many times less than a step of the walk. */
+static bool better_scanned(const struct search *x)
+{
+	return x->q->allow && (x->q->n_allow <= 32 * x->ef || x->q->n_allow <= x->w->n / 50);
+}
+
+int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_item *out,
+		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
+{
+	uint32_t ef = q->ef ? q->ef : EF_MIN;
+	size_t gather_room = GATHER_MAX + (size_t)w->width;
+	struct search x = {.w = w, .q = q, .kernels = code_kernels_get(), .stats = stats};
+
+	if (ef < q->k)
+		ef = q->k;
+	x.ef = ef > w->n ? w->n : ef;
+	x.enough = w->width / 2;
+	x.s = walk_scratch_get(w, (size_t)x.ef + 1, gather_room);
+	x.query.bytes = x.s->query_bytes;
+	code_query_init(&w->scale, x.kernels, q->vector, x.s->query_floats, &x.query);
+	if (better_scanned(&x)) {
+		scan_codes(&x);
+	} else {
+		walk_level_0(&x, descend(&x));
+		walk_scratch_done(x.s);
+	}
+	rescore(&x, out, n_out);
+	return 0;
+}
