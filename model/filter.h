@@ -5,11 +5,10 @@
  *  - Empty lists do not constrain; `should` needs one when not empty. min_should with conditions
  *    needs min_count of them.
  *  - A condition on an array holds when it holds for any element (one level: an array inside an
- *  array
- *    is no scalar). A path may lead to several values; any of them will do.
+ *    array is no scalar). A path may lead to several values; any of them will do.
  *  - A value match is type-strict: an integer does not match 9.0, a bool is no integer. `except`
- *    matches a present value that is not in the list, of whatever type, never a missing or null
- *    one.
+ *    matches a present value that is not in the list, of whatever type, never a missing or a
+ *    null one.
  *  - Text without a text index on the field: a case-sensitive substring test (TEXT_ANY: any of the
  *    words between white space is a substring). With one, tokens count: all, any, or in order and
  *    side by side; a query without tokens matches nothing. All tokens must be in one string of an
@@ -21,10 +20,9 @@
  *  - geo: objects with numbers lon (-180..180) and lat (-90..90). The radius is a great-circle
  *    distance (haversine) on a sphere of 6371008.8 m. Borders of radius and box count as inside; a
  *    box whose left side is east of its right side crosses the date line. Polygons are flat in
- *    degrees, those of a polygon's border points may fall on either side.
+ *    degrees and do not cross the date line; a point on a side may count as inside or outside.
  *  - nested: the value at the path is an array of objects, and one of them satisfies the whole
- *  inner
- *    filter, with paths that begin at the object.
+ *    inner filter, with paths that begin at the object.
  */
 #pragma once
 #include "base/arena.h"

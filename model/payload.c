@@ -333,6 +333,7 @@ static bool equal_arrays(struct pv a, struct pv b)
 static bool equal_objects(struct pv a, struct pv b)
 {
 	struct pv_iter x = pv_iterate(a), y = pv_iterate(b);
+	assert(x.object && y.object);
 	while (pv_next(&x) && pv_next(&y)) {
 		/* Mostly the keys come in the same order. */
 		struct pv other = y.value;
