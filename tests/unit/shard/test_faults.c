@@ -1,0 +1,376 @@
+/* Full disks, damaged files, retries, and the trap of compaction between two manifests. */
+#include "tests/unit/shard/model.h"
+#include "base/memory.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DIM = 4 };
+
+static void upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
+{
+	struct point *points = arena_zalloc(f->arena, n * sizeof *points);
+	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points}};
+
+	for (uint32_t i = 0; i < n; i++) {
+		float v[DIM] = {(float)(first + i), 1, 2, 3};
+
+		test_point(f->arena, &points[i], first + i, v, DIM, test_payload(f->arena, value, "a"));
+	}
+	assert_int_equal(fixture_write(f, &w), n);
+}
+
+static uint64_t set_value(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
+{
+	struct write w = {.op = {.type = OP_SET_PAYLOAD, .n_ids = n}};
+
+	w.op.ids = arena_zalloc(f->arena, n * sizeof *w.op.ids);
+	for (uint32_t i = 0; i < n; i++)
+		w.op.ids[i] = test_id(first + i);
+	w.op.payload = test_payload(f->arena, value, NULL);
+	return fixture_write(f, &w);
+}
+
+static void setup(struct fixture *f, enum index_kind kind)
+{
+	fixture_init(f);
+	fixture_add_space(f, "", DIM, DISTANCE_EUCLID, kind);
+	f->options.seal_rows = 100;
+	f->options.index_min_rows = 50;
+	f->options.seal_idle_ms = 20;
+}
+
+/* ---- full disk ---- */
+
+static void full_disk_refuses_and_goes_on(void **state)
+{
+	struct fixture f;
+	struct point p;
+	struct write w = {.op = {.type = OP_UPSERT, .n_points = 1, .points = &p}};
+	struct rpc_write_response out;
+	float v[DIM] = {0};
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	upsert(&f, 0, 30, 1);
+	f.faults = (struct fault_plan){.ops = FAULT_WRITE | FAULT_ALLOCATE, .at = 1, .code = ERR_DISK_FULL, .partly = true, .lasting = true};
+	test_point(f.arena, &p, 1000, v, DIM, PV_EMPTY_OBJECT);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fixture_try_write(&f, &w, &out), ERR_DISK_FULL);
+	assert_int_equal(fixture_count(&f, NULL), 30);
+	assert_int_equal(fixture_info(&f).applied_seq, 1);
+	f.faults = (struct fault_plan){0};
+	assert_int_equal(fixture_write(&f, &w), 1);
+	assert_int_equal(fixture_info(&f).applied_seq, 2);
+	fixture_stop(&f);
+	fixture_start(&f);
+	assert_int_equal(fixture_count(&f, NULL), 31);
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* Every file operation of sealing, compacting and building fails once in turn; nothing is ever lost. */
+static void background_work_survives_faults(void **state)
+{
+	static const int codes[] = {ERR_DISK_FULL, ERR_IO};
+	uint32_t fired = 0;
+
+	for (uint64_t at = 1; at < 60; at += 3) {
+		struct fixture f;
+
+		setup(&f, INDEX_HNSW);
+		f.options.seal_rows = 1000000; /* nothing is sealed before the fault is set */
+		fixture_start(&f);
+		for (int i = 0; i < 3; i++)
+			upsert(&f, (uint64_t)i * 60, 90, i);
+		f.faults = (struct fault_plan){.ops = FAULT_ALL & ~FAULT_READ, .at = at, .code = codes[at % 2], .partly = true};
+		fixture_settle(&f);
+		fired += f.faults.fired;
+		f.faults.at = 0;
+		assert_int_equal(fixture_count(&f, NULL), 210);
+		set_value(&f, 0, 60, 77);
+		fixture_stop(&f);
+		fixture_start(&f);
+		assert_int_equal(fixture_count(&f, NULL), 210);
+		assert_int_equal(fixture_count(&f, test_range(f.arena, 77, 78)), 60);
+		assert_int_equal(fixture_info(&f).status == REPLICA_RED, 0);
+		fixture_fini(&f);
+	}
+	assert_true(fired > 5);
+	(void)state;
+}
+
+/* ---- damage ---- */
+
+static void flip_middle_byte(const char *path)
+{
+	int fd = open(path, O_RDWR);
+	struct stat st;
+	char c;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pread(fd, &c, 1, st.st_size / 2), 1);
+	c ^= 0x55;
+	assert_int_equal(pwrite(fd, &c, 1, st.st_size / 2), 1);
+	close(fd);
+}
+
+/* Damages the largest file of the n-th segment folder; returns how many folders there are. */
+static int damage_segment(struct fixture *f, int n)
+{
+	char folder[128], path[512], best[512] = "";
+	struct dirent *e;
+	int found = 0;
+	off_t size = -1;
+
+	snprintf(folder, sizeof folder, "%s/replicas/7/0", f->root);
+	DIR *d = opendir(folder);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (strncmp(e->d_name, "seg-", 4) != 0)
+			continue;
+		if (found++ != n)
+			continue;
+		char sub[400];
+		snprintf(sub, sizeof sub, "%s/%s", folder, e->d_name);
+		DIR *files = opendir(sub);
+		struct dirent *file;
+		while ((file = readdir(files))) {
+			struct stat st;
+
+			snprintf(path, sizeof path, "%s/%.90s", sub, file->d_name);
+			if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > size) {
+				size = st.st_size;
+				strcpy(best, path);
+			}
+		}
+		closedir(files);
+	}
+	closedir(d);
+	if (best[0])
+		flip_middle_byte(best);
+	return found;
+}
+
+static void corrupt_segment_is_quarantined_and_named(void **state)
+{
+	struct fixture f;
+	struct rpc_info_response info;
+	struct error why = {0};
+	float v[DIM] = {0};
+	struct leaf leaf = {.vector = {VECTOR_DENSE, 0, DIM, v, NULL}, .top = 10};
+	struct rpc_search_request request = {.leaves = &leaf, .n_leaves = 1};
+	struct rpc_search_response out = {0};
+
+	setup(&f, INDEX_HNSW);
+	f.options.seal_idle_ms = 100000; /* one segment a hundred rows, no merging */
+	fixture_start(&f);
+	for (uint64_t i = 0; i < 3; i++) {
+		upsert(&f, i * 100, 100, (int64_t)i);
+		fixture_settle(&f);
+	}
+	upsert(&f, 300, 5, 9);
+	assert_true(shard_ready(f.shard, &why));
+	fixture_stop(&f);
+	assert_int_equal(damage_segment(&f, 1), 3);
+	for (int round = 0; round < 2; round++) { /* the second time it is known from the manifest */
+		fixture_start(&f);
+		info = fixture_info(&f);
+		assert_int_equal(info.status, REPLICA_RED);
+		assert_non_null(strstr(info.warning, "corrupt"));
+		assert_false(shard_ready(f.shard, &why));
+		assert_non_null(strstr(why.text, "corrupt"));
+		assert_int_equal(fixture_count(&f, NULL), 205 + round);
+		request.target = fixture_target(&f, 0);
+		assert_int_equal(fixture_call(&f, RPC_TYPE_search, &request, &out), 0);
+		assert_int_equal(out.hits[0].n, 10);
+		assert_true(out.receipts[0].incomplete);
+		upsert(&f, 1000, 1, 1); /* it goes on taking writes */
+		fixture_stop(&f);
+	}
+	fixture_fini(&f);
+	(void)state;
+}
+
+static void damaged_log_keeps_the_others_serving(void **state)
+{
+	struct fixture f;
+	char command[200];
+	struct rpc_info_request request;
+	struct rpc_info_response info = {0};
+	struct rpc_count_request count;
+	struct rpc_count_response counted = {0};
+	struct error why = {0};
+
+	setup(&f, INDEX_HNSW);
+	f.schema->n_partitions = 2;
+	fixture_start(&f);
+	upsert(&f, 0, 50, 1);
+	upsert(&f, 50, 1, 1);
+	fixture_stop(&f);
+	snprintf(command, sizeof command, "printf XXXX | dd of=$(ls %s/replicas/7/0/wal/*) bs=1 seek=200 conv=notrunc 2>/dev/null",
+		 f.root);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(fixture_try_start(&f), ERR_CORRUPT);
+	assert_false(shard_ready(f.shard, &why));
+	assert_int_equal(fixture_info(&f).status, REPLICA_RED);
+	request = (struct rpc_info_request){fixture_target(&f, 1)};
+	assert_int_equal(fixture_call(&f, RPC_TYPE_info, &request, &info), 0);
+	assert_int_equal(info.status, REPLICA_GREEN);
+	count = (struct rpc_count_request){fixture_target(&f, 0), NULL, true};
+	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &count, &counted), ERR_UNAVAILABLE);
+	count.target.partition = 1;
+	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &count, &counted), 0);
+	fixture_fini(&f);
+	(void)state;
+}
+
+static void lost_manifest_is_noticed(void **state)
+{
+	struct fixture f;
+	char command[128];
+
+	setup(&f, INDEX_FLAT);
+	fixture_start(&f);
+	upsert(&f, 0, 120, 1);
+	fixture_settle(&f);
+	fixture_stop(&f);
+	snprintf(command, sizeof command, "rm %s/replicas/7/0/MANIFEST-*", f.root);
+	assert_int_equal(system(command), 0);
+	assert_true(fixture_try_start(&f) < 0);
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* ---- compaction between manifests ---- */
+
+/* Rows of two sealed segments are rewritten by an update that only the log knows. The compaction that comes next must carry the
+ * old rows along: after a crash the replayed update has to find them. The crash is a copy of the folder. */
+static void compaction_keeps_what_the_replay_needs(void **state)
+{
+	struct fixture f;
+	char command[400], copy[80];
+
+	setup(&f, INDEX_FLAT);
+	f.options.index_min_rows = 1000; /* idleness seals nothing */
+	f.options.seal_idle_ms = 400;
+	fixture_start(&f);
+	for (uint64_t i = 0; i < 3; i++)
+		upsert(&f, i * 100, 100, 1);
+	assert_int_equal(set_value(&f, 50, 90, 2), 90); /* not sealed: fewer than seal_rows */
+	while (fixture_counter(&f, "compactions_total") == 0)
+		usleep(20000);
+	usleep(300000); /* the manifest with the merged segment */
+	assert_int_equal(fixture_count(&f, NULL), 300);
+	snprintf(copy, sizeof copy, "%s.copy", f.root);
+	snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", copy, f.root, copy);
+	assert_int_equal(system(command), 0);
+	fixture_stop(&f);
+	snprintf(command, sizeof command, "rm -rf %s/* && mv %s/* %s && rmdir %s", f.root, copy, f.root, copy);
+	assert_int_equal(system(command), 0);
+	fixture_start(&f);
+	assert_int_equal(fixture_count(&f, NULL), 300);
+	assert_int_equal(fixture_count(&f, test_range(f.arena, 2, 3)), 90);
+	assert_int_equal(fixture_count(&f, test_range(f.arena, 1, 2)), 210);
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* ---- retries ---- */
+
+static void retried_batches_are_done_once(void **state)
+{
+	struct fixture f;
+	struct write w = {.op = {.type = OP_DELETE, .batch_hi = 1, .batch_lo = 2}};
+	struct rpc_write_response first, again;
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	upsert(&f, 0, 150, 1);
+	w.select = test_range(f.arena, 1, 2);
+	assert_int_equal(fixture_try_write(&f, &w, &first), 0);
+	assert_int_equal(first.changed, 150);
+	upsert(&f, 0, 10, 1);
+	for (int i = 0; i < 2; i++) { /* before and after a restart: from the log, then from the manifest */
+		assert_int_equal(fixture_try_write(&f, &w, &again), 0);
+		assert_int_equal(again.seq, first.seq);
+		assert_int_equal(again.changed, 150);
+		assert_int_equal(fixture_count(&f, NULL), 10);
+		fixture_settle(&f);
+		fixture_stop(&f);
+		fixture_start(&f);
+	}
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* ---- payload indexes ---- */
+
+static void a_later_payload_index_gives_the_same_answers(void **state)
+{
+	struct fixture f;
+	uint64_t before[2];
+	struct rpc_info_response info;
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	for (uint64_t i = 0; i < 5; i++)
+		upsert(&f, i * 70, 110, (int64_t)i);
+	fixture_settle(&f);
+	before[0] = fixture_count(&f, test_range(f.arena, 2, 4));
+	before[1] = fixture_count(&f, test_tag(f.arena, "a"));
+	fixture_add_field(&f, "n", FIELD_INTEGER);
+	fixture_add_field(&f, "tag", FIELD_KEYWORD);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(fixture_count(&f, test_range(f.arena, 2, 4)), before[0]);
+		assert_int_equal(fixture_count(&f, test_tag(f.arena, "a")), before[1]);
+		fixture_settle(&f);
+		info = fixture_info(&f);
+		assert_int_equal(info.status, REPLICA_GREEN);
+		assert_int_equal(info.n_fields, 2);
+		assert_int_equal(info.fields[0].points, 390);
+		fixture_stop(&f);
+		fixture_start(&f);
+	}
+	fixture_fini(&f);
+	(void)state;
+}
+
+static void dropped_shards_leave_no_files(void **state)
+{
+	struct fixture f;
+	char folder[128];
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	upsert(&f, 0, 150, 1);
+	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
+	snprintf(folder, sizeof folder, "%s/replicas/7/0", f.root);
+	assert_int_not_equal(access(folder, F_OK), 0);
+	assert_int_equal(fixture_assign(&f), 0); /* and comes back empty */
+	assert_int_equal(fixture_count(&f, NULL), 0);
+	fixture_fini(&f);
+	(void)state;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(full_disk_refuses_and_goes_on),
+		cmocka_unit_test(background_work_survives_faults),
+		cmocka_unit_test(corrupt_segment_is_quarantined_and_named),
+		cmocka_unit_test(damaged_log_keeps_the_others_serving),
+		cmocka_unit_test(lost_manifest_is_noticed),
+		cmocka_unit_test(compaction_keeps_what_the_replay_needs),
+		cmocka_unit_test(retried_batches_are_done_once),
+		cmocka_unit_test(a_later_payload_index_gives_the_same_answers),
+		cmocka_unit_test(dropped_shards_leave_no_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
