@@ -237,6 +237,7 @@ bool pv_get(struct pv v, const char *key, uint32_t key_n, struct pv *out)
 	if (pv_type(v) != PV_OBJECT)
 		return false;
 	struct pv_iter it = pv_iterate(v);
+	assert(it.object);
 	while (pv_next(&it)) {
 		if (it.key_n == key_n && memcmp(it.key, key, key_n) == 0) {
 			*out = it.value;
