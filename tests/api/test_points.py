@@ -289,8 +289,12 @@ class Points(ApiTest):
         def payload(i):
             return self.get(path + "/points/%d" % i)["payload"]
 
-        self.post(path + "/points/payload?wait=true", {"payload": {"a": 9, "n": None}, "points": [1]})
-        self.assertEqual(payload(1), {"a": 9, "b": start["b"], "n": None})
+        # Null takes a key away, as it does in the interface's other servers.
+        self.post(path + "/points/payload?wait=true",
+                  {"payload": {"a": 9, "n": 5, "none": None}, "points": [1]})
+        self.assertEqual(payload(1), {"a": 9, "b": start["b"], "n": 5})
+        self.post(path + "/points/payload?wait=true", {"payload": {"n": None}, "points": [1]})
+        self.assertEqual(payload(1), {"a": 9, "b": start["b"]})
         self.post(path + "/points/payload?wait=true",
                   {"payload": {"c": 7, "x": 1}, "key": "b", "points": [1]})
         self.assertEqual(payload(1)["b"], {"c": 7, "d": [1, {"e": 3}], "x": 1})
