@@ -15,13 +15,23 @@ int coord_start(struct coord **out, const struct coord_options *options, struct 
 	c->options = *options;
 	c->default_timeout_us = options->default_timeout_us ? options->default_timeout_us
 							    : 60000000;
-	atomic_init(&c->sample_seed, options->clock->wall_us(options->clock->ctx));
+	c->started_wall_us = options->clock->wall_us(options->clock->ctx);
+	atomic_init(&c->sample_seed, c->started_wall_us);
+	route_init(&c->route, c->started_wall_us ^ options->self_node);
+	int rc = timers_start(&c->timers, options->clock, err);
+	if (rc != 0) {
+		free(c);
+		return rc;
+	}
 	*out = c;
 	return 0;
 }
 
 void coord_stop(struct coord *c)
 {
+	if (c == NULL)
+		return;
+	timers_stop(c->timers);
 	free(c);
 }
 
@@ -145,6 +155,11 @@ void coord_metrics(struct coord *c, struct buf *out)
 	put_counter(out, "quiver_writes_total", "Writes since the start", atomic_load(&c->writes));
 	put_counter(out, "quiver_failures_total", "Requests that ended in an error",
 		    atomic_load(&c->failures));
+	put_counter(out, "quiver_hedges_total",
+		    "Reads sent to a second replica because the first was slow",
+		    __atomic_load_n(&c->route.hedges, __ATOMIC_RELAXED));
+	put_counter(out, "quiver_retries_total", "Calls tried again after a replica failed",
+		    __atomic_load_n(&c->route.retries, __ATOMIC_RELAXED));
 	put_summary(out, "quiver_search_seconds", "Time of a query request in the coordinator",
 		    &c->search_us);
 	put_summary(out, "quiver_write_seconds", "Time of a write request in the coordinator",

@@ -5,15 +5,21 @@
 #include "base/pool.h"
 #include "base/prng.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/route.h"
+#include "coordinator/timer.h"
 #include "rpc/rpc.h"
 #include <stdatomic.h>
 
 struct coord {
 	struct coord_options options;
 	uint64_t default_timeout_us;
+	uint64_t started_wall_us;
 	atomic_ulong sample_seed;
+	atomic_ulong batches; /* names of writes that came without one */
 	atomic_ulong searches, reads, writes, changes, failures; /* requests since the start */
 	struct histogram search_us, write_us;
+	struct route route;
+	struct timers *timers;
 };
 
 /* ---- rounds: send many calls, continue once when all are answered ---- */
@@ -35,7 +41,7 @@ struct round_call {
 	struct rpc_call rpc;
 	union rpc_any_response response;
 	struct round *round;
-	struct arena *own_arena; /* set when several calls of a round may fill memory at once */
+	struct arena *own_arena; /* of the answer, when it is not in the request's arena */
 	uint64_t node;
 	uint32_t partition;
 	uint32_t tag; /* the request's own use */
@@ -49,7 +55,7 @@ struct round {
 	const struct map_collection *placed;
 	struct round_call *calls;
 	uint32_t n_calls, cap_calls;
-	struct arena **arenas;
+	struct arena **arenas; /* of the answers of earlier rounds */
 	uint32_t n_arenas, cap_arenas;
 	atomic_uint pending;
 	void (*resume)(void *ctx); /* all answered, on the thread of the last answer */
@@ -63,7 +69,13 @@ void round_clear(struct round *r); /* forget the calls, keep their arenas */
 /* Adds a call to a replica of `partition`; for RPC_TYPE_write to its primary. */
 struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t partition,
 			     const void *request);
+/* The replica that a read of the partition goes to first. */
+uint64_t round_pick(struct round *r, uint32_t partition);
+/* Do any answers lie outside of the request's arena? They must be copied before round_fini. */
+bool round_has_arenas(const struct round *r);
 struct rpc_target round_target(const struct round *r, uint32_t partition);
+/* A call of the round is answered: c->rpc.rc, err, response. */
+void round_done(struct round_call *c);
 /* Sends all. true: everything was answered already; false: `resume` will be called. */
 bool round_send(struct round *r);
 /* First failure among the calls, with its text in call->err; 0 when there is none. */

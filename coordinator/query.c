@@ -48,33 +48,47 @@ static bool all_done(const struct plan *plan)
 	return true;
 }
 
-/* The leaves of all nodes, one search call per server. */
-static void add_search_calls(struct plan *plan)
+/* Adds one search call with every leaf that is still without one and may travel with leaf `first`. */
+static void add_search_call(struct plan *plan, uint32_t first, bool per_partition)
 {
 	struct round *r = &plan->round;
 	struct arena *arena = plan->request->call.arena;
-	for (uint32_t i = 0; i < plan->n_leaves; i++)
-		plan->leaves[i].server =
-			r->placed->partitions[plan->leaves[i].leaf.partition].in_sync[0];
-	for (uint32_t i = 0; i < plan->n_leaves; i++) {
-		if (plan->leaves[i].position != UINT32_MAX)
+	uint64_t server = plan->leaves[first].server;
+	uint32_t partition = plan->leaves[first].leaf.partition;
+	struct leaf *leaves = arena_alloc(arena, (plan->n_leaves - first) * sizeof(*leaves));
+	uint32_t n = 0;
+	for (uint32_t j = first; j < plan->n_leaves; j++) {
+		struct plan_leaf *l = &plan->leaves[j];
+		if (l->server != server || l->position != UINT32_MAX ||
+		    (per_partition && l->leaf.partition != partition))
 			continue;
-		uint64_t server = plan->leaves[i].server;
-		struct leaf *leaves = arena_alloc(arena, (plan->n_leaves - i) * sizeof(*leaves));
-		uint32_t n = 0;
-		for (uint32_t j = i; j < plan->n_leaves; j++) {
-			struct plan_leaf *l = &plan->leaves[j];
-			if (l->server != server || l->position != UINT32_MAX)
-				continue;
-			l->call = r->n_calls;
-			l->position = n;
-			leaves[n++] = l->leaf;
-		}
-		struct rpc_search_request *q = arena_alloc(arena, sizeof(*q));
-		*q = (struct rpc_search_request){round_target(r, leaves[0].partition), leaves, n,
-						 plan->request->call.allow_partial};
-		round_add(r, RPC_TYPE_search, leaves[0].partition, q);
+		l->call = r->n_calls;
+		l->position = n;
+		leaves[n++] = l->leaf;
 	}
+	struct rpc_search_request *q = arena_alloc(arena, sizeof(*q));
+	*q = (struct rpc_search_request){round_target(r, partition), leaves, n,
+					 plan->request->call.allow_partial};
+	round_add(r, RPC_TYPE_search, partition, q)->node = server;
+}
+
+/* A single node gets all leaves in one call. In a cluster there is one call per partition, so that a failed one can go to another
+ * replica alone (the transport puts calls to one node into one message); all leaves of a partition stay together. */
+static void add_search_calls(struct plan *plan)
+{
+	struct round *r = &plan->round;
+	bool cluster = r->map->n_nodes > 1;
+	for (uint32_t i = 0; i < plan->n_leaves; i++) {
+		struct plan_leaf *l = &plan->leaves[i];
+		l->server = round_pick(r, l->leaf.partition);
+		for (uint32_t j = 0;
+		     cluster && j < i && j < plan->round.placed->collection->n_partitions; j++)
+			if (plan->leaves[j].leaf.partition == l->leaf.partition)
+				l->server = plan->leaves[j].server;
+	}
+	for (uint32_t i = 0; i < plan->n_leaves; i++)
+		if (plan->leaves[i].position == UINT32_MAX)
+			add_search_call(plan, i, cluster);
 }
 
 /* ---- the last round: what was not inlined ---- */
@@ -163,7 +177,7 @@ static void plan_finish(struct plan *plan)
 	struct coord_query *request = plan->request;
 	struct coord *c = plan->round.coord;
 	struct arena *arena = request->call.arena;
-	bool copy = plan->round.n_arenas > 0;
+	bool copy = round_has_arenas(&plan->round);
 	for (uint32_t i = 0; i < plan->n_nodes; i++) {
 		struct query_result *result = plan->nodes[i].result;
 		if (result->rc != 0)

@@ -64,7 +64,7 @@ static int retrieve_collect(struct read *read, struct error *err)
 {
 	struct coord_retrieve *q = read->request;
 	fetch_collect(&read->fetch, &read->round, &q->hits);
-	if (read->round.n_calls > 1)
+	if (round_has_arenas(&read->round))
 		keep_hits(q->call.arena, &q->hits);
 	return 0;
 }
@@ -154,7 +154,7 @@ static int scroll_collect(struct read *read, struct error *err)
 		s->next = s->hits.items[s->limit].id;
 		s->hits.n = (uint32_t)s->limit;
 	}
-	if (read->round.n_calls > 1)
+	if (round_has_arenas(&read->round))
 		keep_hits(s->call.arena, &s->hits);
 	return 0;
 }

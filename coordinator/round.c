@@ -1,7 +1,7 @@
 /* Rounds: a request goes through a few rounds of calls; each round sends to any number of replicas and continues when all
  * have answered. With the local transport every answer is there before rpc_send returns, so a whole request runs on the
  * thread that brought it, without a hand-over. */
-#include "coordinator/internal.h"
+#include "coordinator/race.h"
 #include "base/assert.h"
 #include <string.h>
 
@@ -21,8 +21,35 @@ int round_init(struct round *r, struct coord *c, struct coord_call *call, struct
 	return 0;
 }
 
+/* Doubles an array that lives in an arena; the old one is simply left there. */
+static void *grow(struct arena *arena, void *old, uint32_t count, uint32_t *cap, size_t size)
+{
+	uint32_t larger = *cap ? *cap * 2 : 8;
+	void *fresh = arena_alloc(arena, larger * size);
+	if (count)
+		memcpy(fresh, old, count * size);
+	*cap = larger;
+	return fresh;
+}
+
+void round_clear(struct round *r)
+{
+	for (uint32_t i = 0; i < r->n_calls; i++) {
+		if (r->calls[i].own_arena == NULL)
+			continue;
+		if (r->n_arenas == r->cap_arenas)
+			r->arenas = grow(r->call->arena, r->arenas, r->n_arenas, &r->cap_arenas,
+					 sizeof(*r->arenas));
+		r->arenas[r->n_arenas++] = r->calls[i].own_arena;
+	}
+	r->calls = NULL;
+	r->n_calls = 0;
+	r->cap_calls = 0;
+}
+
 void round_fini(struct round *r)
 {
+	round_clear(r);
 	for (uint32_t i = 0; i < r->n_arenas; i++)
 		arena_free(r->arenas[i]);
 	r->n_arenas = 0;
@@ -30,11 +57,12 @@ void round_fini(struct round *r)
 	r->map = NULL;
 }
 
-void round_clear(struct round *r)
+bool round_has_arenas(const struct round *r)
 {
-	r->calls = NULL;
-	r->n_calls = 0;
-	r->cap_calls = 0;
+	bool own = r->n_arenas > 0;
+	for (uint32_t i = 0; i < r->n_calls && !own; i++)
+		own = r->calls[i].own_arena != NULL;
+	return own;
 }
 
 struct rpc_target round_target(const struct round *r, uint32_t partition)
@@ -47,15 +75,15 @@ struct rpc_target round_target(const struct round *r, uint32_t partition)
 	};
 }
 
-/* Doubles an array that lives in an arena; the old one is simply left there. */
-static void *grow(struct arena *arena, void *old, uint32_t count, uint32_t *cap, size_t size)
+uint64_t round_pick(struct round *r, uint32_t partition)
 {
-	uint32_t larger = *cap ? *cap * 2 : 8;
-	void *fresh = arena_alloc(arena, larger * size);
-	if (count)
-		memcpy(fresh, old, count * size);
-	*cap = larger;
-	return fresh;
+	const struct map_partition *p = &r->placed->partitions[partition];
+	struct coord *c = r->coord;
+	static const struct route_avoid nobody;
+	if (p->n_in_sync == 1)
+		return p->in_sync[0];
+	return route_pick(&c->route, r->map, p, &nobody,
+			  c->options.clock->monotonic_us(c->options.clock->ctx));
 }
 
 struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t partition,
@@ -67,7 +95,7 @@ struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t parti
 				sizeof(*r->calls));
 	struct round_call *c = &r->calls[r->n_calls++];
 	memset(c, 0, sizeof(*c));
-	c->node = type == RPC_TYPE_write ? p->primary : p->in_sync[0];
+	c->node = type == RPC_TYPE_write ? p->primary : round_pick(r, partition);
 	c->partition = partition;
 	c->rpc.type = type;
 	c->rpc.request = request;
@@ -75,39 +103,55 @@ struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t parti
 	return c;
 }
 
-static void round_answered(struct rpc_call *rpc)
+void round_done(struct round_call *c)
 {
-	struct round_call *c = rpc->ctx;
 	struct round *r = c->round;
 	if (atomic_fetch_sub(&r->pending, 1) == 1)
 		r->resume(r->ctx);
 }
 
-/* One call may use the request's arena; several may be answered by several threads at once. */
-static struct arena *round_arena(struct round *r)
+/* Is there anybody else to ask, now or soon? A single node has nobody. */
+static bool others_exist(const struct round *r)
 {
-	if (r->n_calls == 1)
-		return r->call->arena;
-	if (r->n_arenas == r->cap_arenas)
-		r->arenas = grow(r->call->arena, r->arenas, r->n_arenas, &r->cap_arenas,
-				 sizeof(*r->arenas));
-	return r->arenas[r->n_arenas++] = arena_new(4096);
+	return r->map->n_nodes > 1;
+}
+
+/* The own node has answered. */
+static void local_done(struct rpc_call *rpc)
+{
+	struct round_call *c = rpc->ctx;
+	if (rpc->rc != 0 && race_retryable(rpc->type, rpc->rc) && others_exist(c->round))
+		race_start(c, true);
+	else
+		round_done(c);
+}
+
+static void send_local(struct round *r, struct round_call *c)
+{
+	/* One call may use the request's arena; several may be answered by several threads at once. */
+	if (r->n_calls > 1)
+		c->own_arena = arena_new(4096);
+	c->rpc.response = &c->response;
+	c->rpc.arena = c->own_arena ? c->own_arena : r->call->arena;
+	c->rpc.done = local_done;
+	c->rpc.ctx = c;
+	rpc_send(r->coord->options.rpc, c->node, &c->rpc);
 }
 
 bool round_send(struct round *r)
 {
 	uint32_t n = r->n_calls;
 	atomic_store(&r->pending, n + 1);
-	for (uint32_t i = 0; i < n; i++) {
-		struct round_call *c = &r->calls[i];
-		c->round = r;
-		c->rpc.response = &c->response;
-		c->rpc.arena = round_arena(r);
-		c->rpc.done = round_answered;
-		c->rpc.ctx = c;
-	}
+	uint64_t self = r->coord->options.self_node;
 	for (uint32_t i = 0; i < n; i++)
-		rpc_send(r->coord->options.rpc, r->calls[i].node, &r->calls[i].rpc);
+		r->calls[i].round = r;
+	/* Other nodes work while this one does its own part. */
+	for (uint32_t i = 0; i < n; i++)
+		if (r->calls[i].node != self)
+			race_start(&r->calls[i], false);
+	for (uint32_t i = 0; i < n; i++)
+		if (r->calls[i].node == self)
+			send_local(r, &r->calls[i]);
 	return atomic_fetch_sub(&r->pending, 1) == 1;
 }
 

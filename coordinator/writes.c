@@ -4,6 +4,7 @@
  * partition and the ids that were refused, so that the caller can send exactly those again. */
 #include "coordinator/internal.h"
 #include "base/assert.h"
+#include "base/hash.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +47,15 @@ static bool write_part(struct round *r, const struct write *w, const uint32_t *o
 		if (owners[i] == partition)
 			part->op.ids[part->op.n_ids++] = w->op.ids[i];
 	return part->op.n_points + part->op.n_ids > 0;
+}
+
+/* In a cluster a write may be sent again when its primary is lost: it must not count twice. */
+static void name_batch(struct coord *c, struct coord_write *w)
+{
+	uint64_t seed[3] = {c->options.self_node, atomic_fetch_add(&c->batches, LIMIT_BATCH_POINTS),
+			    c->started_wall_us};
+	w->batch_hi = hash64(seed, sizeof(seed));
+	w->batch_lo = seed[1] + 1;
 }
 
 static void add_write(struct write_run *run, uint32_t position)
@@ -143,6 +153,8 @@ void coord_write(struct coord *c, struct coord_write *w)
 		return;
 	}
 	run->request = w;
+	if (run->round.map->n_nodes > 1 && w->batch_lo == 0 && w->batch_hi == 0)
+		name_batch(c, w);
 	run->round.resume = write_finish;
 	run->round.ctx = run;
 	for (uint32_t i = 0; i < w->n_writes; i++)

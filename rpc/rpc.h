@@ -41,5 +41,6 @@ int rpc_new(struct rpc **out, uint64_t self_node, struct error *err);
 void rpc_free(struct rpc *r);
 /* Calls to the own node are served here. Register before the first call. */
 void rpc_serve_local(struct rpc *r, struct rpc_service service);
-/* Never blocks on the network. An unknown node finishes the call with ERR_UNAVAILABLE. */
+/* Never blocks on the network. An unknown node finishes the call with ERR_UNAVAILABLE. For another node the request is encoded
+ * before this returns, so that only the call itself, its response and its arena must live until done(). */
 void rpc_send(struct rpc *r, uint64_t node, struct rpc_call *call);
