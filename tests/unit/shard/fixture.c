@@ -203,6 +203,15 @@ uint64_t fixture_counter(struct fixture *f, const char *name)
 	return value;
 }
 
+void fixture_wait_for(struct fixture *f, const char *name, uint64_t value)
+{
+	for (int i = 0; fixture_counter(f, name) < value; i++) {
+		if (i == 6000)
+			fail_msg("%s does not reach %llu", name, (unsigned long long)value);
+		usleep(10000);
+	}
+}
+
 void fixture_settle(struct fixture *f)
 {
 	/* Two looks in a row, because a job may begin between two others. */

@@ -38,6 +38,7 @@ uint64_t fixture_count(struct fixture *f, const struct filter *filter);
 struct rpc_info_response fixture_info(struct fixture *f);
 /* A counter of shard_metrics(), by its name after "quiver_shard_". */
 uint64_t fixture_counter(struct fixture *f, const char *name);
+void fixture_wait_for(struct fixture *f, const char *name, uint64_t value); /* fails after a minute */
 /* Waits until nothing is left to be sealed, merged or indexed. */
 void fixture_settle(struct fixture *f);
 
