@@ -1,6 +1,6 @@
-/* Routing of calls, and the local transport: a call to the own node runs the handler on the caller's
- * thread, with the caller's structs. Other nodes are reached through back-ends that are registered here;
- * until one is, they are unavailable. */
+/* Routing of calls, and the local transport: a call to the own node runs the handler on the
+ * caller's thread, with the caller's structs. Other nodes are reached through back-ends that are
+ * registered here; until one is, they are unavailable. */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "rpc/rpc.h"
@@ -54,6 +54,7 @@ void rpc_send(struct rpc *r, uint64_t node, struct rpc_call *call)
 		r->local.handle(r->local.ctx, call);
 		return;
 	}
-	error_set(&call->err, ERR_UNAVAILABLE, "node %llu is not connected", (unsigned long long)node);
+	error_set(&call->err, ERR_UNAVAILABLE, "node %llu is not connected",
+		  (unsigned long long)node);
 	rpc_finish(call, ERR_UNAVAILABLE);
 }

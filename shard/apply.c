@@ -1,5 +1,6 @@
-/* Applying ops. An upsert replaces the whole point; payload and vector changes write the whole changed row into the mutable
- * segment, so that a sealed segment never changes except for its live bits. */
+/* Applying ops. An upsert replaces the whole point; payload and vector changes write the whole
+ * changed row into the mutable segment, so that a sealed segment never changes except for its live
+ * bits. */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -43,16 +44,22 @@ int state_check_op(const struct collection *schema, const struct op *op, struct 
 			uint32_t n = v->kind == VECTOR_DENSE ? schema->n_spaces : schema->n_sparse;
 
 			if (v->space >= n)
-				return error_set(err, ERR_INPUT, "point %u: vector space %u of %u", i, v->space, n);
+				return error_set(err, ERR_INPUT, "point %u: vector space %u of %u",
+						 i, v->space, n);
 			if (v->kind == VECTOR_DENSE && v->n != schema->spaces[v->space].dim)
-				return error_set(err, ERR_INPUT, "point %u: vector \"%s\" has %u dimensions, expected %u", i,
-						 schema->spaces[v->space].name, v->n, schema->spaces[v->space].dim);
+				return error_set(
+					err, ERR_INPUT,
+					"point %u: vector \"%s\" has %u dimensions, expected %u", i,
+					schema->spaces[v->space].name, v->n,
+					schema->spaces[v->space].dim);
 		}
 	for (uint32_t i = 0; i < op->n_spaces; i++) {
-		uint32_t n = op->spaces[i].kind == VECTOR_DENSE ? schema->n_spaces : schema->n_sparse;
+		uint32_t n = op->spaces[i].kind == VECTOR_DENSE ? schema->n_spaces
+								: schema->n_sparse;
 
 		if (op->spaces[i].space >= n)
-			return error_set(err, ERR_INPUT, "vector space %u of %u", op->spaces[i].space, n);
+			return error_set(err, ERR_INPUT, "vector space %u of %u",
+					 op->spaces[i].space, n);
 	}
 	return 0;
 }
@@ -63,10 +70,12 @@ static uint64_t hash_row(const struct collection *schema, const struct segment_r
 
 	for (uint32_t i = 0; i < schema->n_spaces; i++)
 		if (row->dense[i])
-			h = hash64_seed(row->dense[i], schema->spaces[i].dim * sizeof(float), h + i);
+			h = hash64_seed(row->dense[i], schema->spaces[i].dim * sizeof(float),
+					h + i);
 	for (uint32_t i = 0; i < schema->n_sparse; i++)
 		if (row->sparse[i].n) {
-			h = hash64_seed(row->sparse[i].indices, row->sparse[i].n * sizeof(uint32_t), h + i);
+			h = hash64_seed(row->sparse[i].indices, row->sparse[i].n * sizeof(uint32_t),
+					h + i);
 			h = hash64_seed(row->sparse[i].values, row->sparse[i].n * sizeof(float), h);
 		}
 	return hash64_seed(row->payload.bytes, row->payload.n, h);
@@ -93,7 +102,8 @@ static void put_row(struct state *s, const struct segment_row *row, const struct
 	uint32_t at;
 
 	roll(s, hash_row(s->schema, row));
-	at = rows_append(last->seg->rows, row); /* copies: the old row may be among what is copied */
+	at = rows_append(last->seg->rows,
+			 row); /* copies: the old row may be among what is copied */
 	if (old)
 		kill_row(s, *old);
 	live_add(&last->live, at);
@@ -137,7 +147,8 @@ static void upsert(struct state *s, uint64_t seq, const struct point *p)
 }
 
 /* The present row of a point into the scratch; false: there is no such point. */
-static bool load_row(struct state *s, const struct point_id *id, uint64_t seq, struct segment_row *row, struct place *at)
+static bool load_row(struct state *s, const struct point_id *id, uint64_t seq,
+		     struct segment_row *row, struct place *at)
 {
 	if (!snap_find(&s->now, id, id_hash(id), at))
 		return false;
@@ -187,7 +198,8 @@ static void new_payload(struct buf *out, const struct op *op, struct pv old)
 	}
 }
 
-static bool change_row(struct state *s, uint64_t seq, const struct op *op, const struct point_id *id)
+static bool change_row(struct state *s, uint64_t seq, const struct op *op,
+		       const struct point_id *id)
 {
 	struct segment_row row;
 	struct place old;
@@ -224,7 +236,8 @@ uint64_t state_apply(struct state *s, uint64_t seq, uint64_t epoch, const struct
 		}
 	}
 	for (uint32_t i = 0; i < op->n_ids; i++)
-		changed += op->type == OP_DELETE ? delete_point(s, seq, &op->ids[i]) : change_row(s, seq, op, &op->ids[i]);
+		changed += op->type == OP_DELETE ? delete_point(s, seq, &op->ids[i])
+						 : change_row(s, seq, op, &op->ids[i]);
 	s->now.seq = seq;
 	s->now.epoch = epoch;
 	return changed;

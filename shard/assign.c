@@ -16,7 +16,8 @@ struct loop_call {
 	sem_t done;
 };
 
-static void ask_loop(struct shard *s, struct hosted *h, void (*fn)(struct task *), const struct shard_assignment *a)
+static void ask_loop(struct shard *s, struct hosted *h, void (*fn)(struct task *),
+		     const struct shard_assignment *a)
 {
 	struct loop_call c = {.task = {.done = fn, .shard = s, .h = h}, .a = a};
 
@@ -65,7 +66,8 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Takes over the array and its references; gives back the old one. */
-static struct hosted **publish_table(struct shard *s, struct hosted **table, size_t n, size_t *n_old)
+static struct hosted **publish_table(struct shard *s, struct hosted **table, size_t n,
+				     size_t *n_old)
 {
 	struct hosted **old;
 
@@ -162,7 +164,8 @@ static bool is_current(struct hosted *h, const struct shard_assignment *a)
 	return current;
 }
 
-static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignment *a, int *rc, struct error *err)
+static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignment *a, int *rc,
+				    struct error *err)
 {
 	struct hosted *h = table_find(s, a->collection->id, a->partition);
 	struct error own = {0};

@@ -1,6 +1,6 @@
-/* Batch ids that were applied, so that a retry of a write whose answer was lost is answered and not done again. Remembered for ten
- * minutes of wall-clock time and for the last BATCHES_MAX batches. Kept in the manifest's extra bytes; what came later is
- * found again when the log is replayed. */
+/* Batch ids that were applied, so that a retry of a write whose answer was lost is answered and not
+ * done again. Remembered for ten minutes of wall-clock time and for the last BATCHES_MAX batches.
+ * Kept in the manifest's extra bytes; what came later is found again when the log is replayed. */
 #pragma once
 #include "base/codec.h"
 #include <stdbool.h>
@@ -21,7 +21,8 @@ struct batches {
 };
 void batches_fini(struct batches *b);
 void batches_add(struct batches *b, const struct batch *batch);
-const struct batch *batches_find(const struct batches *b, uint64_t hi, uint64_t lo); /* NULL: unknown */
+const struct batch *batches_find(const struct batches *b, uint64_t hi,
+				 uint64_t lo); /* NULL: unknown */
 void batches_expire(struct batches *b, uint64_t now_us);
 void batches_encode(struct buf *out, const struct batches *b);
 void batches_decode(struct reader *r, struct batches *b);

@@ -1,9 +1,9 @@
 /* Dense search of one segment: which plan, which rows.
  *
- * A sealed segment with an index is walked unless the rows allowed (live, and matching the filter) are so few that looking at each of
- * them costs no more. The cost of a filtered walk grows with what is filtered out: about ef * n / n_allow nodes with some dozen distances each
- * against n_allow distances of a scan, which are cheaper by a factor of three because the rows lie in order.
- */
+ * A sealed segment with an index is walked unless the rows allowed (live, and matching the filter)
+ * are so few that looking at each of them costs no more. The cost of a filtered walk grows with
+ * what is filtered out: about ef * n / n_allow nodes with some dozen distances each against n_allow
+ * distances of a scan, which are cheaper by a factor of three because the rows lie in order. */
 #include "base/assert.h"
 #include "shard/search.h"
 #include <string.h>
@@ -31,7 +31,8 @@ bool dense_is_exact(const struct unit *u)
 	return exact_is_cheaper(l, e->live->n_live, e->n_rows);
 }
 
-static void push_all(struct unit *u, const struct topk_item *items, uint32_t n, uint32_t first, const uint32_t *row_of)
+static void push_all(struct unit *u, const struct topk_item *items, uint32_t n, uint32_t first,
+		     const uint32_t *row_of)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t row = (uint32_t)items[i].tag + first;
@@ -47,7 +48,7 @@ static void push_all(struct unit *u, const struct topk_item *items, uint32_t n, 
 struct allowed {
 	const struct bitset *bits; /* NULL: every ordinal */
 	uint32_t n;
-	struct bitset own;         /* words NULL: bits are borrowed */
+	struct bitset own; /* words NULL: bits are borrowed */
 };
 
 /* Row bits to ordinal bits of a space in which some rows have no vector. */
@@ -113,7 +114,8 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 	}
 }
 
-static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a, const struct vindex *index)
+static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a,
+			const struct vindex *index)
 {
 	const struct search_params *params = &u->leaf->params;
 	struct vindex_query q = {
@@ -139,7 +141,9 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 		ef = ef < q.k ? q.k : ef;
 		u->receipt->ef = u->receipt->ef > ef ? u->receipt->ef : ef;
 	}
-	receipt_plan(u->receipt, info.kind == INDEX_HNSW ? PLAN_GRAPH : info.kind == INDEX_IVF ? PLAN_IVF : PLAN_EXACT);
+	receipt_plan(u->receipt, info.kind == INDEX_HNSW  ? PLAN_GRAPH
+				 : info.kind == INDEX_IVF ? PLAN_IVF
+							  : PLAN_EXACT);
 	u->receipt->candidates += stats.distances;
 	if (stats.cut)
 		unit_late(u);
@@ -154,7 +158,8 @@ static void search_sealed(struct unit *u)
 	const struct vindex *index = seg_index(e->seg, l->vector.space);
 	struct allowed a;
 
-	if (v.n == 0 || (l->params.indexed_only && !index && v.n >= u->shard->options.index_min_rows))
+	if (v.n == 0 ||
+	    (l->params.indexed_only && !index && v.n >= u->shard->options.index_min_rows))
 		return;
 	find_allowed(u, &v, &a);
 	if (a.n > 0) {
@@ -170,7 +175,8 @@ static void search_sealed(struct unit *u)
 /* ---- in memory ---- */
 
 /* Allowed rows of one chunk as bits; returns their number. */
-static uint32_t chunk_allowed(const struct unit *u, uint32_t first, uint32_t n, uint64_t words[ROWS_CHUNK / 64])
+static uint32_t chunk_allowed(const struct unit *u, uint32_t first, uint32_t n,
+			      uint64_t words[ROWS_CHUNK / 64])
 {
 	const struct view_entry *e = unit_entry(u);
 	const struct rows_chunk *c = rows_chunk(e->seg->rows, first);
@@ -204,7 +210,9 @@ static void search_rows(struct unit *u)
 	receipt_plan(u->receipt, PLAN_EXACT);
 	for (uint32_t first = 0; first < e->n_rows && !unit_late(u); first += ROWS_CHUNK) {
 		uint32_t n = e->n_rows - first < ROWS_CHUNK ? e->n_rows - first : ROWS_CHUNK;
-		struct vindex_rows rows = {rows_column(rows_chunk(e->seg->rows, first), u->leaf->vector.space), n, space->dim};
+		struct vindex_rows rows = {rows_column(rows_chunk(e->seg->rows, first),
+						       u->leaf->vector.space),
+					   n, space->dim};
 		uint64_t words[ROWS_CHUNK / 64];
 		struct bitset allow = {words, n};
 		struct vindex_query q = {

@@ -1,4 +1,5 @@
-/* Counts of values: facets of a payload field, and how many points contain an index of a sparse space. */
+/* Counts of values: facets of a payload field, and how many points contain an index of a sparse
+ * space. */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -47,7 +48,8 @@ static uint32_t tally_find(struct tally *t, struct pv_slice value)
 				t->cap = t->cap ? t->cap * 2 : 64;
 				t->values = mem_resize(t->values, t->cap * sizeof *t->values);
 			}
-			t->values[t->n] = (struct facet_value){{arena_copy(t->arena, value.bytes, value.n), value.n}, 0};
+			t->values[t->n] = (struct facet_value){
+				{arena_copy(t->arena, value.bytes, value.n), value.n}, 0};
 			*slot = ++t->n;
 			return t->n - 1;
 		}
@@ -72,7 +74,8 @@ static bool has_facets(struct pv v)
 {
 	enum pv_type type = pv_type(v);
 
-	return type == PV_STRING || type == PV_INT || type == PV_UINT || type == PV_TRUE || type == PV_FALSE;
+	return type == PV_STRING || type == PV_INT || type == PV_UINT || type == PV_TRUE ||
+	       type == PV_FALSE;
 }
 
 static bool visit(void *ctx, struct pv v)
@@ -105,10 +108,12 @@ static bool visit(void *ctx, struct pv v)
 
 static bool index_has_facets(const struct payload_field *field)
 {
-	return field && (field->type == FIELD_KEYWORD || field->type == FIELD_INTEGER || field->type == FIELD_BOOL);
+	return field && (field->type == FIELD_KEYWORD || field->type == FIELD_INTEGER ||
+			 field->type == FIELD_BOOL);
 }
 
-static void tally_entry(const struct view *v, const struct view_entry *e, const struct rpc_facet_request *q, struct tally *t)
+static void tally_entry(const struct view *v, const struct view_entry *e,
+			const struct rpc_facet_request *q, struct tally *t)
 {
 	const struct pindex *p = e->seg->sealed && index_has_facets(t->field)
 					 ? segment_pindex(e->seg->sealed, t->field->path.text)
@@ -173,7 +178,8 @@ static bool contains(const struct vector *v, uint32_t index)
 	return false;
 }
 
-static void idf_of_rows(const struct view_entry *e, const struct rpc_idf_request *q, struct rpc_idf_response *out)
+static void idf_of_rows(const struct view_entry *e, const struct rpc_idf_request *q,
+			struct rpc_idf_response *out)
 {
 	for (uint32_t row = entry_next(e, 0); row < e->n_rows; row = entry_next(e, row + 1)) {
 		struct vector v;
@@ -187,7 +193,8 @@ static void idf_of_rows(const struct view_entry *e, const struct rpc_idf_request
 }
 
 /* Dead rows are taken off by their share where counting them would mean to visit every row. */
-static void idf_of_sealed(const struct view_entry *e, const struct rpc_idf_request *q, struct rpc_idf_response *out)
+static void idf_of_sealed(const struct view_entry *e, const struct rpc_idf_request *q,
+			  struct rpc_idf_response *out)
 {
 	uint64_t n = segment_sparse_count(e->seg->sealed, q->space);
 	bool all_live = e->live->n_live == e->n_rows;
@@ -215,7 +222,8 @@ void serve_idf(struct shard *s, struct rpc_call *call)
 	int rc = table_view(s, q->target.collection_id, q->target.partition, &v, &call->err);
 
 	if (rc == 0 && q->space >= v->schema->n_sparse)
-		rc = error_set(&call->err, ERR_INPUT, "sparse space %u of %u", q->space, v->schema->n_sparse);
+		rc = error_set(&call->err, ERR_INPUT, "sparse space %u of %u", q->space,
+			       v->schema->n_sparse);
 	if (rc == 0) {
 		out->n_with = arena_zalloc(call->arena, q->n_indices * sizeof *out->n_with);
 		for (uint32_t i = 0; i < v->n; i++) {

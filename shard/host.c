@@ -17,7 +17,7 @@ struct write_item { /* one write call on its way */
 	const struct op *op; /* what will be applied; the call's own or `resolved` */
 	struct op resolved;
 	struct arena *arena;
-	struct buf bytes;    /* the encoded op */
+	struct buf bytes; /* the encoded op */
 	uint64_t charged_bytes;
 };
 
@@ -57,7 +57,8 @@ static bool too_far_behind(const struct hosted *h)
 	const struct rows *rows = state_mutable(&h->state)->rows;
 	const struct replica_limits *l = &h->machine.limits;
 
-	return h->n_frozen >= FROZEN_MAX && (rows->n >= 2 * l->seal_rows || rows->bytes >= 2 * l->seal_bytes);
+	return h->n_frozen >= FROZEN_MAX &&
+	       (rows->n >= 2 * l->seal_rows || rows->bytes >= 2 * l->seal_bytes);
 }
 
 /* On the loop thread. */
@@ -67,13 +68,15 @@ static void write_arrived(struct task *t)
 	struct hosted *h = t->h;
 
 	if (h->closing) {
-		finish_item(item, error_set(&item->call->err, ERR_CLOSED, "this shard is being closed"));
+		finish_item(item,
+			    error_set(&item->call->err, ERR_CLOSED, "this shard is being closed"));
 		return;
 	}
 	if (too_far_behind(h)) {
 		const char *why = h->last_failure[0] ? h->last_failure : "sealing cannot keep up";
 
-		finish_item(item, error_set(&item->call->err, ERR_BUSY, "%u segments wait to be sealed (%s): try again later",
+		finish_item(item, error_set(&item->call->err, ERR_BUSY,
+					    "%u segments wait to be sealed (%s): try again later",
 					    h->n_frozen, why));
 		return;
 	}
@@ -85,10 +88,12 @@ static int check_write(struct hosted *h, const struct rpc_write_request *request
 	uint64_t epoch = __atomic_load_n(&h->epoch, __ATOMIC_RELAXED);
 
 	if (h->failed.code)
-		return error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s", h->partition, h->failed.text);
+		return error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s",
+				 h->partition, h->failed.text);
 	if (request->target.epoch && request->target.epoch != epoch)
-		return error_set(err, ERR_STALE, "shard %u is at epoch %llu, the request at %llu", h->partition,
-				 (unsigned long long)epoch, (unsigned long long)request->target.epoch);
+		return error_set(err, ERR_STALE, "shard %u is at epoch %llu, the request at %llu",
+				 h->partition, (unsigned long long)epoch,
+				 (unsigned long long)request->target.epoch);
 	pthread_mutex_lock(&h->view_lock);
 	int rc = state_check_op(h->view->schema, &request->write->op, err);
 	pthread_mutex_unlock(&h->view_lock);
@@ -103,7 +108,8 @@ static int charge(struct shard *s, uint64_t bytes, struct error *err)
 	if (before == 0 || before + bytes <= s->options.pending_write_bytes)
 		return 0;
 	__atomic_fetch_sub(&s->pending_bytes, bytes, __ATOMIC_RELAXED);
-	return error_set(err, ERR_BUSY, "%llu bytes of writes are in flight, the limit is %u: try again later",
+	return error_set(err, ERR_BUSY,
+			 "%llu bytes of writes are in flight, the limit is %u: try again later",
 			 (unsigned long long)before, s->options.pending_write_bytes);
 }
 
@@ -115,7 +121,8 @@ void hosted_write(struct shard *s, struct rpc_call *call)
 	int rc;
 
 	if (!h) {
-		rpc_finish(call, error_set(&call->err, ERR_STALE, "shard %u is not on this node", request->target.partition));
+		rpc_finish(call, error_set(&call->err, ERR_STALE, "shard %u is not on this node",
+					   request->target.partition));
 		return;
 	}
 	rc = check_write(h, request, &call->err);
@@ -149,7 +156,10 @@ static void append_done(struct task *t)
 {
 	struct append_task *a = CONTAINER(t, struct append_task, task);
 	struct hosted *h = t->h;
-	struct replica_event e = {.type = EVENT_DURABLE, .node = t->shard->options.self_node, .seq = a->last_seq, .rc = t->rc};
+	struct replica_event e = {.type = EVENT_DURABLE,
+				  .node = t->shard->options.self_node,
+				  .seq = a->last_seq,
+				  .rc = t->rc};
 
 	if (t->rc < 0) {
 		e.type = EVENT_APPEND_FAILED;
@@ -209,7 +219,8 @@ static int resolve(struct hosted *h, struct replica_write *w)
 	struct write_item *item = item_of(w);
 	int rc;
 
-	/* Everything before it is applied, and what is applied is published: the view is the present. */
+	/* Everything before it is applied, and what is applied is published: the view is the
+	 * present. */
 	item->arena = arena_new(4096);
 	rc = resolve_write(h->view, item->write, item->arena, &item->resolved, &item->call->err);
 	buf_clear(&item->bytes);
@@ -266,7 +277,9 @@ static bool execute(struct hosted *h, struct replica_update *u, struct replica_e
 	}
 	if (u->resolve) {
 		assert(!more);
-		*e = (struct replica_event){.type = EVENT_RESOLVED, .write = u->resolve, .rc = resolve(h, u->resolve)};
+		*e = (struct replica_event){.type = EVENT_RESOLVED,
+					    .write = u->resolve,
+					    .rc = resolve(h, u->resolve)};
 		more = true;
 	}
 	answer_all(h, &u->answer);
@@ -302,12 +315,14 @@ static void fill_status(struct hosted *h, struct host_status *st)
 
 		st->quarantined = true;
 		snprintf(st->warning + end, sizeof st->warning - end,
-			 "%sSegment %llu of shard %u is corrupt and not searched (%u rows).", end ? " " : "",
-			 (unsigned long long)h->lost[i].id, h->partition, h->lost[i].n_rows);
+			 "%sSegment %llu of shard %u is corrupt and not searched (%u rows).",
+			 end ? " " : "", (unsigned long long)h->lost[i].id, h->partition,
+			 h->lost[i].n_rows);
 	}
 	size_t at = strlen(st->warning);
 	if (h->last_failure[0])
-		snprintf(st->warning + at, sizeof st->warning - at, "%s%s", at ? " " : "", h->last_failure);
+		snprintf(st->warning + at, sizeof st->warning - at, "%s%s", at ? " " : "",
+			 h->last_failure);
 }
 
 void hosted_publish(struct hosted *h)
@@ -337,7 +352,8 @@ void hosted_freeze(struct hosted *h)
 	rows->n_rows = rows->rows->n;
 	snap_copy(&f->snap, &h->state.now);
 	if (last->live->n_live == 0) {
-		/* Nothing to seal but the deaths of other rows; the rows here, all dead, are forgotten. */
+		/* Nothing to seal but the deaths of other rows; the rows here, all dead, are
+		 * forgotten. */
 		snap_remove(&f->snap, f->snap.n - 1);
 		if (rows->rows->n > 0) {
 			snap_remove(&h->state.now, h->state.now.n - 1);

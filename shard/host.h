@@ -1,12 +1,13 @@
 /* Inside of shard/: a hosted replica, and the runtime that it lives in.
  *
- * Threads. The loop thread owns everything in struct hosted that is not marked otherwise; it takes tasks from one mailbox and runs
- * their done(). Whatever blocks runs as the run() of a task on another thread first: log writes on a disk thread (a replica always
- * uses the same one, so its log is one thread's), segment and manifest files on the keeper thread, index builds and
- * compactions on the pool's background lane. Calling threads read views, and put writes into the mailbox.
+ * Threads. The loop thread owns everything in struct hosted that is not marked otherwise; it takes
+ * tasks from one mailbox and runs their done(). Whatever blocks runs as the run() of a task on
+ * another thread first: log writes on a disk thread (a replica always uses the same one, so its log
+ * is one thread's), segment and manifest files on the keeper thread, index builds and compactions
+ * on the pool's background lane. Calling threads read views, and put writes into the mailbox.
  *
- * A replica goes away in steps: out of the table (no new calls), EVENT_CLOSE, the last of its tasks comes back, then the thread that
- * asked for it closes files and frees.
+ * A replica goes away in steps: out of the table (no new calls), EVENT_CLOSE, the last of its tasks
+ * comes back, then the thread that asked for it closes files and frees.
  */
 #pragma once
 #include "base/mailbox.h"
@@ -22,8 +23,8 @@ struct task {
 	void (*run)(struct task *t);  /* on another thread; NULL: straight to the loop */
 	void (*done)(struct task *t); /* on the loop thread */
 	struct shard *shard;
-	struct hosted *h;             /* may be NULL */
-	int rc;                       /* of run */
+	struct hosted *h; /* may be NULL */
+	int rc;           /* of run */
 	struct error err;
 };
 
@@ -39,19 +40,28 @@ enum { DISK_THREADS = 2 };
 struct shard {
 	struct shard_options options;
 	struct worker loop, keeper, disks[DISK_THREADS];
-	pthread_mutex_t assign_lock;   /* one assignment at a time */
+	pthread_mutex_t assign_lock; /* one assignment at a time */
 	pthread_rwlock_t table_lock;
-	struct hosted **table;         /* sorted by (collection, partition) */
+	struct hosted **table; /* sorted by (collection, partition) */
 	size_t n_table;
-	struct hosted *hosted;         /* the loop's list */
-	bool stopping;                 /* atomic: no new calls */
-	uint64_t calls;                /* atomic: threads inside handle() */
-	bool loop_ends;                /* atomic */
-	uint64_t pending_bytes;        /* atomic: writes in flight */
-	uint64_t reserved_bytes;       /* atomic: memory promised to running jobs */
-	uint64_t counters[8];          /* atomic, see enum counter */
+	struct hosted *hosted;   /* the loop's list */
+	bool stopping;           /* atomic: no new calls */
+	uint64_t calls;          /* atomic: threads inside handle() */
+	bool loop_ends;          /* atomic */
+	uint64_t pending_bytes;  /* atomic: writes in flight */
+	uint64_t reserved_bytes; /* atomic: memory promised to running jobs */
+	uint64_t counters[8];    /* atomic, see enum counter */
 };
-enum counter { COUNT_SEARCHES, COUNT_LEAVES, COUNT_WRITES, COUNT_APPENDS, COUNT_SEALS, COUNT_COMPACTIONS, COUNT_INDEX_BUILDS, COUNT_REFUSED };
+enum counter {
+	COUNT_SEARCHES,
+	COUNT_LEAVES,
+	COUNT_WRITES,
+	COUNT_APPENDS,
+	COUNT_SEALS,
+	COUNT_COMPACTIONS,
+	COUNT_INDEX_BUILDS,
+	COUNT_REFUSED
+};
 
 /* What info answers, set by the loop with each view. */
 struct host_status {
@@ -63,19 +73,19 @@ struct host_status {
 
 struct frozen { /* a mutable segment that is to be sealed, and the state then */
 	struct frozen *next;
-	struct snap snap;  /* its seq, extra bytes and live bits are those of the freeze */
-	struct seg *seg;   /* the frozen rows, in snap; NULL: only deletes happened */
+	struct snap snap; /* its seq, extra bytes and live bits are those of the freeze */
+	struct seg *seg;  /* the frozen rows, in snap; NULL: only deletes happened */
 };
 
 struct hosted {
-	uint32_t refs;             /* atomic */
+	uint32_t refs; /* atomic */
 	struct shard *shard;
 	uint64_t collection_id;
 	uint32_t partition;
-	struct store_io io;        /* rooted at its folder */
+	struct store_io io; /* rooted at its folder */
 	char folder[64];
-	struct error failed;       /* code 0: it serves. Fixed before it is in the table */
-	struct hosted *next;       /* the loop's list */
+	struct error failed; /* code 0: it serves. Fixed before it is in the table */
+	struct hosted *next; /* the loop's list */
 
 	/* shared, under view_lock */
 	pthread_mutex_t view_lock;
@@ -83,32 +93,34 @@ struct hosted {
 	struct host_status status;
 
 	/* the loop's */
-	uint64_t epoch;            /* atomic for readers */
+	uint64_t epoch; /* atomic for readers */
 	struct replica machine;
 	struct state state;
-	struct wal *wal;           /* used on its disk thread only, once hosted */
+	struct wal *wal; /* used on its disk thread only, once hosted */
 	struct worker *disk;
 	struct wal_record *records; /* of the append under way */
 	size_t records_cap;
-	struct snap base;          /* the next manifest: all sealed; extra as of its seq */
+	struct snap base; /* the next manifest: all sealed; extra as of its seq */
 	bool base_changed, storing, dropping;
-	struct manifest kept;      /* the manifest on disk */
-	struct manifest_segment *lost; /* quarantined segments: named in every manifest, searched never */
+	struct manifest kept; /* the manifest on disk */
+	struct manifest_segment
+		*lost; /* quarantined segments: named in every manifest, searched never */
 	uint32_t n_lost;
 	uint64_t next_segment_id;
-	struct frozen *frozen;     /* oldest first */
+	struct frozen *frozen; /* oldest first */
 	uint32_t n_frozen;
 	bool sealing;
-	bool working;              /* a background job is under way */
-	bool cancel;               /* atomic: it should end soon */
-	uint64_t retry_us;         /* after a failure nothing is begun before */
-	uint32_t tasks;            /* under way anywhere */
-	bool opening;              /* recovery: nothing is begun on other threads */
+	bool working;      /* a background job is under way */
+	bool cancel;       /* atomic: it should end soon */
+	uint64_t retry_us; /* after a failure nothing is begun before */
+	uint32_t tasks;    /* under way anywhere */
+	bool opening;      /* recovery: nothing is begun on other threads */
 	bool io_open;
-	bool verify_later;         /* checksums of the segments are still to be verified */
+	bool verify_later; /* checksums of the segments are still to be verified */
 	bool closing;
-	sem_t *closed;             /* posted when the last task is back */
-	uint64_t *fields_built;    /* hashes of the payload fields that every segment of base has an index for */
+	sem_t *closed; /* posted when the last task is back */
+	/* hashes of the payload fields that every segment of base has an index for */
+	uint64_t *fields_built;
 	uint32_t n_fields_built;
 	char last_failure[256];    /* of a seal, compaction or build; "" after a success */
 	uint64_t log_bytes;        /* on disk, as of the last append */
@@ -117,7 +129,7 @@ struct hosted {
 
 /* ---- runtime.c ---- */
 void task_to_loop(struct task *t);
-void task_to_worker(struct worker *w, struct task *t);   /* counted in h->tasks */
+void task_to_worker(struct worker *w, struct task *t); /* counted in h->tasks */
 void task_to_background(struct task *t);
 uint64_t now_us(const struct shard *s);
 static inline void count(struct shard *s, enum counter c, uint64_t n)
@@ -138,7 +150,8 @@ void hosted_unref(struct hosted *h);
 /* A reference, or NULL: this node does not host it. */
 struct hosted *table_find(struct shard *s, uint64_t collection_id, uint32_t partition);
 /* The present view, referenced. ERR_STALE: not hosted here; ERR_UNAVAILABLE: it failed to open. */
-int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, struct view **out, struct error *err);
+int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, struct view **out,
+	       struct error *err);
 
 /* ---- host.c ---- */
 void hosted_write(struct shard *s, struct rpc_call *call); /* any thread */
@@ -151,8 +164,10 @@ void hosted_close(struct hosted *h, sem_t *closed);
 void hosted_schema(struct hosted *h, const struct collection *schema, uint64_t epoch);
 
 /* ---- recover.c ---- */
-/* Opens or creates the files, replays the log. On failure h->failed is set and the replica answers nothing. */
-int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted **out, struct error *err);
+/* Opens or creates the files, replays the log. On failure h->failed is set and the replica answers
+ * nothing. */
+int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted **out,
+		struct error *err);
 void hosted_free(struct hosted *h); /* closes the files */
 /* What belongs to the state but to no segment: digest and batch ids. */
 void extra_encode(struct buf *out, const struct hosted *h);
@@ -162,11 +177,12 @@ void seal_start(struct hosted *h);     /* seals the oldest frozen segment unless
 void manifest_start(struct hosted *h); /* writes the manifest of base unless that is going on */
 void manifest_of_base(const struct hosted *h, struct manifest *m); /* m uninitialised */
 /* Writes the live rows of `sources` into segment `id`. *out NULL: there was none. */
-int rewrite(struct hosted *h, const struct snap *sources, uint64_t id, const struct collection *schema, struct seg **out,
-	    struct error *err);
+int rewrite(struct hosted *h, const struct snap *sources, uint64_t id,
+	    const struct collection *schema, struct seg **out, struct error *err);
 /* Puts `out` where the sources were: in the present, in frozen snapshots and in base. */
 void install(struct hosted *h, const struct snap *sources, struct seg *out);
-/* The same rows through another handle (with further indexes): takes the place of `old` everywhere. */
+/* The same rows through another handle (with further indexes): takes the place of `old`
+ * everywhere. */
 void swap_seg(struct hosted *h, struct seg *old, struct seg *fresh);
 /* Takes a corrupt segment out of everything and remembers it as lost. */
 void quarantine(struct hosted *h, struct seg *seg);

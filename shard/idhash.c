@@ -19,8 +19,8 @@ static struct idhash_table *table_new(uint32_t bits, struct idhash_table *older)
 	return t;
 }
 
-void idhash_init(struct idhash *h, uint32_t expected, struct point_id (*id_of)(const void *ctx, uint32_t row),
-		 const void *ctx)
+void idhash_init(struct idhash *h, uint32_t expected,
+		 struct point_id (*id_of)(const void *ctx, uint32_t row), const void *ctx)
 {
 	uint32_t bits = 4;
 
@@ -42,7 +42,8 @@ void idhash_fini(struct idhash *h)
 	h->table = NULL;
 }
 
-/* Partitions own ranges of id_hash % SLOT_COUNT, so its low bits are not evenly used inside one of them. */
+/* Partitions own ranges of id_hash % SLOT_COUNT, so its low bits are not evenly used inside one of
+ * them. */
 static inline uint64_t first_slot(const struct idhash_table *t, uint64_t hash)
 {
 	return (hash * 0x9E3779B97F4A7C15ull) >> (64 - t->bits);
@@ -100,7 +101,8 @@ uint32_t idhash_put(struct idhash *h, const struct point_id *id, uint64_t hash, 
 			struct point_id other_id = h->id_of(h->ctx, other);
 
 			if (id_equal(&other_id, id)) {
-				__atomic_store_n(&t->slots[at], slot_value(hash, row), __ATOMIC_RELEASE);
+				__atomic_store_n(&t->slots[at], slot_value(hash, row),
+						 __ATOMIC_RELEASE);
 				return other;
 			}
 		}

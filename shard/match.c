@@ -2,7 +2,8 @@
 #include "shard/match.h"
 #include "base/assert.h"
 
-bool match_row(const struct view_entry *e, uint32_t row, const struct collection *schema, const struct filter *f)
+bool match_row(const struct view_entry *e, uint32_t row, const struct collection *schema,
+	       const struct filter *f)
 {
 	struct point_id id;
 	struct filter_point p = seg_filter_point(e->seg, row, &id);
@@ -17,8 +18,8 @@ uint32_t entry_next(const struct view_entry *e, uint32_t from)
 	return row < e->n_rows ? row : e->n_rows;
 }
 
-uint32_t match_rows(const struct view_entry *e, const struct collection *schema, const struct filter *f, struct bitset *out,
-		    uint64_t *scanned)
+uint32_t match_rows(const struct view_entry *e, const struct collection *schema,
+		    const struct filter *f, struct bitset *out, uint64_t *scanned)
 {
 	uint32_t n = 0;
 

@@ -1,12 +1,14 @@
-/* Which live rows of a view's segment match a filter: through the payload indexes of a sealed segment, row by row in memory. */
+/* Which live rows of a view's segment match a filter: through the payload indexes of a sealed
+ * segment, row by row in memory. */
 #pragma once
 #include "shard/view.h"
 
-/* Matching live rows into `out`, which is initialised here (n_bits = rows of the entry) and freed by the caller. Returns their number;
- * the payloads that had to be read are added to *scanned. */
-uint32_t match_rows(const struct view_entry *e, const struct collection *schema, const struct filter *f, struct bitset *out,
-		    uint64_t *scanned);
-bool match_row(const struct view_entry *e, uint32_t row, const struct collection *schema, const struct filter *f);
+/* Matching live rows into `out`, which is initialised here (n_bits = rows of the entry) and freed
+ * by the caller. Returns their number; the payloads that had to be read are added to *scanned. */
+uint32_t match_rows(const struct view_entry *e, const struct collection *schema,
+		    const struct filter *f, struct bitset *out, uint64_t *scanned);
+bool match_row(const struct view_entry *e, uint32_t row, const struct collection *schema,
+	       const struct filter *f);
 static inline bool entry_live(const struct view_entry *e, uint32_t row)
 {
 	return bitset_get(&e->live->bits, row);

@@ -1,4 +1,5 @@
-/* What the shard tells about itself: Prometheus lines, and whether it can serve everything that it was assigned. */
+/* What the shard tells about itself: Prometheus lines, and whether it can serve everything that it
+ * was assigned. */
 #include "base/assert.h"
 #include "shard/host.h"
 #include <stdio.h>
@@ -18,8 +19,9 @@ static const struct {
 
 static void gauge(struct buf *out, const char *name, const char *help, uint64_t value)
 {
-	buf_printf(out, "# HELP quiver_shard_%s %s\n# TYPE quiver_shard_%s gauge\nquiver_shard_%s %llu\n", name, help, name, name,
-		   (unsigned long long)value);
+	buf_printf(out,
+		   "# HELP quiver_shard_%s %s\n# TYPE quiver_shard_%s gauge\nquiver_shard_%s %llu\n",
+		   name, help, name, name, (unsigned long long)value);
 }
 
 struct sums {
@@ -48,22 +50,28 @@ void shard_metrics(struct shard *s, struct buf *out)
 	struct sums sum = {0};
 
 	for (size_t i = 0; i < sizeof counter_names / sizeof *counter_names; i++)
-		buf_printf(out, "# HELP quiver_shard_%s %s\n# TYPE quiver_shard_%s counter\nquiver_shard_%s %llu\n",
-			   counter_names[i].name, counter_names[i].help, counter_names[i].name, counter_names[i].name,
-			   (unsigned long long)__atomic_load_n(&s->counters[i], __ATOMIC_RELAXED));
+		buf_printf(
+			out,
+			"# HELP quiver_shard_%s %s\n# TYPE quiver_shard_%s counter\nquiver_shard_%s %llu\n",
+			counter_names[i].name, counter_names[i].help, counter_names[i].name,
+			counter_names[i].name,
+			(unsigned long long)__atomic_load_n(&s->counters[i], __ATOMIC_RELAXED));
 	pthread_rwlock_rdlock(&s->table_lock);
 	for (size_t i = 0; i < s->n_table; i++)
 		add_replica(s->table[i], &sum);
 	pthread_rwlock_unlock(&s->table_lock);
 	gauge(out, "replicas", "Replicas hosted", sum.replicas);
-	gauge(out, "replicas_red", "Replicas that failed to open or have a corrupt segment", sum.red);
+	gauge(out, "replicas_red", "Replicas that failed to open or have a corrupt segment",
+	      sum.red);
 	gauge(out, "replicas_indexing", "Replicas with background work to do", sum.indexing);
 	gauge(out, "points", "Points", sum.points);
 	gauge(out, "segments", "Segments searched", sum.segments);
 	gauge(out, "disk_bytes", "Bytes of segments and logs", sum.disk_bytes);
 	gauge(out, "log_bytes", "Bytes of logs", sum.log_bytes);
-	gauge(out, "pending_write_bytes", "Bytes of writes in flight", __atomic_load_n(&s->pending_bytes, __ATOMIC_RELAXED));
-	gauge(out, "reserved_bytes", "Memory promised to background jobs", __atomic_load_n(&s->reserved_bytes, __ATOMIC_RELAXED));
+	gauge(out, "pending_write_bytes", "Bytes of writes in flight",
+	      __atomic_load_n(&s->pending_bytes, __ATOMIC_RELAXED));
+	gauge(out, "reserved_bytes", "Memory promised to background jobs",
+	      __atomic_load_n(&s->reserved_bytes, __ATOMIC_RELAXED));
 }
 
 bool shard_ready(struct shard *s, struct error *why)
@@ -75,14 +83,17 @@ bool shard_ready(struct shard *s, struct error *why)
 		struct hosted *h = s->table[i];
 
 		if (h->failed.code) {
-			error_set(why, ERR_UNAVAILABLE, "shard %u of collection %llu could not be opened: %s", h->partition,
-				  (unsigned long long)h->collection_id, h->failed.text);
+			error_set(why, ERR_UNAVAILABLE,
+				  "shard %u of collection %llu could not be opened: %s",
+				  h->partition, (unsigned long long)h->collection_id,
+				  h->failed.text);
 			ready = false;
 			continue;
 		}
 		pthread_mutex_lock(&h->view_lock);
 		if (h->status.quarantined) {
-			error_set(why, ERR_CORRUPT, "collection %llu: %s", (unsigned long long)h->collection_id, h->status.warning);
+			error_set(why, ERR_CORRUPT, "collection %llu: %s",
+				  (unsigned long long)h->collection_id, h->status.warning);
 			ready = false;
 		}
 		pthread_mutex_unlock(&h->view_lock);

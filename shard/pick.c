@@ -1,14 +1,17 @@
-/* From a row to a result: the id, the version, and of payload and vectors what was asked for. Everything is copied into the request's
- * arena, because the view's segments may go away before the answer is sent. */
+/* From a row to a result: the id, the version, and of payload and vectors what was asked for.
+ * Everything is copied into the request's arena, because the view's segments may go away before the
+ * answer is sent. */
 #include "shard/search.h"
 #include <string.h>
 
-static void pick_payload(struct pv_slice stored, const struct select_payload *select, struct arena *arena, struct hit *out)
+static void pick_payload(struct pv_slice stored, const struct select_payload *select,
+			 struct arena *arena, struct hit *out)
 {
 	struct buf b = BUF_INIT;
 
 	if (select->n_paths == 0) {
-		out->payload = (struct pv_slice){arena_copy(arena, stored.bytes, stored.n), stored.n};
+		out->payload =
+			(struct pv_slice){arena_copy(arena, stored.bytes, stored.n), stored.n};
 		return;
 	}
 	if (select->exclude)
@@ -22,7 +25,8 @@ static void pick_payload(struct pv_slice stored, const struct select_payload *se
 static bool is_selected(const struct select_vectors *select, const char *name)
 {
 	for (uint32_t i = 0; i < select->n_names; i++)
-		if (strlen(name) == select->names[i].n && memcmp(name, select->names[i].name, select->names[i].n) == 0)
+		if (strlen(name) == select->names[i].n &&
+		    memcmp(name, select->names[i].name, select->names[i].n) == 0)
 			return true;
 	return select->n_names == 0;
 }
@@ -31,14 +35,18 @@ static void pick_vectors(const struct collection *schema, const struct seg *seg,
 			 const struct select_vectors *select, struct arena *arena, struct hit *out)
 {
 	out->has_vectors = true;
-	out->vectors = arena_alloc(arena, (schema->n_spaces + schema->n_sparse) * sizeof *out->vectors);
+	out->vectors =
+		arena_alloc(arena, (schema->n_spaces + schema->n_sparse) * sizeof *out->vectors);
 	for (uint32_t i = 0; i < schema->n_spaces; i++) {
-		const float *values = is_selected(select, schema->spaces[i].name) ? seg_dense(seg, i, row) : NULL;
+		const float *values =
+			is_selected(select, schema->spaces[i].name) ? seg_dense(seg, i, row) : NULL;
 		uint32_t n = schema->spaces[i].dim;
 
 		if (values)
 			out->vectors[out->n_vectors++] =
-				(struct vector){VECTOR_DENSE, i, n, arena_copy(arena, values, n * sizeof *values), NULL};
+				(struct vector){VECTOR_DENSE, i, n,
+						arena_copy(arena, values, n * sizeof *values),
+						NULL};
 	}
 	for (uint32_t i = 0; i < schema->n_sparse; i++) {
 		struct vector v;
@@ -52,8 +60,8 @@ static void pick_vectors(const struct collection *schema, const struct seg *seg,
 	}
 }
 
-void pick(const struct view *v, struct place at, const struct select_payload *payload, const struct select_vectors *vectors,
-	  struct arena *arena, struct hit *out)
+void pick(const struct view *v, struct place at, const struct select_payload *payload,
+	  const struct select_vectors *vectors, struct arena *arena, struct hit *out)
 {
 	const struct seg *seg = v->entries[at.entry].seg;
 

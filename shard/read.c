@@ -18,7 +18,8 @@ void serve_retrieve(struct shard *s, struct rpc_call *call)
 			struct place at;
 
 			if (view_find(v, &q->ids[i], &at))
-				pick(v, at, &q->payload, &q->vectors, call->arena, &out->hits.items[out->hits.n++]);
+				pick(v, at, &q->payload, &q->vectors, call->arena,
+				     &out->hits.items[out->hits.n++]);
 		}
 	}
 	view_unref(v);
@@ -40,7 +41,8 @@ void serve_count(struct shard *s, struct rpc_call *call)
 		for (uint32_t i = 0; i < v->n; i++) {
 			struct bitset matches;
 
-			out->count += match_rows(&v->entries[i], v->schema, q->filter, &matches, &scanned);
+			out->count += match_rows(&v->entries[i], v->schema, q->filter, &matches,
+						 &scanned);
 			bitset_fini(&matches);
 		}
 	}
@@ -59,7 +61,8 @@ static uint64_t field_points(const struct view *v, const struct payload_field *f
 
 	for (uint32_t i = 0; i < v->n; i++) {
 		const struct view_entry *e = &v->entries[i];
-		const struct pindex *p = e->seg->sealed ? segment_pindex(e->seg->sealed, field->path.text) : NULL;
+		const struct pindex *p =
+			e->seg->sealed ? segment_pindex(e->seg->sealed, field->path.text) : NULL;
 		struct bitset matches;
 
 		if (p && e->live->n_live == e->n_rows) {
@@ -102,7 +105,8 @@ static const char *fallbacks(const struct view *v, const char *warning, struct a
 			if (index)
 				vindex_describe(index, &info);
 			if (info.fallback && !(warning && strstr(warning, info.fallback)))
-				warning = arena_printf(arena, "%s%s%s", warning ? warning : "", warning ? " " : "", info.fallback);
+				warning = arena_printf(arena, "%s%s%s", warning ? warning : "",
+						       warning ? " " : "", info.fallback);
 		}
 	return warning;
 }
@@ -143,7 +147,8 @@ void serve_info(struct shard *s, struct rpc_call *call)
 	int rc = 0;
 
 	if (!h) {
-		rc = error_set(&call->err, ERR_STALE, "shard %u is not on this node", q->target.partition);
+		rc = error_set(&call->err, ERR_STALE, "shard %u is not on this node",
+			       q->target.partition);
 	} else if (h->failed.code) {
 		out->status = REPLICA_RED;
 		out->warning = arena_strdup(call->arena, h->failed.text);

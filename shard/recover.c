@@ -1,6 +1,7 @@
-/* Opening a replica: manifest, segments (opened and verified in parallel), live bits, then the log from the manifest's seq on.
- * No index is built here. A segment whose bytes are bad is quarantined: named in the manifest, left out of every search, its files
- * kept. Above VERIFY_NOW_BYTES the checksums are verified in the background, so that a restart is not slow. */
+/* Opening a replica: manifest, segments (opened and verified in parallel), live bits, then the log
+ * from the manifest's seq on. No index is built here. A segment whose bytes are bad is quarantined:
+ * named in the manifest, left out of every search, its files kept. Above VERIFY_NOW_BYTES the
+ * checksums are verified in the background, so that a restart is not slow. */
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -33,7 +34,8 @@ static int extra_decode(struct hosted *h, struct error *err)
 	for (uint32_t i = 0; i < h->n_fields_built; i++)
 		h->fields_built[i] = reader_u64(&r);
 	if (reader_u8(&state) != EXTRA_VERSION)
-		return error_set(err, ERR_VERSION, "the manifest was written by another version of quiver");
+		return error_set(err, ERR_VERSION,
+				 "the manifest was written by another version of quiver");
 	h->state.digest = reader_u64(&state);
 	batches_decode(&state, &h->machine.batches);
 	if (!reader_done(&r) || !reader_done(&state))
@@ -63,8 +65,8 @@ static void open_one(void *ctx, size_t i)
 		return;
 	rc = seg_open(&h->io, m->id, h->state.schema, &seg, err);
 	if (rc == 0 && seg->n_rows != m->n_rows)
-		rc = error_set(err, ERR_CORRUPT, "segment %llu has %u rows, the manifest says %u", (unsigned long long)m->id,
-			       seg->n_rows, m->n_rows);
+		rc = error_set(err, ERR_CORRUPT, "segment %llu has %u rows, the manifest says %u",
+			       (unsigned long long)m->id, seg->n_rows, m->n_rows);
 	if (rc == 0 && !h->verify_later)
 		rc = segment_verify(seg->sealed, err);
 	if (rc == 0)
@@ -77,7 +79,8 @@ static void open_one(void *ctx, size_t i)
 	o->segs[i] = seg;
 }
 
-/* How much there is to verify: the folders' sizes are only known once open, so the rows are taken for it. */
+/* How much there is to verify: the folders' sizes are only known once open, so the rows are taken
+ * for it. */
 static uint64_t estimated_bytes(const struct hosted *h)
 {
 	uint64_t row = 64, rows = 0;
@@ -89,7 +92,8 @@ static uint64_t estimated_bytes(const struct hosted *h)
 	return rows * row;
 }
 
-static int take_segment(struct hosted *h, uint32_t i, struct seg *seg, const struct error *cause, struct error *err)
+static int take_segment(struct hosted *h, uint32_t i, struct seg *seg, const struct error *cause,
+			struct error *err)
 {
 	const struct manifest_segment *m = &h->kept.segments[i];
 	struct live *live;
@@ -101,7 +105,8 @@ static int take_segment(struct hosted *h, uint32_t i, struct seg *seg, const str
 			*err = *cause;
 			return error_wrap(err, rc, "open segment %llu", (unsigned long long)m->id);
 		}
-		log_error("shard", "%s: segment %llu is quarantined: %s", h->folder, (unsigned long long)m->id, cause->text);
+		log_error("shard", "%s: segment %llu is quarantined: %s", h->folder,
+			  (unsigned long long)m->id, cause->text);
 		add_lost(h, m->id, m->n_rows);
 		h->base_changed = true;
 		return 0;
@@ -149,7 +154,8 @@ static int load_manifest(struct hosted *h, struct error *err)
 	int rc = manifest_load(&h->io, &h->kept, err);
 
 	if (rc == ERR_NOT_FOUND) {
-		/* Fresh: an empty manifest is written at once, so that a lost one is noticed later. */
+		/* Fresh: an empty manifest is written at once, so that a lost one is noticed
+		 * later. */
 		manifest_init(&h->kept);
 		h->next_segment_id = 1;
 		extra_encode(&h->base.extra, h);
@@ -159,8 +165,8 @@ static int load_manifest(struct hosted *h, struct error *err)
 	if (rc)
 		return rc;
 	if (h->kept.collection_id != h->collection_id || h->kept.partition != h->partition)
-		return error_set(err, ERR_CORRUPT, "the folder holds shard %u of collection %llu", h->kept.partition,
-				 (unsigned long long)h->kept.collection_id);
+		return error_set(err, ERR_CORRUPT, "the folder holds shard %u of collection %llu",
+				 h->kept.partition, (unsigned long long)h->kept.collection_id);
 	h->next_segment_id = h->kept.next_segment_id;
 	h->base.seq = h->kept.applied_seq;
 	h->base.epoch = h->kept.applied_epoch;
@@ -188,12 +194,14 @@ static int replay_one(void *ctx, const struct wal_record *r)
 	if (rc == 0)
 		rc = state_check_op(h->state.schema, &op, p->err);
 	if (rc)
-		return error_wrap(p->err, ERR_CORRUPT, "log record %llu", (unsigned long long)r->seq);
+		return error_wrap(p->err, ERR_CORRUPT, "log record %llu",
+				  (unsigned long long)r->seq);
 	changed = state_apply(&h->state, r->seq, r->epoch, &op);
 	h->log_bytes += r->n;
 	if (op.batch_hi || op.batch_lo)
 		batches_add(&h->machine.batches,
-			    &(struct batch){op.batch_hi, op.batch_lo, r->seq, changed, clock->wall_us(clock->ctx)});
+			    &(struct batch){op.batch_hi, op.batch_lo, r->seq, changed,
+					    clock->wall_us(clock->ctx)});
 	rows = state_mutable(&h->state)->rows;
 	if (rows->n >= h->machine.limits.seal_rows || rows->bytes >= h->machine.limits.seal_bytes)
 		hosted_freeze(h);
@@ -206,8 +214,10 @@ static int replay_log(struct hosted *h, struct error *err)
 	int rc = wal_open(&h->io, "wal", NULL, h->base.seq, &h->wal, err);
 
 	if (rc == 0 && wal_first_seq(h->wal) > h->base.seq + 1)
-		rc = error_set(err, ERR_CORRUPT, "the log begins at %llu, the manifest ends at %llu: records are missing",
-			       (unsigned long long)wal_first_seq(h->wal), (unsigned long long)h->base.seq);
+		rc = error_set(
+			err, ERR_CORRUPT,
+			"the log begins at %llu, the manifest ends at %llu: records are missing",
+			(unsigned long long)wal_first_seq(h->wal), (unsigned long long)h->base.seq);
 	if (rc == 0 && wal_last_seq(h->wal) == 0 && h->base.seq > 0)
 		rc = wal_reset(h->wal, h->base.seq + 1, h->base.epoch, err);
 	if (rc == 0 && wal_last_seq(h->wal) > h->base.seq)
@@ -267,7 +277,8 @@ static struct replica_limits limits_of(const struct shard_options *o)
 	};
 }
 
-int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted **out, struct error *err)
+int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted **out,
+		struct error *err)
 {
 	struct hosted *h = mem_zalloc(sizeof *h);
 	struct replica_limits limits = limits_of(&s->options);
@@ -280,7 +291,8 @@ int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted
 	h->epoch = a->epoch;
 	h->disk = &s->disks[(a->collection->id + a->partition) % DISK_THREADS];
 	pthread_mutex_init(&h->view_lock, NULL);
-	snprintf(h->folder, sizeof h->folder, "replicas/%llu/%u", (unsigned long long)h->collection_id, h->partition);
+	snprintf(h->folder, sizeof h->folder, "replicas/%llu/%u",
+		 (unsigned long long)h->collection_id, h->partition);
 	replica_init(&h->machine, s->options.self_node, a->epoch, &limits);
 	state_init(&h->state, a->collection);
 	manifest_init(&h->kept);

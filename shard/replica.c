@@ -26,7 +26,8 @@ struct replica_write *write_list_pop(struct write_list *l)
 	return w;
 }
 
-void replica_init(struct replica *r, uint64_t self_node, uint64_t epoch, const struct replica_limits *limits)
+void replica_init(struct replica *r, uint64_t self_node, uint64_t epoch,
+		  const struct replica_limits *limits)
 {
 	*r = (struct replica){.limits = *limits, .self_node = self_node, .epoch = epoch};
 	r->members[0].node = self_node;
@@ -120,7 +121,8 @@ static bool take_head(struct replica *r, struct replica_update *u, uint64_t *byt
 	return true;
 }
 
-/* The writes of one append are exactly those in flight: another one is not begun before they are durable here. */
+/* The writes of one append are exactly those in flight: another one is not begun before they are
+ * durable here. */
 static void pump(struct replica *r, struct replica_update *u)
 {
 	uint64_t bytes = 0;
@@ -157,7 +159,8 @@ static void on_resolved(struct replica *r, const struct replica_event *e, struct
 		w->seq = r->applied_seq;
 		answer(u, w, e->rc);
 	} else {
-		/* Back to the head: nothing may come between it and the state it was resolved against. */
+		/* Back to the head: nothing may come between it and the state it was resolved
+		 * against. */
 		w->resolved = true;
 		w->next = r->queue.first;
 		r->queue.first = w;
@@ -177,7 +180,8 @@ static uint64_t durable_everywhere(const struct replica *r)
 	return seq;
 }
 
-/* Committed writes go to the runtime, unless it is still busy with the last lot: then on_applied comes back here. */
+/* Committed writes go to the runtime, unless it is still busy with the last lot: then on_applied
+ * comes back here. */
 static void give_out(struct replica *r, struct replica_update *u)
 {
 	if (r->applying.first)
@@ -228,7 +232,8 @@ static void on_applied(struct replica *r, const struct replica_event *e, struct 
 		assert(w->seq == r->applied_seq + 1);
 		r->applied_seq = w->seq;
 		if (w->batch_hi || w->batch_lo)
-			batches_add(&r->batches, &(struct batch){w->batch_hi, w->batch_lo, w->seq, w->changed, e->wall_us});
+			batches_add(&r->batches, &(struct batch){w->batch_hi, w->batch_lo, w->seq,
+								 w->changed, e->wall_us});
 		answer(u, w, 0);
 	}
 	assert(r->applied_seq == e->seq && r->applied_seq <= r->commit_seq);
@@ -239,7 +244,8 @@ static void on_applied(struct replica *r, const struct replica_event *e, struct 
 }
 
 /* The log is as it was before the append: its numbers are free again. */
-static void on_append_failed(struct replica *r, const struct replica_event *e, struct replica_update *u)
+static void on_append_failed(struct replica *r, const struct replica_event *e,
+			     struct replica_update *u)
 {
 	struct replica_write *w;
 
@@ -266,7 +272,8 @@ static void on_close(struct replica *r, struct replica_update *u)
 		answer(u, w, ERR_CLOSED);
 }
 
-void replica_step(struct replica *r, const struct replica_event *event, struct replica_update *update)
+void replica_step(struct replica *r, const struct replica_event *event,
+		  struct replica_update *update)
 {
 	*update = (struct replica_update){0};
 	switch (event->type) {

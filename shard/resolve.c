@@ -1,5 +1,5 @@
-/* Writes that look at the state, turned into plain ops: which points a filter selects, which of the given ones exist, which of those
- * meet a condition. */
+/* Writes that look at the state, turned into plain ops: which points a filter selects, which of the
+ * given ones exist, which of those meet a condition. */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "shard/match.h"
@@ -8,7 +8,8 @@
 
 enum { RESOLVED_IDS_MAX = 8 << 20 };
 
-static int select_ids(const struct view *v, const struct filter *f, struct arena *arena, struct op *out, struct error *err)
+static int select_ids(const struct view *v, const struct filter *f, struct arena *arena,
+		      struct op *out, struct error *err)
 {
 	struct bitset *matches = mem_array(v->n + 1, sizeof *matches);
 	uint64_t total = 0, scanned = 0;
@@ -18,7 +19,8 @@ static int select_ids(const struct view *v, const struct filter *f, struct arena
 		total += match_rows(&v->entries[i], v->schema, f, &matches[i], &scanned);
 	if (total > RESOLVED_IDS_MAX) {
 		rc = error_set(err, ERR_TOO_LARGE,
-			       "the filter selects %llu points of one shard, at most %d can be changed at once: narrow it",
+			       "the filter selects %llu points of one shard, at most %d can be "
+			       "changed at once: narrow it",
 			       (unsigned long long)total, RESOLVED_IDS_MAX);
 		goto out;
 	}
@@ -26,7 +28,8 @@ static int select_ids(const struct view *v, const struct filter *f, struct arena
 	for (uint32_t i = 0; i < v->n; i++)
 		for (uint32_t row = bitset_next(&matches[i], 0); row < matches[i].n_bits;) {
 			out->ids[out->n_ids++] = seg_point_id(v->entries[i].seg, row);
-			row = row + 1 < matches[i].n_bits ? bitset_next(&matches[i], row + 1) : matches[i].n_bits;
+			row = row + 1 < matches[i].n_bits ? bitset_next(&matches[i], row + 1)
+							  : matches[i].n_bits;
 		}
 out:
 	for (uint32_t i = 0; i < v->n; i++)
@@ -52,7 +55,8 @@ static struct point_id id_of_point(const void *ctx, uint32_t row)
 	return ((const struct point *)ctx)[row].id;
 }
 
-static void keep_points(const struct view *v, const struct write *w, struct arena *arena, struct op *out)
+static void keep_points(const struct view *v, const struct write *w, struct arena *arena,
+			struct op *out)
 {
 	struct idhash seen;
 
@@ -73,7 +77,8 @@ static void keep_points(const struct view *v, const struct write *w, struct aren
 	idhash_fini(&seen);
 }
 
-static void keep_ids(const struct view *v, const struct write *w, struct arena *arena, struct op *out)
+static void keep_ids(const struct view *v, const struct write *w, struct arena *arena,
+		     struct op *out)
 {
 	out->ids = arena_alloc(arena, w->op.n_ids * sizeof *out->ids);
 	for (uint32_t i = 0; i < w->op.n_ids; i++)
@@ -81,7 +86,8 @@ static void keep_ids(const struct view *v, const struct write *w, struct arena *
 			out->ids[out->n_ids++] = w->op.ids[i];
 }
 
-int resolve_write(const struct view *view, const struct write *w, struct arena *arena, struct op *out, struct error *err)
+int resolve_write(const struct view *view, const struct write *w, struct arena *arena,
+		  struct op *out, struct error *err)
 {
 	*out = w->op;
 	out->n_points = out->n_ids = 0;

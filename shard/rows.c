@@ -99,14 +99,16 @@ static float *dense_column(struct rows *r, struct rows_chunk *c, uint32_t space)
 	float *column = c->dense[space];
 
 	if (!column) {
-		column = aligned_alloc(DENSE_ALIGN, (n + DENSE_ALIGN - 1) / DENSE_ALIGN * DENSE_ALIGN);
+		column = aligned_alloc(DENSE_ALIGN,
+				       (n + DENSE_ALIGN - 1) / DENSE_ALIGN * DENSE_ALIGN);
 		assert(column);
 		__atomic_store_n(&c->dense[space], column, __ATOMIC_RELEASE);
 	}
 	return column;
 }
 
-static void put_vectors(struct rows *r, struct rows_chunk *c, uint32_t at, const struct segment_row *row)
+static void put_vectors(struct rows *r, struct rows_chunk *c, uint32_t at,
+			const struct segment_row *row)
 {
 	for (uint32_t s = 0; s < r->schema->n_spaces; s++) {
 		uint32_t dim = r->schema->spaces[s].dim;
@@ -115,7 +117,8 @@ static void put_vectors(struct rows *r, struct rows_chunk *c, uint32_t at, const
 			__atomic_fetch_add(&r->gaps[s], 1, __ATOMIC_RELEASE);
 			continue;
 		}
-		memcpy(dense_column(r, c, s) + (size_t)at * dim, row->dense[s], dim * sizeof(float));
+		memcpy(dense_column(r, c, s) + (size_t)at * dim, row->dense[s],
+		       dim * sizeof(float));
 		c->has_dense[at] |= 1ull << s;
 		r->bytes += dim * sizeof(float);
 	}
@@ -143,7 +146,9 @@ uint32_t rows_append(struct rows *r, const struct segment_row *row)
 	put_vectors(r, c, at, row);
 	c->payloads[at] = PV_EMPTY_OBJECT;
 	if (row->payload.n > PV_EMPTY_OBJECT.n)
-		c->payloads[at] = (struct pv_slice){block_copy(r, row->payload.bytes, row->payload.n), row->payload.n};
+		c->payloads[at] =
+			(struct pv_slice){block_copy(r, row->payload.bytes, row->payload.n),
+					  row->payload.n};
 	c->older[at] = idhash_put(&r->ids, &row->id, id_hash(&row->id), r->n);
 	r->bytes += 16; /* its slot of the hash */
 	return r->n++;

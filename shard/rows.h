@@ -1,9 +1,9 @@
-/* The rows of a mutable segment: append-only, in chunks of fixed size that never move, so that searching
- * threads read rows 0..n-1 of the view they hold while the loop thread appends further ones. A row is never
- * changed; whether it still counts is said by the live bits of a view.
+/* The rows of a mutable segment: append-only, in chunks of fixed size that never move, so that
+ * searching threads read rows 0..n-1 of the view they hold while the loop thread appends further
+ * ones. A row is never changed; whether it still counts is said by the live bits of a view.
  *
- * A column of vectors is allocated per chunk and space, when its first row with such a vector comes.
- */
+ * A column of vectors is allocated per chunk and space, when its first row with such a vector
+ * comes. */
 #pragma once
 #include "model/collection.h"
 #include "shard/idhash.h"
@@ -19,12 +19,12 @@ struct rows_sparse {
 struct rows_chunk {
 	struct point_id ids[ROWS_CHUNK];
 	uint64_t versions[ROWS_CHUNK];
-	uint64_t has_dense[ROWS_CHUNK];  /* bit per space */
+	uint64_t has_dense[ROWS_CHUNK]; /* bit per space */
 	uint64_t has_sparse[ROWS_CHUNK];
 	struct pv_slice payloads[ROWS_CHUNK];
-	uint32_t older[ROWS_CHUNK];      /* the row that held the same id before, or ROW_NONE */
-	struct rows_sparse *sparse;      /* [row * n_sparse + space]; NULL without sparse spaces */
-	float *dense[];                  /* per space, atomic: ROWS_CHUNK x dim, 64-byte aligned, or NULL */
+	uint32_t older[ROWS_CHUNK]; /* the row that held the same id before, or ROW_NONE */
+	struct rows_sparse *sparse; /* [row * n_sparse + space]; NULL without sparse spaces */
+	float *dense[]; /* per space, atomic: ROWS_CHUNK x dim, 64-byte aligned, or NULL */
 };
 
 struct rows {
@@ -34,7 +34,7 @@ struct rows {
 	uint64_t *gaps;                  /* per space: rows without that vector (atomic) */
 	uint64_t bytes;
 	struct idhash ids;
-	struct rows_block *blocks;       /* payloads and sparse vectors */
+	struct rows_block *blocks; /* payloads and sparse vectors */
 };
 
 struct rows *rows_new(const struct collection *schema);

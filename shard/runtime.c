@@ -128,8 +128,9 @@ bool memory_reserve(struct shard *s, uint64_t bytes, struct error *err)
 	if (before + bytes <= memory_limit(s))
 		return true;
 	__atomic_fetch_sub(&s->reserved_bytes, bytes, __ATOMIC_RELAXED);
-	error_set(err, ERR_NOMEM, "%llu bytes are needed, %llu of %llu are taken", (unsigned long long)bytes,
-		  (unsigned long long)before, (unsigned long long)memory_limit(s));
+	error_set(err, ERR_NOMEM, "%llu bytes are needed, %llu of %llu are taken",
+		  (unsigned long long)bytes, (unsigned long long)before,
+		  (unsigned long long)memory_limit(s));
 	return false;
 }
 
@@ -155,12 +156,14 @@ static void fill_defaults(struct shard_options *o)
 	if (!o->pending_write_bytes)
 		o->pending_write_bytes = DEFAULT_PENDING_BYTES;
 	if (!o->memory_limit_bytes)
-		o->memory_limit_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 5 * 4;
+		o->memory_limit_bytes =
+			(uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 5 * 4;
 	if (!o->clock)
 		o->clock = clock_real();
 }
 
-static int worker_start(struct shard *s, struct worker *w, const char *name, void *(*main)(void *), struct error *err)
+static int worker_start(struct shard *s, struct worker *w, const char *name, void *(*main)(void *),
+			struct error *err)
 {
 	sigset_t all, before;
 	int rc;
@@ -250,7 +253,9 @@ static void dispatch(struct shard *s, struct rpc_call *call)
 	case RPC_TYPE_idf: serve_idf(s, call); break;
 	case RPC_TYPE_info: serve_info(s, call); break;
 	case RPC_TYPE_write: hosted_write(s, call); break;
-	default: rpc_finish(call, error_set(&call->err, ERR_UNSUPPORTED, "unknown message %d", (int)call->type));
+	default:
+		rpc_finish(call, error_set(&call->err, ERR_UNSUPPORTED, "unknown message %d",
+					   (int)call->type));
 	}
 }
 

@@ -1,9 +1,9 @@
 /* Pages of points: in id order, in the order of a payload value, or a random sample.
  *
- * Id order: every segment that gets no more rows keeps its rows sorted by id (made at the first scroll), so a page is a binary search and a
- * merge; of the mutable segment the smallest ids at or after the offset are picked out. A filter is tried row by row in id
- * order first; where it turns out to match few, it is evaluated for the whole segment.
- */
+ * Id order: every segment that gets no more rows keeps its rows sorted by id (made at the first
+ * scroll), so a page is a binary search and a merge; of the mutable segment the smallest ids at or
+ * after the offset are picked out. A filter is tried row by row in id order first; where it turns
+ * out to match few, it is evaluated for the whole segment. */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -71,8 +71,8 @@ struct cursor {
 	const struct filter *filter; /* NULL: none */
 	const struct collection *schema;
 	uint32_t tried;
-	struct bitset matches;       /* words NULL: not evaluated yet */
-	struct candidate head;       /* valid while pos < n */
+	struct bitset matches; /* words NULL: not evaluated yet */
+	struct candidate head; /* valid while pos < n */
 };
 
 static bool cursor_matches(struct cursor *c, uint32_t row)
@@ -122,7 +122,8 @@ static void cursor_seek(struct cursor *c, const struct point_id *offset)
 }
 
 /* The mutable segment has no order: its smallest rows are picked out. */
-static void pick_smallest(const struct view *v, uint32_t entry, const struct rpc_scroll_request *q, struct best *best)
+static void pick_smallest(const struct view *v, uint32_t entry, const struct rpc_scroll_request *q,
+			  struct best *best)
 {
 	const struct view_entry *e = &v->entries[entry];
 	bool trivial = filter_is_trivial(q->filter);
@@ -152,7 +153,10 @@ static void by_id(const struct view *v, const struct rpc_scroll_request *q, stru
 			pick_smallest(v, i, q, &loose);
 			continue;
 		}
-		*c = (struct cursor){.e = &v->entries[i], .entry = i, .schema = v->schema, .n = v->entries[i].n_rows};
+		*c = (struct cursor){.e = &v->entries[i],
+				     .entry = i,
+				     .schema = v->schema,
+				     .n = v->entries[i].n_rows};
 		c->filter = filter_is_trivial(q->filter) ? NULL : q->filter;
 		c->order = seg_order(v->entries[i].seg);
 		cursor_seek(c, q->has_offset ? &q->offset : NULL);
@@ -162,9 +166,11 @@ static void by_id(const struct view *v, const struct rpc_scroll_request *q, stru
 		struct cursor *first = NULL;
 
 		for (uint32_t i = 0; i < n; i++)
-			if (cursors[i].pos < cursors[i].n && (!first || compare(&cursors[i].head, &first->head) < 0))
+			if (cursors[i].pos < cursors[i].n &&
+			    (!first || compare(&cursors[i].head, &first->head) < 0))
 				first = &cursors[i];
-		if (loose_at < loose.n && (!first || compare(&loose.items[loose_at], &first->head) < 0)) {
+		if (loose_at < loose.n &&
+		    (!first || compare(&loose.items[loose_at], &first->head) < 0)) {
 			out->items[out->n++] = loose.items[loose_at++];
 			continue;
 		}
@@ -222,17 +228,22 @@ static bool visit_value(void *ctx, struct pv v)
 	return false;
 }
 
-static void offer_row(const struct view *v, const struct rpc_scroll_request *q, struct place at, struct best *out)
+static void offer_row(const struct view *v, const struct rpc_scroll_request *q, struct place at,
+		      struct best *out)
 {
 	const struct seg *seg = v->entries[at.entry].seg;
-	struct value_visit visit = {.q = q, .best = out, .c = {.id = seg_point_id(seg, at.row), .at = at}};
+	struct value_visit visit = {.q = q,
+				    .best = out,
+				    .c = {.id = seg_point_id(seg, at.row), .at = at}};
 
 	if (q->order == SCROLL_BY_VALUE) {
-		path_visit(&q->order_path, pv_of(seg_payload(seg, at.row).bytes), visit_value, &visit);
+		path_visit(&q->order_path, pv_of(seg_payload(seg, at.row).bytes), visit_value,
+			   &visit);
 		return;
 	}
 	/* 24 bits: exact in the float that the answer carries it in */
-	visit.c.value = (double)(hash64_seed(&visit.c.id, sizeof visit.c.id, q->seed) >> 40) / (double)(1 << 24);
+	visit.c.value = (double)(hash64_seed(&visit.c.id, sizeof visit.c.id, q->seed) >> 40) /
+			(double)(1 << 24);
 	if (best_wants(out, &visit.c))
 		best_add(out, &visit.c);
 }
@@ -274,7 +285,8 @@ static void scroll(const struct view *v, struct rpc_call *call)
 		struct hit *hit = &out->hits.items[out->hits.n];
 
 		pick(v, c->at, &q->payload, &q->vectors, call->arena, hit);
-		hit->order_value = q->order == SCROLL_BY_VALUE && q->desc ? 0.0 - c->value : c->value;
+		hit->order_value = q->order == SCROLL_BY_VALUE && q->desc ? 0.0 - c->value
+									  : c->value;
 		if (q->order == SCROLL_RANDOM)
 			hit->score = (float)c->value;
 	}
@@ -288,7 +300,9 @@ void serve_scroll(struct shard *s, struct rpc_call *call)
 	int rc = table_view(s, q->target.collection_id, q->target.partition, &v, &call->err);
 
 	if (rc == 0 && q->limit > LIMIT_PAGE)
-		rc = error_set(&call->err, ERR_INPUT, "a page has at most %d points, %u were asked for", LIMIT_PAGE, q->limit);
+		rc = error_set(&call->err, ERR_INPUT,
+			       "a page has at most %d points, %u were asked for", LIMIT_PAGE,
+			       q->limit);
 	if (rc == 0)
 		scroll(v, call);
 	view_unref(v);

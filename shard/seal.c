@@ -1,22 +1,25 @@
 /* Sealing, manifests, and why a restart finds the same points again.
  *
- * A manifest says: these sealed segments, with these rows dead, are the state at exactly applied_seq = S; replaying the log from S + 1
- * gives the present. `base` is that state in memory.
+ * A manifest says: these sealed segments, with these rows dead, are the state at exactly
+ * applied_seq = S; replaying the log from S + 1 gives the present. `base` is that state in memory.
  *
- * Freeze at F: the mutable segment gets no more rows, and a snapshot of all segments with their live bits as of F is taken
- * (references only; live bits are copy-on-write). The keeper thread writes the rows that were live at F into a sealed segment. The loop
- * thread then puts it in the place of the frozen rows wherever they stand: in the present, in later snapshots, in this one;
+ * Freeze at F: the mutable segment gets no more rows, and a snapshot of all segments with their
+ * live bits as of F is taken (references only; live bits are copy-on-write). The keeper thread
+ * writes the rows that were live at F into a sealed segment. The loop thread then puts it in the
+ * place of the frozen rows wherever they stand: in the present, in later snapshots, in this one;
  * and this snapshot becomes base. Frozen segments are sealed in order, so base moves from F to F.
  *
- * Compaction between freezes must not change what the manifest says about S. It therefore copies the rows that are live in *base*,
- * not those that are live now: were a row left out because it died after S, say by a payload update that rewrote it at T > S,
- * a replay of T after a crash would find no row to update and the point would be lost. Rows that died after S are carried along as
- * dead rows: install() sets the live bits of the new segment from those of its sources, for each snapshot on its own. Since
- * live bits are only ever unset, base may move on while the compaction runs: what is live in a later base was live when it began.
+ * Compaction between freezes must not change what the manifest says about S. It therefore copies
+ * the rows that are live in *base*, not those that are live now: were a row left out because it
+ * died after S, say by a payload update that rewrote it at T > S, a replay of T after a crash would
+ * find no row to update and the point would be lost. Rows that died after S are carried along as
+ * dead rows: install() sets the live bits of the new segment from those of its sources, for each
+ * snapshot on its own. Since live bits are only ever unset, base may move on while the compaction
+ * runs: what is live in a later base was live when it began.
  *
- * Files of segments that base no longer names are removed after the manifest that does not name them is durable. A crash in
- * between leaves folders that no manifest names: they are swept when the replica is opened.
- */
+ * Files of segments that base no longer names are removed after the manifest that does not name
+ * them is durable. A crash in between leaves folders that no manifest names: they are swept when
+ * the replica is opened. */
 #include "shard/host.h"
 #include "base/assert.h"
 #include "base/memory.h"
@@ -29,16 +32,16 @@ enum { RETRY_US = 1000000 };
 
 void note_failure(struct hosted *h, const char *what, const struct error *err)
 {
-	snprintf(h->last_failure, sizeof h->last_failure, "%s of shard %u failed and is tried again: %.160s", what, h->partition,
-		 err->text);
+	snprintf(h->last_failure, sizeof h->last_failure,
+		 "%s of shard %u failed and is tried again: %.160s", what, h->partition, err->text);
 	h->retry_us = now_us(h->shard) + RETRY_US;
 	hosted_publish(h);
 }
 
 /* ---- rewriting and installing ---- */
 
-static int add_rows(struct hosted *h, const struct snap *sources, struct segment_writer *w, const struct collection *schema,
-		    struct error *err)
+static int add_rows(struct hosted *h, const struct snap *sources, struct segment_writer *w,
+		    const struct collection *schema, struct error *err)
 {
 	const float **dense = mem_array(schema->n_spaces + 1, sizeof *dense);
 	struct vector *sparse = mem_array(schema->n_sparse + 1, sizeof *sparse);
@@ -63,8 +66,8 @@ static int add_rows(struct hosted *h, const struct snap *sources, struct segment
 	return rc;
 }
 
-int rewrite(struct hosted *h, const struct snap *sources, uint64_t id, const struct collection *schema, struct seg **out,
-	    struct error *err)
+int rewrite(struct hosted *h, const struct snap *sources, uint64_t id,
+	    const struct collection *schema, struct seg **out, struct error *err)
 {
 	struct segment_writer *w = NULL;
 	int rc;
@@ -101,8 +104,9 @@ void install(struct hosted *h, const struct snap *sources, struct seg *out)
 		h->base_changed = true;
 }
 
-static void each_snap(struct hosted *h, void (*fn)(struct snap *s, struct seg *old, struct seg *fresh), struct seg *old,
-		      struct seg *fresh)
+static void each_snap(struct hosted *h,
+		      void (*fn)(struct snap *s, struct seg *old, struct seg *fresh),
+		      struct seg *old, struct seg *fresh)
 {
 	fn(&h->state.now, old, fresh);
 	fn(&h->base, old, fresh);
@@ -138,7 +142,8 @@ static void take_out(struct snap *s, struct seg *old, struct seg *fresh)
 void add_lost(struct hosted *h, uint64_t id, uint32_t n_rows)
 {
 	h->lost = mem_resize(h->lost, (h->n_lost + 1) * sizeof *h->lost);
-	h->lost[h->n_lost++] = (struct manifest_segment){.id = id, .n_rows = n_rows, .quarantined = true};
+	h->lost[h->n_lost++] =
+		(struct manifest_segment){.id = id, .n_rows = n_rows, .quarantined = true};
 }
 
 void quarantine(struct hosted *h, struct seg *seg)
@@ -241,7 +246,8 @@ struct manifest_task {
 	size_t n_retired;
 };
 
-static void manifest_add(struct manifest *m, uint64_t id, uint32_t n_rows, const struct bitset *live)
+static void manifest_add(struct manifest *m, uint64_t id, uint32_t n_rows,
+			 const struct bitset *live)
 {
 	struct manifest_segment *s;
 
@@ -267,7 +273,8 @@ void manifest_of_base(const struct hosted *h, struct manifest *m)
 	for (uint32_t i = 0; i < h->base.n; i++) {
 		const struct snap_entry *e = &h->base.entries[i];
 
-		manifest_add(m, e->seg->id, e->seg->n_rows, e->live->n_live == e->seg->n_rows ? NULL : &e->live->bits);
+		manifest_add(m, e->seg->id, e->seg->n_rows,
+			     e->live->n_live == e->seg->n_rows ? NULL : &e->live->bits);
 	}
 	for (uint32_t i = 0; i < h->n_lost; i++) {
 		manifest_add(m, h->lost[i].id, h->lost[i].n_rows, NULL);
@@ -363,7 +370,10 @@ void manifest_start(struct hosted *h)
 	if (!h->base_changed || h->storing || h->closing || h->dropping)
 		return;
 	m = mem_zalloc(sizeof *m);
-	m->task = (struct task){.run = manifest_run, .done = manifest_done, .shard = h->shard, .h = h};
+	m->task = (struct task){.run = manifest_run,
+				.done = manifest_done,
+				.shard = h->shard,
+				.h = h};
 	manifest_of_base(h, &m->m);
 	m->retired = mem_array(h->kept.n_segments + 1, sizeof *m->retired);
 	for (uint32_t i = 0; i < h->kept.n_segments; i++)

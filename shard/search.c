@@ -1,9 +1,9 @@
 /* Searching: a call's leaves, each over the segments of its partition's view.
  *
- * A leaf's segments are searched one after the other on the calling thread, into one top-k, without allocating: the buffers are
- * the thread's own. Only when the work is long (many leaves, or many rows to be scanned) is it cut into units that the pool's
- * threads share; then every unit has its own top-k and the leaf's are merged afterwards.
- */
+ * A leaf's segments are searched one after the other on the calling thread, into one top-k, without
+ * allocating: the buffers are the thread's own. Only when the work is long (many leaves, or many
+ * rows to be scanned) is it cut into units that the pool's threads share; then every unit has its
+ * own top-k and the leaf's are merged afterwards. */
 #include "shard/search.h"
 #include "base/assert.h"
 #include "base/memory.h"
@@ -95,7 +95,8 @@ bool unit_late(struct unit *u)
 	if (now < u->cut_us)
 		return false;
 	if (u->deadline_us && now >= u->deadline_us)
-		u->rc = error_set(&u->err, ERR_TIMEOUT, "the search did not end within its time limit");
+		u->rc = error_set(&u->err, ERR_TIMEOUT,
+				  "the search did not end within its time limit");
 	else
 		u->receipt->cut = true;
 	return true;
@@ -142,7 +143,7 @@ struct run {
 	struct rpc_search_response *response;
 	struct view **views; /* per leaf */
 	uint64_t start_us;
-	struct unit *units;  /* when cut up */
+	struct unit *units; /* when cut up */
 	struct topk *tops;
 	struct leaf_receipt *receipts;
 	size_t n_units, units_cap;
@@ -168,7 +169,8 @@ static struct unit make_unit(const struct run *r, uint32_t leaf, uint32_t entry)
 
 static enum distance leaf_distance(const struct leaf *l, const struct view *v)
 {
-	return l->vector.kind == VECTOR_SPARSE ? DISTANCE_DOT : v->schema->spaces[l->vector.space].distance;
+	return l->vector.kind == VECTOR_SPARSE ? DISTANCE_DOT
+					       : v->schema->spaces[l->vector.space].distance;
 }
 
 static float displayed(enum distance d, float key)
@@ -202,7 +204,8 @@ static void fill_hits(struct run *r, uint32_t leaf, struct topk *top)
 	topk_sort(top);
 	out->items = arena_zalloc(r->call->arena, top->count * sizeof *out->items);
 	for (size_t i = 0; i < top->count; i++) {
-		struct place at = {(uint32_t)(top->items[i].tag >> 32), (uint32_t)top->items[i].tag};
+		struct place at = {(uint32_t)(top->items[i].tag >> 32),
+				   (uint32_t)top->items[i].tag};
 		float score = displayed(d, top->items[i].key);
 		struct hit *hit = &out->items[out->n];
 
@@ -262,8 +265,8 @@ static void cut_up(struct run *r, uint32_t leaf)
 		struct unit u = make_unit(r, leaf, i);
 		const struct view_entry *e = unit_entry(&u);
 
-		if (!e->seg->sealed || l->vector.kind == VECTOR_SPARSE || !filter_is_trivial(l->filter) ||
-		    !dense_is_exact(&u)) {
+		if (!e->seg->sealed || l->vector.kind == VECTOR_SPARSE ||
+		    !filter_is_trivial(l->filter) || !dense_is_exact(&u)) {
 			add_unit(r, &u);
 			continue;
 		}
@@ -370,8 +373,8 @@ static int check_leaf(const struct leaf *l, const struct collection *schema, str
 	if (l->vector.space >= n)
 		return error_set(err, ERR_INPUT, "vector space %u of %u", l->vector.space, n);
 	if (l->vector.kind == VECTOR_DENSE && l->vector.n != schema->spaces[l->vector.space].dim)
-		return error_set(err, ERR_INPUT, "the query has %u dimensions, the vectors have %u", l->vector.n,
-				 schema->spaces[l->vector.space].dim);
+		return error_set(err, ERR_INPUT, "the query has %u dimensions, the vectors have %u",
+				 l->vector.n, schema->spaces[l->vector.space].dim);
 	return 0;
 }
 
@@ -391,7 +394,8 @@ static int open_views(struct run *r)
 			else if (i - j > 16)
 				break;
 		rc = r->views[i] ? 0
-				 : table_view(r->shard, q->target.collection_id, l->partition, &r->views[i], &r->call->err);
+				 : table_view(r->shard, q->target.collection_id, l->partition,
+					      &r->views[i], &r->call->err);
 		if (rc == 0)
 			rc = check_leaf(l, r->views[i]->schema, &r->call->err);
 		if (rc)
@@ -404,7 +408,10 @@ static int open_views(struct run *r)
 
 void serve_search(struct shard *s, struct rpc_call *call)
 {
-	struct run r = {.shard = s, .call = call, .request = call->request, .response = call->response};
+	struct run r = {.shard = s,
+			.call = call,
+			.request = call->request,
+			.response = call->response};
 	uint32_t n = r.request->n_leaves;
 	int rc;
 

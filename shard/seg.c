@@ -63,7 +63,8 @@ static struct live *live_own(struct live **slot, uint32_t n_bits)
 	copy = live_new(room, false);
 	copy->n_live = l->n_live;
 	if (l->bits.n_bits)
-		memcpy(copy->bits.words, l->bits.words, bitset_words(l->bits.n_bits) * sizeof(uint64_t));
+		memcpy(copy->bits.words, l->bits.words,
+		       bitset_words(l->bits.n_bits) * sizeof(uint64_t));
 	live_unref(l);
 	*slot = copy;
 	return copy;
@@ -104,7 +105,8 @@ static struct point_id id_of_sealed(const void *ctx, uint32_t row)
 	return segment_point_id(ctx, row);
 }
 
-int seg_open(const struct store_io *io, uint64_t id, const struct collection *schema, struct seg **out, struct error *err)
+int seg_open(const struct store_io *io, uint64_t id, const struct collection *schema,
+	     struct seg **out, struct error *err)
 {
 	struct segment *sealed;
 	struct seg *s;
@@ -125,7 +127,8 @@ int seg_open(const struct store_io *io, uint64_t id, const struct collection *sc
 
 		if (idhash_put(&s->ids, &pid, id_hash(&pid), row) != ROW_NONE) {
 			seg_unref(s);
-			return error_set(err, ERR_CORRUPT, "segment %llu: row %u has the id of another row",
+			return error_set(err, ERR_CORRUPT,
+					 "segment %llu: row %u has the id of another row",
 					 (unsigned long long)id, row);
 		}
 	}
@@ -162,7 +165,8 @@ int seg_open_indexes(struct seg *s, bool faiss_only, struct error *err)
 			continue;
 		o.bytes = bytes;
 		if (rc || (rc = vindex_open(&o, &index, err)))
-			return error_wrap(err, rc, "segment %llu: %s", (unsigned long long)s->id, name);
+			return error_wrap(err, rc, "segment %llu: %s", (unsigned long long)s->id,
+					  name);
 		seg_set_index(s, space, index);
 	}
 	return 0;
@@ -199,12 +203,14 @@ void seg_set_index(struct seg *s, uint32_t space, struct vindex *v)
 
 struct point_id seg_point_id(const struct seg *s, uint32_t row)
 {
-	return s->rows ? rows_chunk(s->rows, row)->ids[row % ROWS_CHUNK] : segment_point_id(s->sealed, row);
+	return s->rows ? rows_chunk(s->rows, row)->ids[row % ROWS_CHUNK]
+		       : segment_point_id(s->sealed, row);
 }
 
 uint64_t seg_version(const struct seg *s, uint32_t row)
 {
-	return s->rows ? rows_chunk(s->rows, row)->versions[row % ROWS_CHUNK] : segment_version(s->sealed, row);
+	return s->rows ? rows_chunk(s->rows, row)->versions[row % ROWS_CHUNK]
+		       : segment_version(s->sealed, row);
 }
 
 struct pv_slice seg_payload(const struct seg *s, uint32_t row)
@@ -232,10 +238,12 @@ const float *seg_dense(const struct seg *s, uint32_t space, uint32_t row)
 
 bool seg_sparse(const struct seg *s, uint32_t space, uint32_t row, struct vector *out)
 {
-	return s->rows ? rows_sparse(s->rows, space, row, out) : segment_sparse(s->sealed, space, row, out);
+	return s->rows ? rows_sparse(s->rows, space, row, out)
+		       : segment_sparse(s->sealed, space, row, out);
 }
 
-void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse, struct segment_row *out)
+void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse,
+	     struct segment_row *out)
 {
 	for (uint32_t i = 0; i < s->schema->n_spaces; i++)
 		dense[i] = seg_dense(s, i, row);
@@ -299,7 +307,8 @@ const uint32_t *seg_order(struct seg *s)
 	for (uint32_t i = 0; i < s->n_rows; i++)
 		order[i] = i;
 	qsort_r(order, s->n_rows, sizeof *order, by_id, s);
-	if (__atomic_compare_exchange_n(&s->order, &none, order, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(&s->order, &none, order, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
 		return order;
 	free(order);
 	return none;
@@ -307,7 +316,8 @@ const uint32_t *seg_order(struct seg *s)
 
 /* ---- live bits by ordinal ---- */
 
-const struct bitset *seg_live_ordinals(const struct seg *s, struct live *l, uint32_t space, uint32_t *n)
+const struct bitset *seg_live_ordinals(const struct seg *s, struct live *l, uint32_t space,
+				       uint32_t *n)
 {
 	struct segment_vectors v = segment_vectors(s->sealed, space);
 	struct live_ordinals *head = __atomic_load_n(&l->ordinals, __ATOMIC_ACQUIRE);
@@ -326,7 +336,8 @@ const struct bitset *seg_live_ordinals(const struct seg *s, struct live *l, uint
 		}
 	/* Two threads may both add one for this space: then one of them is never looked at. */
 	o->next = head;
-	while (!__atomic_compare_exchange_n(&l->ordinals, &o->next, o, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	while (!__atomic_compare_exchange_n(&l->ordinals, &o->next, o, false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_ACQUIRE))
 		;
 out:
 	*n = o->n_live;
@@ -339,11 +350,13 @@ uint64_t seg_memory_bytes(const struct seg *s)
 
 	if (s->rows)
 		return s->rows->bytes;
-	bytes = idhash_bytes(&s->ids) + (__atomic_load_n(&s->order, __ATOMIC_RELAXED) ? s->n_rows * 4ull : 0);
+	bytes = idhash_bytes(&s->ids) +
+		(__atomic_load_n(&s->order, __ATOMIC_RELAXED) ? s->n_rows * 4ull : 0);
 	for (uint32_t i = 0; i < s->schema->n_spaces; i++) {
 		struct vindex_info info;
 
-		bytes += (uint64_t)segment_vectors(s->sealed, i).n * s->schema->spaces[i].dim * sizeof(float);
+		bytes += (uint64_t)segment_vectors(s->sealed, i).n * s->schema->spaces[i].dim *
+			 sizeof(float);
 		if (!seg_index(s, i))
 			continue;
 		vindex_describe(seg_index(s, i), &info);

@@ -1,12 +1,12 @@
-/* A segment as a replica holds it, mutable or sealed behind one face, reference-counted; and the live bits
- * that say which of its rows count.
+/* A segment as a replica holds it, mutable or sealed behind one face, reference-counted; and the
+ * live bits that say which of its rows count.
  *
- * A seg never changes what its rows hold. What may be added while threads search it: rows at the end
- * (mutable; readers stay below their view's count), a vector index per space and the id order
+ * A seg never changes what its rows hold. What may be added while threads search it: rows at the
+ * end (mutable; readers stay below their view's count), a vector index per space and the id order
  * (sealed; each published once through an atomic pointer).
  *
- * Live bits are copy-on-write: views and snapshots share them, the loop thread copies before it changes shared ones.
- */
+ * Live bits are copy-on-write: views and snapshots share them, the loop thread copies before it
+ * changes shared ones. */
 #pragma once
 #include "base/bitset.h"
 #include "index/vindex.h"
@@ -23,7 +23,7 @@ struct live_ordinals {
 struct live {
 	uint32_t refs; /* atomic */
 	uint32_t n_live;
-	struct bitset bits; /* n_bits >= rows */
+	struct bitset bits;             /* n_bits >= rows */
 	struct live_ordinals *ordinals; /* atomic: made when first needed */
 };
 struct live *live_new(uint32_t n_bits, bool value);
@@ -34,25 +34,28 @@ void live_add(struct live **slot, uint32_t row);
 void live_kill(struct live **slot, uint32_t row);
 
 struct seg {
-	uint32_t refs; /* atomic */
-	uint64_t id;   /* of the sealed files; 0 for rows in memory */
+	uint32_t refs;                   /* atomic */
+	uint64_t id;                     /* of the sealed files; 0 for rows in memory */
 	const struct collection *schema; /* referenced */
-	struct rows *rows;       /* mutable or frozen; else NULL */
-	struct segment *sealed;  /* else NULL */
-	uint32_t n_rows;         /* sealed */
-	struct idhash ids;       /* sealed */
-	struct vindex **indexes; /* sealed, per space, atomic; NULL: not built (yet) */
-	uint32_t *order;         /* rows by id, atomic; made when first needed; sealed or frozen only */
+	struct rows *rows;               /* mutable or frozen; else NULL */
+	struct segment *sealed;          /* else NULL */
+	uint32_t n_rows;                 /* sealed */
+	struct idhash ids;               /* sealed */
+	struct vindex **indexes;         /* sealed, per space, atomic; NULL: not built (yet) */
+	uint32_t *order; /* rows by id, atomic; made when first needed; sealed or frozen only */
 	uint32_t n_order;
 	/* the loop thread's */
-	bool unverified;         /* checksums are still to be verified */
-	bool recovered;          /* opened at start: its payload indexes may be of an older schema than `schema` */
-	bool no_index;           /* a build failed for good: not tried again */
+	bool unverified; /* checksums are still to be verified */
+	/* opened at start: its payload indexes may be of an older schema than `schema` */
+	bool recovered;
+	bool no_index; /* a build failed for good: not tried again */
 };
 
 struct seg *seg_new_rows(const struct collection *schema);
-/* Opens the sealed files and reads their ids; indexes that are there are opened by seg_open_indexes. */
-int seg_open(const struct store_io *io, uint64_t id, const struct collection *schema, struct seg **out, struct error *err);
+/* Opens the sealed files and reads their ids; indexes that are there are opened by
+ * seg_open_indexes. */
+int seg_open(const struct store_io *io, uint64_t id, const struct collection *schema,
+	     struct seg **out, struct error *err);
 /* ERR_CORRUPT when the bytes of an index are bad; missing ones are not an error. */
 int seg_open_indexes(struct seg *s, bool faiss_only, struct error *err);
 struct seg *seg_ref(struct seg *s);
@@ -71,7 +74,8 @@ struct pv_slice seg_payload(const struct seg *s, uint32_t row); /* never empty: 
 const float *seg_dense(const struct seg *s, uint32_t space, uint32_t row); /* NULL: none */
 bool seg_sparse(const struct seg *s, uint32_t space, uint32_t row, struct vector *out);
 /* The whole row, borrowed. dense and sparse have room for the spaces of the schema. */
-void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse, struct segment_row *out);
+void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse,
+	     struct segment_row *out);
 /* Everything that a filter looks at. */
 struct filter_point seg_filter_point(const struct seg *s, uint32_t row, struct point_id *id);
 /* The row of an id among rows 0..n-1 whether live or not, or ROW_NONE. */
@@ -79,5 +83,6 @@ uint32_t seg_find(const struct seg *s, const struct point_id *id, uint64_t hash,
 /* Row numbers in the order of their ids; made at the first call. Sealed or frozen segments. */
 const uint32_t *seg_order(struct seg *s);
 /* Live bits by ordinal of the space's vectors; n_live through *n. */
-const struct bitset *seg_live_ordinals(const struct seg *s, struct live *l, uint32_t space, uint32_t *n);
+const struct bitset *seg_live_ordinals(const struct seg *s, struct live *l, uint32_t space,
+				       uint32_t *n);
 uint64_t seg_memory_bytes(const struct seg *s);

@@ -1,5 +1,5 @@
-/* Sparse search of one segment: inner products summed up along the inverted lists of the query's indices; row by row in memory. Rows
- * that share no index with the query are no results. */
+/* Sparse search of one segment: inner products summed up along the inverted lists of the query's
+ * indices; row by row in memory. Rows that share no index with the query are no results. */
 #include "base/assert.h"
 #include "shard/search.h"
 
@@ -53,7 +53,8 @@ static void search_sealed(struct unit *u)
 	n = sum_postings(u, s);
 	for (uint32_t i = 0; i < n; i++)
 		if (bitset_get(allow, s->touched[i]))
-			topk_push(u->top, 0.0f - s->sums[s->touched[i]], (uint64_t)u->entry << 32 | s->touched[i]);
+			topk_push(u->top, 0.0f - s->sums[s->touched[i]],
+				  (uint64_t)u->entry << 32 | s->touched[i]);
 out:
 	if (matches.words)
 		bitset_fini(&matches);
@@ -91,7 +92,8 @@ static void search_rows(struct unit *u)
 
 		if ((++seen & 1023) == 0 && unit_late(u))
 			return;
-		if (!rows_sparse(e->seg->rows, u->leaf->vector.space, row, &v) || !product(u->leaf, &v, &score))
+		if (!rows_sparse(e->seg->rows, u->leaf->vector.space, row, &v) ||
+		    !product(u->leaf, &v, &score))
 			continue;
 		u->receipt->candidates++;
 		if (!f || match_row(e, row, u->view->schema, f))

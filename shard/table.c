@@ -26,7 +26,8 @@ static struct hosted *lookup(const struct shard *s, uint64_t collection_id, uint
 
 		if (h->collection_id == collection_id && h->partition == partition)
 			return h;
-		if (h->collection_id < collection_id || (h->collection_id == collection_id && h->partition < partition))
+		if (h->collection_id < collection_id ||
+		    (h->collection_id == collection_id && h->partition < partition))
 			low = mid + 1;
 		else
 			high = mid;
@@ -46,7 +47,8 @@ struct hosted *table_find(struct shard *s, uint64_t collection_id, uint32_t part
 	return h;
 }
 
-int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, struct view **out, struct error *err)
+int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, struct view **out,
+	       struct error *err)
 {
 	struct hosted *h;
 	int rc = 0;
@@ -55,10 +57,11 @@ int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, stru
 	pthread_rwlock_rdlock(&s->table_lock);
 	h = lookup(s, collection_id, partition);
 	if (!h) {
-		rc = error_set(err, ERR_STALE, "shard %u of collection %llu is not on this node", partition,
-			       (unsigned long long)collection_id);
+		rc = error_set(err, ERR_STALE, "shard %u of collection %llu is not on this node",
+			       partition, (unsigned long long)collection_id);
 	} else if (h->failed.code) {
-		rc = error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s", partition, h->failed.text);
+		rc = error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s", partition,
+			       h->failed.text);
 	} else {
 		pthread_mutex_lock(&h->view_lock);
 		*out = view_ref(h->view);

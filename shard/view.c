@@ -77,21 +77,24 @@ bool snap_find(const struct snap *s, const struct point_id *id, uint64_t hash, s
 }
 
 /* Walks the rows that went into the new segment in its own order. */
-static struct live *live_of_output(const struct snap *s, const struct snap *sources, const struct seg *out)
+static struct live *live_of_output(const struct snap *s, const struct snap *sources,
+				   const struct seg *out)
 {
 	struct live *l = live_new(out->n_rows, false);
 	uint32_t row = 0;
 
 	for (uint32_t i = 0; i < sources->n; i++) {
 		const struct bitset *taken = &sources->entries[i].live->bits;
-		const struct live *present = s->entries[snap_index(s, sources->entries[i].seg)].live;
+		const struct live *present =
+			s->entries[snap_index(s, sources->entries[i].seg)].live;
 
 		for (uint32_t from = bitset_next(taken, 0); from < taken->n_bits; row++) {
 			if (is_live(present, from)) {
 				bitset_set(&l->bits, row);
 				l->n_live++;
 			}
-			from = from + 1 < taken->n_bits ? bitset_next(taken, from + 1) : taken->n_bits;
+			from = from + 1 < taken->n_bits ? bitset_next(taken, from + 1)
+							: taken->n_bits;
 		}
 	}
 	assert(row == out->n_rows);

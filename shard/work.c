@@ -1,15 +1,18 @@
-/* Background work of a replica, one job at a time on the pool's background lane, in this order of need:
+/* Background work of a replica, one job at a time on the pool's background lane, in this order of
+ * need:
  *
  *   verify   checksums that a fast start put off; a corrupt segment is quarantined
  *   fields   payload indexes that a new schema asks for
- *   compact  one segment from several of similar size, or from those in which many rows are dead; with its vector indexes, so that
- *            searches go on with the old ones until the new one is complete (seal.c explains why it loses nothing)
+ *   compact  one segment from several of similar size, or from those in which many rows are dead;
+ *   with its vector indexes, so that
+ *            searches go on with the old ones until the new one is complete (seal.c explains why it
+ *            loses nothing)
  *   index    vector indexes of sealed segments that have none
  *
- * Which segments are merged: of all sealed ones, by size, the longest run of the smallest in which the largest is no larger than
- * the others together, four at least. So a point is rewritten about log2(n / seal_rows) times, and few large segments
- * remain. When nothing has been written for a while smaller gains count too.
- */
+ * Which segments are merged: of all sealed ones, by size, the longest run of the smallest in which
+ * the largest is no larger than the others together, four at least. So a point is rewritten about
+ * log2(n / seal_rows) times, and few large segments remain. When nothing has been written for a
+ * while smaller gains count too. */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -20,16 +23,23 @@
 #include <unistd.h>
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-enum { RUN_MIN = 4, DEAD_SHARE = 5, IDLE_FACTOR = 3, IDLE_GAIN = 50, IDLE_CHEAP_ROWS = 50000, BUILD_THREADS_MAX = 16 };
+enum {
+	RUN_MIN = 4,
+	DEAD_SHARE = 5,
+	IDLE_FACTOR = 3,
+	IDLE_GAIN = 50,
+	IDLE_CHEAP_ROWS = 50000,
+	BUILD_THREADS_MAX = 16
+};
 
 enum work_kind { WORK_NONE, WORK_VERIFY, WORK_FIELDS, WORK_COMPACT, WORK_INDEX };
 struct work {
 	struct task task;
 	enum work_kind kind;
-	struct snap sources;      /* VERIFY, FIELDS, INDEX: one segment */
+	struct snap sources; /* VERIFY, FIELDS, INDEX: one segment */
 	const struct collection *schema;
-	uint64_t id;              /* of the segment to be written */
-	bool *fields;             /* FIELDS: which fields of the schema */
+	uint64_t id;  /* of the segment to be written */
+	bool *fields; /* FIELDS: which fields of the schema */
 	struct seg *out;
 	uint64_t reserved_bytes;
 };
@@ -38,7 +48,8 @@ struct work {
 
 uint64_t field_hash(const struct payload_field *f)
 {
-	const uint32_t how[6] = {f->type, f->tokenizer, f->min_token_len, f->max_token_len, f->lowercase, f->phrase};
+	const uint32_t how[6] = {f->type,          f->tokenizer, f->min_token_len,
+				 f->max_token_len, f->lowercase, f->phrase};
 
 	return hash64_seed(f->path.text, strlen(f->path.text), hash64(how, sizeof how));
 }
@@ -88,7 +99,8 @@ static void fields_complete(struct hosted *h)
 		return;
 	for (uint32_t i = 0; i < h->base.n; i++)
 		h->base.entries[i].seg->recovered = false;
-	h->fields_built = mem_resize(h->fields_built, (schema->n_fields + 1) * sizeof *h->fields_built);
+	h->fields_built =
+		mem_resize(h->fields_built, (schema->n_fields + 1) * sizeof *h->fields_built);
 	h->n_fields_built = schema->n_fields;
 	for (uint32_t i = 0; i < schema->n_fields; i++)
 		h->fields_built[i] = field_hash(&schema->fields[i]);
@@ -104,7 +116,8 @@ static int build_fields(struct work *w)
 
 	for (uint32_t i = 0; i < w->schema->n_fields && rc == 0; i++)
 		if (w->fields[i])
-			rc = segment_pindex_build(&h->io, s->sealed, w->schema, &w->schema->fields[i], &w->task.err);
+			rc = segment_pindex_build(&h->io, s->sealed, w->schema,
+						  &w->schema->fields[i], &w->task.err);
 	if (rc == 0)
 		rc = seg_open(&h->io, s->id, w->schema, &w->out, &w->task.err);
 	if (rc == 0)
@@ -150,7 +163,8 @@ static uint32_t build_threads(void)
 	return n < 1 ? 1 : n > BUILD_THREADS_MAX ? BUILD_THREADS_MAX : (uint32_t)n;
 }
 
-static int save_index(struct hosted *h, const struct seg *s, uint32_t space, const struct vindex *v, struct error *err)
+static int save_index(struct hosted *h, const struct seg *s, uint32_t space, const struct vindex *v,
+		      struct error *err)
 {
 	struct segment_blob *blob;
 	char name[32];
@@ -196,7 +210,8 @@ static int build_indexes(struct hosted *h, struct seg *s, struct error *err)
 		int rc = space_needs_index(h, s, space) ? build_index(h, s, space, err) : 0;
 
 		if (rc)
-			return error_wrap(err, rc, "index of segment %llu", (unsigned long long)s->id);
+			return error_wrap(err, rc, "index of segment %llu",
+					  (unsigned long long)s->id);
 	}
 	return seg_open_indexes(s, h->shard->options.faiss_only, err);
 }
@@ -205,7 +220,8 @@ static int build_indexes(struct hosted *h, struct seg *s, struct error *err)
 
 static int by_rows(const void *a, const void *b)
 {
-	const struct snap_entry *x = *(const struct snap_entry *const *)a, *y = *(const struct snap_entry *const *)b;
+	const struct snap_entry *x = *(const struct snap_entry *const *)a,
+				*y = *(const struct snap_entry *const *)b;
 
 	return (x->live->n_live > y->live->n_live) - (x->live->n_live < y->live->n_live);
 }
@@ -216,7 +232,8 @@ static void take_source(struct work *w, const struct snap_entry *e)
 }
 
 /* How many of the smallest are worth merging; 0: none. */
-static uint32_t run_to_merge(const struct hosted *h, struct snap_entry *const *sorted, uint32_t n, bool idle)
+static uint32_t run_to_merge(const struct hosted *h, struct snap_entry *const *sorted, uint32_t n,
+			     bool idle)
 {
 	uint64_t max = h->shard->options.segment_max_rows;
 	uint64_t sum = 0, sums[1 + 4096];
@@ -278,7 +295,9 @@ static bool choose_one(const struct hosted *h, struct work *w)
 			take_source(w, &h->base.entries[i]);
 			return true;
 		}
-	choose_compaction(h, w, now_us(h->shard) > h->machine.changed_us + IDLE_FACTOR * h->machine.limits.seal_idle_us);
+	choose_compaction(h, w,
+			  now_us(h->shard) > h->machine.changed_us +
+						     IDLE_FACTOR * h->machine.limits.seal_idle_us);
 	if (w->sources.n > 0) {
 		w->kind = WORK_COMPACT;
 		return true;
@@ -299,7 +318,8 @@ bool work_pending(const struct hosted *h)
 	if (h->working || h->n_frozen > 0)
 		return true;
 	for (uint32_t i = 0; i < h->base.n; i++)
-		if (needs_index(h, h->base.entries[i].seg) || needs_fields(h, h->base.entries[i].seg))
+		if (needs_index(h, h->base.entries[i].seg) ||
+		    needs_fields(h, h->base.entries[i].seg))
 			return true;
 	return false;
 }
@@ -342,9 +362,7 @@ static void work_succeeded(struct hosted *h, struct work *w)
 {
 	switch (w->kind) {
 	case WORK_VERIFY: w->sources.entries[0].seg->unverified = false; break;
-	case WORK_FIELDS:
-		swap_seg(h, w->sources.entries[0].seg, w->out);
-		break;
+	case WORK_FIELDS: swap_seg(h, w->sources.entries[0].seg, w->out); break;
 	case WORK_COMPACT:
 		install(h, &w->sources, w->out);
 		count(h->shard, COUNT_COMPACTIONS, 1);
@@ -437,7 +455,8 @@ void work_start(struct hosted *h)
 	if (w->kind == WORK_FIELDS) {
 		w->fields = mem_array(w->schema->n_fields + 1, sizeof *w->fields);
 		for (uint32_t i = 0; i < w->schema->n_fields; i++)
-			w->fields[i] = needs_field(h, w->sources.entries[0].seg, &w->schema->fields[i]);
+			w->fields[i] =
+				needs_field(h, w->sources.entries[0].seg, &w->schema->fields[i]);
 	} else if (w->kind > WORK_FIELDS) {
 		fields_complete(h);
 	}

@@ -73,7 +73,7 @@ static void errors_always_have_a_text(void **state)
 	fixture_init(&f);
 	f.seen.rc = ERR_STALE;
 	rpc_serve_local(f.rpc, (struct rpc_service){handle, &f.seen});
-	strcpy(f.call.err.text, "left over from the last call");
+	error_set(&f.call.err, ERR_IO, "left over from the last call");
 	rpc_send(f.rpc, 42, &f.call);
 	assert_int_equal(f.call.rc, ERR_STALE);
 	assert_int_equal(f.call.err.code, ERR_STALE);

@@ -11,7 +11,7 @@
 void fixture_init(struct fixture *f)
 {
 	memset(f, 0, sizeof *f);
-	strcpy(f->root, "/tmp/quiver-shard-XXXXXX");
+	snprintf(f->root, sizeof f->root, "/tmp/quiver-shard-XXXXXX");
 	assert_non_null(mkdtemp(f->root));
 	assert_int_equal(store_io_real(f->root, &f->disk, &f->err), 0);
 	fault_io(&f->disk, &f->faults, &f->io);
@@ -36,7 +36,8 @@ void fixture_fini(struct fixture *f)
 	arena_free(f->arena);
 }
 
-void fixture_add_space(struct fixture *f, const char *name, uint32_t dim, enum distance distance, enum index_kind kind)
+void fixture_add_space(struct fixture *f, const char *name, uint32_t dim, enum distance distance,
+		       enum index_kind kind)
 {
 	struct collection *c = f->schema;
 	struct vector_space *spaces = arena_zalloc(c->arena, (c->n_spaces + 1) * sizeof *spaces);
@@ -67,7 +68,8 @@ void fixture_add_field(struct fixture *f, const char *path, enum field_type type
 	if (c->n_fields)
 		memcpy(fields, c->fields, c->n_fields * sizeof *fields);
 	fields[c->n_fields] = (struct payload_field){.type = type, .lowercase = true};
-	assert_int_equal(path_parse(path, strlen(path), c->arena, &fields[c->n_fields].path, NULL), 0);
+	assert_int_equal(path_parse(path, strlen(path), c->arena, &fields[c->n_fields].path, NULL),
+			 0);
 	c->fields = fields;
 	c->n_fields++;
 	c->revision++;
@@ -244,7 +246,8 @@ struct pv_slice test_payload(struct arena *a, int64_t n, const char *tag)
 	return out;
 }
 
-static struct filter *of_one(struct arena *a, enum cond_type type, const char *path, struct cond **c)
+static struct filter *of_one(struct arena *a, enum cond_type type, const char *path,
+			     struct cond **c)
 {
 	struct filter *f = arena_zalloc(a, sizeof *f);
 
@@ -271,18 +274,20 @@ struct filter *test_tag(struct arena *a, const char *tag)
 	struct filter *f = of_one(a, COND_MATCH_ANY, "tag", &c);
 
 	c->values = arena_zalloc(a, sizeof *c->values);
-	c->values[0] = (struct match_value){.kind = MATCH_STRING, .s = tag, .s_n = (uint32_t)strlen(tag)};
+	c->values[0] =
+		(struct match_value){.kind = MATCH_STRING, .s = tag, .s_n = (uint32_t)strlen(tag)};
 	c->n_values = 1;
 	return f;
 }
 
-void test_point(struct arena *a, struct point *out, uint64_t id, const float *dense, uint32_t dim, struct pv_slice payload)
+void test_point(struct arena *a, struct point *out, uint64_t id, const float *dense, uint32_t dim,
+		struct pv_slice payload)
 {
 	*out = (struct point){.id = test_id(id), .payload = payload};
 	if (!dense)
 		return;
 	out->n_vectors = 1;
 	out->vectors = arena_zalloc(a, sizeof *out->vectors);
-	out->vectors[0] =
-		(struct vector){VECTOR_DENSE, 0, dim, arena_copy(a, dense, dim * sizeof *dense), NULL};
+	out->vectors[0] = (struct vector){VECTOR_DENSE, 0, dim,
+					  arena_copy(a, dense, dim * sizeof *dense), NULL};
 }

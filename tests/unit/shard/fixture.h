@@ -1,4 +1,5 @@
-/* A shard with the real store and index in a temporary folder, and calls to it that wait for their answer. */
+/* A shard with the real store and index in a temporary folder, and calls to it that wait for their
+ * answer. */
 #pragma once
 #include "tests/unit/unit.h"
 #include "rpc/rpc.h"
@@ -14,16 +15,18 @@ struct fixture {
 	struct shard *shard;
 	struct shard_options options; /* io, pool, clock are filled in */
 	struct collection *schema;
-	struct arena *arena;      /* of the requests; reset as you like */
-	struct error err;         /* of the last call */
+	struct arena *arena; /* of the requests; reset as you like */
+	struct error err;    /* of the last call */
 };
 
 /* A folder and a schema without spaces: add them, then start. */
 void fixture_init(struct fixture *f);
 void fixture_fini(struct fixture *f); /* stops, removes the folder */
-void fixture_add_space(struct fixture *f, const char *name, uint32_t dim, enum distance distance, enum index_kind kind);
+void fixture_add_space(struct fixture *f, const char *name, uint32_t dim, enum distance distance,
+		       enum index_kind kind);
 void fixture_add_sparse(struct fixture *f, const char *name);
-void fixture_add_field(struct fixture *f, const char *path, enum field_type type); /* publishes a new revision */
+void fixture_add_field(struct fixture *f, const char *path,
+		       enum field_type type); /* publishes a new revision */
 void fixture_start(struct fixture *f); /* every partition of the schema, epoch 1; must succeed */
 int fixture_try_start(struct fixture *f);
 void fixture_stop(struct fixture *f);
@@ -38,13 +41,16 @@ uint64_t fixture_count(struct fixture *f, const struct filter *filter);
 struct rpc_info_response fixture_info(struct fixture *f);
 /* A counter of shard_metrics(), by its name after "quiver_shard_". */
 uint64_t fixture_counter(struct fixture *f, const char *name);
-void fixture_wait_for(struct fixture *f, const char *name, uint64_t value); /* fails after a minute */
+void fixture_wait_for(struct fixture *f, const char *name,
+		      uint64_t value); /* fails after a minute */
 /* Waits until nothing is left to be sealed, merged or indexed. */
 void fixture_settle(struct fixture *f);
 
 /* Building requests in f->arena. */
 struct point_id test_id(uint64_t n); /* every third one a UUID */
-struct pv_slice test_payload(struct arena *a, int64_t n, const char *tag); /* {"n": n, "tag": tag}; tag NULL: none */
+struct pv_slice test_payload(struct arena *a, int64_t n,
+			     const char *tag); /* {"n": n, "tag": tag}; tag NULL: none */
 struct filter *test_range(struct arena *a, double gte, double lt); /* n in [gte, lt) */
 struct filter *test_tag(struct arena *a, const char *tag);
-void test_point(struct arena *a, struct point *out, uint64_t id, const float *dense, uint32_t dim, struct pv_slice payload);
+void test_point(struct arena *a, struct point *out, uint64_t id, const float *dense, uint32_t dim,
+		struct pv_slice payload);

@@ -55,18 +55,21 @@ static void vectors_of(struct fixture *f, const struct model_point *p, struct po
 	for (uint32_t s = 0; s < 2; s++)
 		if (p->has_dense[s])
 			out->vectors[out->n_vectors++] = (struct vector){
-				VECTOR_DENSE, s, MODEL_DIM, arena_copy(f->arena, p->dense[s], sizeof p->dense[s]), NULL};
+				VECTOR_DENSE, s, MODEL_DIM,
+				arena_copy(f->arena, p->dense[s], sizeof p->dense[s]), NULL};
 	if (p->n_sparse)
-		out->vectors[out->n_vectors++] = (struct vector){
-			VECTOR_SPARSE, 0, p->n_sparse, arena_copy(f->arena, p->weights, sizeof p->weights),
-			arena_copy(f->arena, p->indices, sizeof p->indices)};
+		out->vectors[out->n_vectors++] =
+			(struct vector){VECTOR_SPARSE, 0, p->n_sparse,
+					arena_copy(f->arena, p->weights, sizeof p->weights),
+					arena_copy(f->arena, p->indices, sizeof p->indices)};
 }
 
 static void step_upsert(struct model *m, struct fixture *f)
 {
 	uint32_t n = 1 + (uint32_t)below(m, 40);
 	struct point *points = arena_zalloc(f->arena, n * sizeof *points);
-	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points}, .mode = (enum update_mode)below(m, 3)};
+	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points},
+			  .mode = (enum update_mode)below(m, 3)};
 	bool fresh[MODEL_IDS] = {false};
 
 	if (below(m, 2))
@@ -75,14 +78,19 @@ static void step_upsert(struct model *m, struct fixture *f)
 	uint64_t wanted = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t id = below(m, MODEL_IDS);
-		struct model_point p = {.exists = true, .version = m->seq, .has_n = true, .n = (int64_t)below(m, 100)};
+		struct model_point p = {.exists = true,
+					.version = m->seq,
+					.has_n = true,
+					.n = (int64_t)below(m, 100)};
 		struct model_point *old = &m->points[id];
 
 		p.tag = tags[below(m, 5)];
 		random_vectors(m, &p);
-		points[i] = (struct point){.id = test_id(id), .payload = test_payload(f->arena, p.n, p.tag)};
+		points[i] = (struct point){.id = test_id(id),
+					   .payload = test_payload(f->arena, p.n, p.tag)};
 		vectors_of(f, &p, &points[i]);
-		/* what the batch itself wrote does not count as existing, but of two inserts the first stands */
+		/* what the batch itself wrote does not count as existing, but of two inserts the
+		 * first stands */
 		bool existed = old->exists && !fresh[id];
 		if (w.mode == UPDATE_INSERT_ONLY && (existed || fresh[id]))
 			continue;
@@ -97,7 +105,8 @@ static void step_upsert(struct model *m, struct fixture *f)
 		m->seq--; /* nothing is logged */
 }
 
-static uint32_t random_ids(struct model *m, struct fixture *f, struct op *op, uint64_t *ids, uint32_t max)
+static uint32_t random_ids(struct model *m, struct fixture *f, struct op *op, uint64_t *ids,
+			   uint32_t max)
 {
 	uint32_t n = 1 + (uint32_t)below(m, max);
 
@@ -132,7 +141,8 @@ static bool in_range(const struct model_point *p, int64_t low, int64_t high)
 static void step_delete_by_filter(struct model *m, struct fixture *f)
 {
 	int64_t low = (int64_t)below(m, 100), high = low + 1 + (int64_t)below(m, 3);
-	struct write w = {.op.type = OP_DELETE, .select = test_range(f->arena, (double)low, (double)high)};
+	struct write w = {.op.type = OP_DELETE,
+			  .select = test_range(f->arena, (double)low, (double)high)};
 	uint64_t wanted = 0;
 
 	for (uint32_t i = 0; i < MODEL_IDS; i++)
@@ -155,15 +165,14 @@ static void change_payload(struct model_point *p, enum op_type type, int64_t n, 
 			p->tag = tag;
 		break;
 	case OP_DELETE_PAYLOAD: p->tag = NULL; break;
-	default:
-		p->has_n = false;
-		p->tag = NULL;
+	default: p->has_n = false; p->tag = NULL;
 	}
 }
 
 static void step_payload(struct model *m, struct fixture *f)
 {
-	static const enum op_type types[] = {OP_SET_PAYLOAD, OP_OVERWRITE_PAYLOAD, OP_DELETE_PAYLOAD, OP_CLEAR_PAYLOAD};
+	static const enum op_type types[] = {OP_SET_PAYLOAD, OP_OVERWRITE_PAYLOAD,
+					     OP_DELETE_PAYLOAD, OP_CLEAR_PAYLOAD};
 	struct write w = {.op.type = types[below(m, 4)]};
 	const char *tag = tags[below(m, 5)];
 	int64_t value = (int64_t)below(m, 100);
@@ -179,8 +188,8 @@ static void step_payload(struct model *m, struct fixture *f)
 		w.condition = test_tag(f->arena, "a");
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < i && w.condition; j++)
-			if (ids[i] == ids[j]) /* the condition is tested before the write, not between two of its ids */
-				return;
+			if (ids[i] == ids[j])
+				return; /* a condition looks at the state before the write */
 	m->seq++;
 	uint64_t sent = 0;
 	for (uint32_t i = 0; i < n; i++) {
@@ -287,7 +296,9 @@ static float dense_score(enum distance d, const float *a, const float *b)
 		square += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
 		sum += fabs((double)a[i] - b[i]);
 	}
-	return (float)(distance_larger_is_better(d) ? dot : d == DISTANCE_EUCLID ? sqrt(square) : sum);
+	return (float)(distance_larger_is_better(d) ? dot
+		       : d == DISTANCE_EUCLID       ? sqrt(square)
+						    : sum);
 }
 
 /* What a search looks for: a dense space, or the sparse one (space 2). */
@@ -319,7 +330,8 @@ static struct question random_question(struct model *m)
 	return q;
 }
 
-static bool answer_of(const struct model *m, const struct question *q, const struct model_point *p, float *score)
+static bool answer_of(const struct model *m, const struct question *q, const struct model_point *p,
+		      float *score)
 {
 	bool overlap = false;
 
@@ -371,11 +383,14 @@ static uint64_t number_of(struct point_id id)
 static struct hits ask(struct fixture *f, const struct question *q, bool exact)
 {
 	struct leaf leaf = {.top = q->top, .params.exact = exact, .params.ef = 200};
-	struct rpc_search_request request = {.target = fixture_target(f, 0), .leaves = &leaf, .n_leaves = 1};
+	struct rpc_search_request request = {.target = fixture_target(f, 0),
+					     .leaves = &leaf,
+					     .n_leaves = 1};
 	struct rpc_search_response out = {0};
 
-	leaf.vector = q->space == 2 ? (struct vector){VECTOR_SPARSE, 0, 2, q->weights, q->indices}
-				    : (struct vector){VECTOR_DENSE, q->space, MODEL_DIM, q->vector, NULL};
+	leaf.vector = q->space == 2
+			      ? (struct vector){VECTOR_SPARSE, 0, 2, q->weights, q->indices}
+			      : (struct vector){VECTOR_DENSE, q->space, MODEL_DIM, q->vector, NULL};
 	if (q->has_range)
 		leaf.filter = test_range(f->arena, (double)q->low, (double)q->high);
 	if (q->has_tag)
@@ -434,7 +449,9 @@ static void check_hit(const struct model_point *p, const struct hit *h)
 static void check_retrieve(struct model *m, struct fixture *f)
 {
 	struct point_id ids[20];
-	struct rpc_retrieve_request request = {.target = fixture_target(f, 0), .ids = ids, .n_ids = 20};
+	struct rpc_retrieve_request request = {.target = fixture_target(f, 0),
+					       .ids = ids,
+					       .n_ids = 20};
 	struct rpc_retrieve_response out = {0};
 	uint32_t at = 0;
 
@@ -498,7 +515,8 @@ static void check_facet(struct model *m, struct fixture *f)
 		uint64_t expected = 0, got = 0;
 
 		for (uint32_t i = 0; i < MODEL_IDS; i++)
-			expected += m->points[i].exists && m->points[i].tag && strcmp(m->points[i].tag, tags[t]) == 0;
+			expected += m->points[i].exists && m->points[i].tag &&
+				    strcmp(m->points[i].tag, tags[t]) == 0;
 		for (uint32_t i = 0; i < out.n; i++) {
 			uint32_t n;
 			const char *s = pv_string(pv_of(out.values[i].value.bytes), &n);
@@ -519,7 +537,8 @@ void model_check(struct model *m, struct fixture *f)
 	arena_reset(f->arena);
 	assert_int_equal(fixture_count(f, NULL), model_count(m));
 	for (uint32_t i = 0; i < MODEL_IDS; i++)
-		in_tag += m->points[i].exists && m->points[i].tag && strcmp(m->points[i].tag, "c") == 0;
+		in_tag += m->points[i].exists && m->points[i].tag &&
+			  strcmp(m->points[i].tag, "c") == 0;
 	assert_int_equal(fixture_count(f, test_tag(f->arena, "c")), in_tag);
 	for (int i = 0; i < 5; i++)
 		check_search(m, f);
@@ -547,8 +566,9 @@ double model_recall(struct model *m, struct fixture *f, uint32_t n_queries)
 		for (uint32_t j = 0; j < hits.n; j++) {
 			float worst = n ? expected[n - 1] : 0;
 
-			found += distance_larger_is_better(m->distance[q.space]) ? hits.items[j].score >= worst - 1e-4f
-										 : hits.items[j].score <= worst + 1e-4f;
+			found += distance_larger_is_better(m->distance[q.space])
+					 ? hits.items[j].score >= worst - 1e-4f
+					 : hits.items[j].score <= worst + 1e-4f;
 		}
 	}
 	return wanted ? (double)found / (double)wanted : 1;

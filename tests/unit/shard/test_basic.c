@@ -18,7 +18,9 @@ static struct hits search(struct fixture *f, float x, uint32_t top, const struct
 {
 	float *v = arena_zalloc(f->arena, DIM * sizeof *v);
 	struct leaf *leaf = arena_zalloc(f->arena, sizeof *leaf);
-	struct rpc_search_request request = {.target = fixture_target(f, 0), .leaves = leaf, .n_leaves = 1};
+	struct rpc_search_request request = {.target = fixture_target(f, 0),
+					     .leaves = leaf,
+					     .n_leaves = 1};
 	struct rpc_search_response out = {0};
 
 	v[0] = x;

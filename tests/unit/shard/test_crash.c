@@ -1,6 +1,6 @@
-/* kill -9 at random moments: what was acknowledged is there afterwards, and the rest is what the log's order allows. The operations
- * follow from a seed, so that parent and child know them without talking; the child counts its acknowledged steps in
- * shared memory. */
+/* kill -9 at random moments: what was acknowledged is there afterwards, and the rest is what the
+ * log's order allows. The operations follow from a seed, so that parent and child know them without
+ * talking; the child counts its acknowledged steps in shared memory. */
 #include "tests/unit/shard/model.h"
 #include "base/memory.h"
 #include <signal.h>
@@ -45,7 +45,8 @@ static void child(struct fixture *f, struct model *m, uint64_t at, volatile uint
 
 static void kill_and_compare(struct fixture *f, struct model *m, struct prng *random, uint64_t *at)
 {
-	uint64_t *acked = mmap(NULL, sizeof *acked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t *acked = mmap(NULL, sizeof *acked, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status;
 	pid_t pid;
 
@@ -55,7 +56,8 @@ static void kill_and_compare(struct fixture *f, struct model *m, struct prng *ra
 	assert_true(pid >= 0);
 	if (pid == 0)
 		child(f, m, *at, acked);
-	while (__atomic_load_n(acked, __ATOMIC_SEQ_CST) == *at && waitpid(pid, &status, WNOHANG) == 0)
+	while (__atomic_load_n(acked, __ATOMIC_SEQ_CST) == *at &&
+	       waitpid(pid, &status, WNOHANG) == 0)
 		usleep(100);
 	usleep((useconds_t)prng_below(random, 60000));
 	kill(pid, SIGKILL);

@@ -19,7 +19,8 @@ static void upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
 	for (uint32_t i = 0; i < n; i++) {
 		float v[DIM] = {(float)(first + i), 1, 2, 3};
 
-		test_point(f->arena, &points[i], first + i, v, DIM, test_payload(f->arena, value, "a"));
+		test_point(f->arena, &points[i], first + i, v, DIM,
+			   test_payload(f->arena, value, "a"));
 	}
 	assert_int_equal(fixture_write(f, &w), n);
 }
@@ -57,7 +58,11 @@ static void full_disk_refuses_and_goes_on(void **state)
 	setup(&f, INDEX_HNSW);
 	fixture_start(&f);
 	upsert(&f, 0, 30, 1);
-	f.faults = (struct fault_plan){.ops = FAULT_WRITE | FAULT_ALLOCATE, .at = 1, .code = ERR_DISK_FULL, .partly = true, .lasting = true};
+	f.faults = (struct fault_plan){.ops = FAULT_WRITE | FAULT_ALLOCATE,
+				       .at = 1,
+				       .code = ERR_DISK_FULL,
+				       .partly = true,
+				       .lasting = true};
 	test_point(f.arena, &p, 1000, v, DIM, PV_EMPTY_OBJECT);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(fixture_try_write(&f, &w, &out), ERR_DISK_FULL);
@@ -73,7 +78,8 @@ static void full_disk_refuses_and_goes_on(void **state)
 	(void)state;
 }
 
-/* Every file operation of sealing, compacting and building fails once in turn; nothing is ever lost. */
+/* Every file operation of sealing, compacting and building fails once in turn; nothing is ever
+ * lost. */
 static void background_work_survives_faults(void **state)
 {
 	static const int codes[] = {ERR_DISK_FULL, ERR_IO};
@@ -87,7 +93,10 @@ static void background_work_survives_faults(void **state)
 		fixture_start(&f);
 		for (int i = 0; i < 3; i++)
 			upsert(&f, (uint64_t)i * 60, 90, i);
-		f.faults = (struct fault_plan){.ops = FAULT_ALL & ~FAULT_READ, .at = at, .code = codes[at % 2], .partly = true};
+		f.faults = (struct fault_plan){.ops = FAULT_ALL & ~FAULT_READ,
+					       .at = at,
+					       .code = codes[at % 2],
+					       .partly = true};
 		fixture_settle(&f);
 		fired += f.faults.fired;
 		f.faults.at = 0;
@@ -120,7 +129,8 @@ static void flip_middle_byte(const char *path)
 	close(fd);
 }
 
-/* Damages the largest file of the n-th segment folder (-1: of none); returns how many folders there are. */
+/* Damages the largest file of the n-th segment folder (-1: of none); returns how many folders there
+ * are. */
 static int damage_segment(struct fixture *f, int n)
 {
 	char folder[128], path[512], best[512] = "";
@@ -146,7 +156,7 @@ static int damage_segment(struct fixture *f, int n)
 			snprintf(path, sizeof path, "%s/%.90s", sub, file->d_name);
 			if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > size) {
 				size = st.st_size;
-				strcpy(best, path);
+				snprintf(best, sizeof best, "%s", path);
 			}
 		}
 		closedir(files);
@@ -183,7 +193,8 @@ static void corrupt_segment_is_quarantined_and_named(void **state)
 	assert_true(shard_ready(f.shard, &why));
 	fixture_stop(&f);
 	assert_int_equal(damage_segment(&f, 1), 3);
-	for (int round = 0; round < 2; round++) { /* the second time it is known from the manifest */
+	for (int round = 0; round < 2;
+	     round++) { /* the second time it is known from the manifest */
 		fixture_start(&f);
 		info = fixture_info(&f);
 		assert_int_equal(info.status, REPLICA_RED);
@@ -218,8 +229,10 @@ static void damaged_log_keeps_the_others_serving(void **state)
 	upsert(&f, 0, 50, 1);
 	upsert(&f, 50, 1, 1);
 	fixture_stop(&f);
-	snprintf(command, sizeof command, "printf XXXX | dd of=$(ls %s/replicas/7/0/wal/*) bs=1 seek=200 conv=notrunc 2>/dev/null",
-		 f.root);
+	snprintf(
+		command, sizeof command,
+		"printf XXXX | dd of=$(ls %s/replicas/7/0/wal/*) bs=1 seek=200 conv=notrunc 2>/dev/null",
+		f.root);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(fixture_try_start(&f), ERR_CORRUPT);
 	assert_false(shard_ready(f.shard, &why));
@@ -254,8 +267,9 @@ static void lost_manifest_is_noticed(void **state)
 
 /* ---- compaction between manifests ---- */
 
-/* Rows of two sealed segments are rewritten by an update that only the log knows. The compaction that comes next must carry the
- * old rows along: after a crash the replayed update has to find them. The crash is a copy of the folder. */
+/* Rows of two sealed segments are rewritten by an update that only the log knows. The compaction
+ * that comes next must carry the old rows along: after a crash the replayed update has to find
+ * them. The crash is a copy of the folder. */
 static void compaction_keeps_what_the_replay_needs(void **state)
 {
 	struct fixture f;
@@ -269,14 +283,16 @@ static void compaction_keeps_what_the_replay_needs(void **state)
 		upsert(&f, i * 100, 100, 1);
 	assert_int_equal(set_value(&f, 50, 90, 2), 90); /* not sealed: fewer than seal_rows */
 	fixture_wait_for(&f, "compactions_total", 1);
-	while (count_folders(&f) != 1) /* the manifest with the merged segment is durable: the sources are gone */
+	while (count_folders(&f) !=
+	       1) /* the manifest with the merged segment is durable: the sources are gone */
 		usleep(20000);
 	assert_int_equal(fixture_count(&f, NULL), 300);
 	snprintf(copy, sizeof copy, "%s.copy", f.root);
 	snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", copy, f.root, copy);
 	assert_int_equal(system(command), 0);
 	fixture_stop(&f);
-	snprintf(command, sizeof command, "rm -rf %s/* && mv %s/* %s && rmdir %s", f.root, copy, f.root, copy);
+	snprintf(command, sizeof command, "rm -rf %s/* && mv %s/* %s && rmdir %s", f.root, copy,
+		 f.root, copy);
 	assert_int_equal(system(command), 0);
 	fixture_start(&f);
 	assert_int_equal(fixture_count(&f, NULL), 300);
@@ -301,7 +317,8 @@ static void retried_batches_are_done_once(void **state)
 	assert_int_equal(fixture_try_write(&f, &w, &first), 0);
 	assert_int_equal(first.changed, 150);
 	upsert(&f, 0, 10, 1);
-	for (int i = 0; i < 2; i++) { /* before and after a restart: from the log, then from the manifest */
+	for (int i = 0; i < 2;
+	     i++) { /* before and after a restart: from the log, then from the manifest */
 		assert_int_equal(fixture_try_write(&f, &w, &again), 0);
 		assert_int_equal(again.seq, first.seq);
 		assert_int_equal(again.changed, 150);

@@ -1,4 +1,5 @@
-/* Random operations against a simple model, with seals, compactions, index builds and restarts in between. */
+/* Random operations against a simple model, with seals, compactions, index builds and restarts in
+ * between. */
 #include "tests/unit/shard/model.h"
 #include "base/memory.h"
 #include <stdio.h>

@@ -46,7 +46,8 @@ static void durable(struct machine *m, uint64_t seq)
 
 static void applied(struct machine *m, uint64_t seq)
 {
-	step(m, (struct replica_event){.type = EVENT_APPLIED, .seq = seq, .now_us = 10, .wall_us = 20});
+	step(m,
+	     (struct replica_event){.type = EVENT_APPLIED, .seq = seq, .now_us = 10, .wall_us = 20});
 }
 
 static uint32_t length(const struct write_list *l)
@@ -247,7 +248,10 @@ static void seals_when_full_or_idle(void **state)
 	assert_true(m.u.seal);
 	write_one(&m, &b);
 	durable(&m, 2);
-	e = (struct replica_event){.type = EVENT_APPLIED, .seq = 2, .mutable_rows = 100, .now_us = 10000};
+	e = (struct replica_event){.type = EVENT_APPLIED,
+				   .seq = 2,
+				   .mutable_rows = 100,
+				   .now_us = 10000};
 	step(&m, e);
 	assert_true(m.u.seal);
 	replica_fini(&m.r);
@@ -276,7 +280,8 @@ static void closing_refuses_the_queue_and_finishes_the_rest(void **state)
 	(void)state;
 }
 
-/* ---- a random run: every write is answered once; the log, what was applied and what was answered agree ---- */
+/* ---- a random run: every write is answered once; the log, what was applied and what was answered
+ * agree ---- */
 
 enum { RANDOM_WRITES = 300 };
 
@@ -287,7 +292,7 @@ struct run {
 	uint8_t answered[RANDOM_WRITES];
 	uint64_t log[RANDOM_WRITES + 1]; /* seq -> index + 1 */
 	uint64_t log_end, applied;
-	struct write_list append;        /* on its way to the disk */
+	struct write_list append; /* on its way to the disk */
 };
 
 static void handle_update(struct run *run);
@@ -322,8 +327,11 @@ static void handle_update(struct run *run)
 	if (u.resolve) {
 		assert_int_equal(run->applied, run->m.r.last_seq);
 		u.resolve->bytes = prng_below(&run->random, 3) * 10;
-		feed(run, (struct replica_event){.type = EVENT_RESOLVED, .write = u.resolve,
-						 .rc = prng_below(&run->random, 10) == 0 ? ERR_TOO_LARGE : 0});
+		feed(run,
+		     (struct replica_event){.type = EVENT_RESOLVED,
+					    .write = u.resolve,
+					    .rc = prng_below(&run->random, 10) == 0 ? ERR_TOO_LARGE
+										    : 0});
 	}
 	if (last)
 		feed(run, (struct replica_event){.type = EVENT_APPLIED, .seq = last});

@@ -1,6 +1,6 @@
-/* Writers and searchers at once, while segments are sealed, merged and indexed under them. Each writer owns a range of ids and checks
- * that it reads its own writes; searchers check that no answer holds a point twice or out of order. Meant for
- * ThreadSanitizer too. */
+/* Writers and searchers at once, while segments are sealed, merged and indexed under them. Each
+ * writer owns a range of ids and checks that it reads its own writes; searchers check that no
+ * answer holds a point twice or out of order. Meant for ThreadSanitizer too. */
 #include "tests/unit/shard/fixture.h"
 #include "base/prng.h"
 #include <pthread.h>
@@ -62,7 +62,8 @@ static int write_some(struct actor *a, uint32_t at, int64_t value)
 
 		for (int d = 0; d < DIM; d++)
 			v[d] = prng_gauss(&a->random);
-		test_point(a->arena, &points[i], a->number * RANGE + at + i, v, DIM, test_payload(a->arena, value, "a"));
+		test_point(a->arena, &points[i], a->number * RANGE + at + i, v, DIM,
+			   test_payload(a->arena, value, "a"));
 	}
 	while ((rc = call_once(a, RPC_TYPE_write, &request, &out)) == ERR_BUSY)
 		;
@@ -107,7 +108,8 @@ static void check_own(struct actor *a)
 			continue;
 		if (at >= out.hits.n || !id_equal(&out.hits.items[at].id, &ids[i]))
 			abort();
-		if (!pv_get(pv_of(out.hits.items[at].payload.bytes), "n", 1, &n) || pv_int(n) != a->value[i])
+		if (!pv_get(pv_of(out.hits.items[at].payload.bytes), "n", 1, &n) ||
+		    pv_int(n) != a->value[i])
 			abort();
 		at++;
 	}
@@ -202,7 +204,10 @@ static void everybody_at_once(void **state)
 	f.options.seal_idle_ms = 5;
 	fixture_start(&f);
 	for (uint32_t i = 0; i < WRITERS + SEARCHERS; i++) {
-		actors[i] = (struct actor){.f = &f, .target = fixture_target(&f, 0), .number = i, .arena = arena_new(1 << 16)};
+		actors[i] = (struct actor){.f = &f,
+					   .target = fixture_target(&f, 0),
+					   .number = i,
+					   .arena = arena_new(1 << 16)};
 		prng_seed(&actors[i].random, i + 1);
 		pthread_create(&threads[i], NULL, i < WRITERS ? writer : searcher, &actors[i]);
 	}
