@@ -128,7 +128,6 @@ struct http_request *http_request_get(struct http_connection *c)
 	r->server = s;
 	r->connection = c;
 	r->mhd = c->mhd;
-	r->fd = c->fd;
 	r->length = UINT64_MAX;
 	return r;
 }

@@ -172,22 +172,6 @@ static enum MHD_Result answer_early(struct http_connection *c, struct http_respo
 	return MHD_NO;
 }
 
-/* On resuming a connection libmicrohttpd reads before it asks for the answer; when the client has
- * closed its side, it takes that for the end of everything. Such a client gets its answer here. */
-static void answer_half_closed(struct http_request *r)
-{
-	struct buf composed;
-
-	if (r->server->tls || !r->ended || !http_client_has_ended(r->fd))
-		return;
-	r->sent = true;
-	composed = compose(&r->response);
-	if (r->method == HTTP_HEAD)
-		composed.len -= r->response.body.len;
-	send_composed(r->fd, &composed, 0);
-	buf_fini(&composed);
-}
-
 static void too_large_text(const struct http_server *s, char *out, size_t room)
 {
 	snprintf(out, room, "The request body is larger than the limit of %zu bytes",
@@ -246,13 +230,11 @@ static enum MHD_Result park(struct http_connection *c)
 }
 
 /* The connection stays suspended, and the server alive, until this has resumed it. */
-static void resume(struct http_request *r, bool answered)
+static void resume(struct http_request *r)
 {
 	struct http_server *s = r->server;
 
 	atomic_fetch_add(&s->resuming, 1);
-	if (answered)
-		answer_half_closed(r);
 	MHD_resume_connection(r->mhd);
 	atomic_fetch_sub(&s->resuming, 1);
 }
@@ -269,7 +251,7 @@ void http_respond(struct http_request *req, struct http_response *response)
 	if (old & REQUEST_ABANDONED)
 		http_request_free(req);
 	else if ((old & REQUEST_SUSPENDED) && !(old & REQUEST_CONTINUED))
-		resume(req, true);
+		resume(req);
 }
 
 void http_stream_continue(struct http_request *req)
@@ -280,7 +262,7 @@ void http_stream_continue(struct http_request *req)
 		req->stream.abort(req->stream.ctx);
 		http_request_free(req);
 	} else if (old & REQUEST_SUSPENDED) {
-		resume(req, false);
+		resume(req);
 	}
 }
 
@@ -466,8 +448,6 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 	if ((atomic_load(&c->request->flags) & REQUEST_SUSPENDED) && !wake_up(c))
 		return MHD_YES;
 	if (atomic_load(&c->request->flags) & REQUEST_ANSWERED) {
-		if (c->request->sent)
-			return MHD_NO;
 		if (n == 0)
 			return answer(c);
 		response = c->request->response;
@@ -669,8 +649,9 @@ void http_server_stop(struct http_server *s)
 		return;
 	atomic_store(&s->stopping, true);
 	MHD_quiesce_daemon(s->daemon);
-	close(s->listen_fd);
-	s->listen_fd = -1;
+	/* New clients are refused at once. Closed it is at the end: until then a thread of libmicrohttpd
+	 * may still name it to its epoll set, and the number must not mean something else. */
+	shutdown(s->listen_fd, SHUT_RDWR);
 	while (atomic_load(&s->in_flight) > 0 && clock_monotonic_us() < deadline_us)
 		poll(NULL, 0, 2);
 	atomic_store(&s->leaving, true);

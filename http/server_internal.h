@@ -40,7 +40,6 @@ struct http_request {
 	struct http_server *server;
 	struct http_connection *connection; /* gone once the request is abandoned */
 	void *mhd;                          /* struct MHD_Connection */
-	int fd;
 	_Atomic unsigned flags;
 	enum http_method method;
 	const char *path;
@@ -51,7 +50,6 @@ struct http_request {
 	uint64_t received; /* of a streamed body */
 	uint64_t started_us;
 	bool streaming, ended;
-	bool sent;      /* the answer went out beside libmicrohttpd */
 	bool fed_ahead; /* the next byte was already given to feed(), see receive_stream() */
 	struct http_stream stream;
 	struct http_response response;
@@ -135,6 +133,5 @@ int http_body_expect(struct http_request *r);
 int http_watch_start(struct http_server *s, struct error *err);
 void http_watch_stop(struct http_server *s);
 void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes);
-bool http_client_has_ended(int fd); /* it has closed its side, and all it sent was read */
 /* Takes a duplicate of the socket: reads away what the client still sends, for a short time. */
 void http_linger(struct http_server *s, int fd);

@@ -52,19 +52,13 @@ static bool is_too_slow(struct http_connection *c, uint64_t now_us)
 	}
 }
 
-bool http_client_has_ended(int fd)
-{
-	char byte;
-
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
 /* Whether the client has closed its side while we wait for it. */
 static bool is_missed_end(struct http_connection *c)
 {
 	int phase = atomic_load_explicit(&c->phase, memory_order_acquire);
 	uint64_t since_us = atomic_load_explicit(&c->phase_since_us, memory_order_relaxed);
 	uint64_t bytes = atomic_load_explicit(&c->phase_bytes, memory_order_relaxed);
+	char byte;
 
 	if (phase != PHASE_HEADERS && phase != PHASE_BODY)
 		return false;
@@ -77,7 +71,7 @@ static bool is_missed_end(struct http_connection *c)
 	if (c->seen_end)
 		return false;
 	c->seen_end = true;
-	return http_client_has_ended(c->fd);
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 /* A socket is closed only after its connection has left the list, so that none is shut down here

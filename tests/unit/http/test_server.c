@@ -120,6 +120,20 @@ static void test_half_close(void **state)
 		hang_up(&c);
 	}
 	{
+		/* With more than one request before it. */
+		struct client c = dial();
+
+		send_text(&c,
+			  "GET /late1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n"
+			  "POST /late3 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+		shutdown(c.fd, SHUT_WR);
+		expect(&c, 200, "path=/late1");
+		expect(&c, 200, "path=/2");
+		expect(&c, 200, "path=/late3");
+		expect_end(&c);
+		hang_up(&c);
+	}
+	{
 		/* While the request waits for its answer. */
 		struct client c = dial();
 
