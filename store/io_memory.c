@@ -455,11 +455,12 @@ static int memory_map(void *ctx, const char *path, struct store_map *out, struct
 		return error_set(err, ERR_NOT_FOUND, "%s does not exist", path);
 	const struct buf *b = &name->inode->now;
 	size_t rounded = (b->len + MAP_ALIGN) & ~(size_t)(MAP_ALIGN - 1);
-	uint8_t *copy = aligned_alloc(MAP_ALIGN, rounded);
-	assert(copy != NULL);
+	out->handle = aligned_alloc(MAP_ALIGN, rounded);
+	assert(out->handle != NULL);
 	if (b->len != 0)
-		memcpy(copy, b->data, b->len);
-	*out = (struct store_map){copy, b->len, copy};
+		memcpy(out->handle, b->data, b->len);
+	out->bytes = out->handle;
+	out->n = b->len;
 	return 0;
 }
 

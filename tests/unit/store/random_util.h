@@ -66,12 +66,13 @@ static const char *const DATES[] = {"2024-01-01T00:00:00Z", "2024-01-01",
 
 static inline void put_words(struct buf *b, struct prng *p)
 {
-	char text[200] = "";
-	for (uint64_t i = prng_below(p, 6); i > 0; i--) {
-		strcat(text, WORDS[prng_below(p, 8)]);
-		strcat(text, prng_below(p, 8) == 0 ? ", " : " ");
-	}
-	pv_put_string(b, text, (uint32_t)strlen(text));
+	struct buf text = BUF_INIT;
+	buf_put_u8(&text, ' ');
+	for (uint64_t i = prng_below(p, 6); i > 0; i--)
+		buf_printf(&text, "%s%s", WORDS[prng_below(p, 8)],
+			   prng_below(p, 8) == 0 ? ", " : " ");
+	pv_put_string(b, (const char *)text.data, (uint32_t)text.len);
+	buf_fini(&text);
 }
 
 static inline void put_geo(struct buf *b, struct prng *p)
@@ -212,13 +213,11 @@ static inline void random_geo(struct cond *c, struct arena *a, struct prng *p)
 
 static inline void random_text(struct cond *c, struct arena *a, struct prng *p)
 {
-	char text[100] = "";
-	for (uint64_t i = prng_below(p, 4); i > 0; i--) {
-		strcat(text, prng_below(p, 5) == 0 ? "gr" : WORDS[prng_below(p, 8)]);
-		strcat(text, i > 1 ? " " : "");
-	}
-	c->text = arena_strdup(a, text);
-	c->text_n = (uint32_t)strlen(text);
+	c->text = "";
+	for (uint64_t i = prng_below(p, 4); i > 0; i--)
+		c->text = arena_printf(a, "%s%s%s", c->text, c->text[0] != 0 ? " " : "",
+				       prng_below(p, 5) == 0 ? "gr" : WORDS[prng_below(p, 8)]);
+	c->text_n = (uint32_t)strlen(c->text);
 }
 
 static inline struct filter *random_filter(struct arena *a, struct prng *p, uint32_t n_rows,
