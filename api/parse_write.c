@@ -81,9 +81,6 @@ int parse_clear_payload(struct parse *p, const struct json *v, struct write *out
 {
 	int rc = begin(p, v, OP_CLEAR_PAYLOAD, out);
 
-	/* The bare list of ids is the older form. */
-	if (v != NULL && json_is_array_type(json_type(v)))
-		return parse_ids(p, "points", v, &out->op.ids, &out->op.n_ids);
 	if (rc == 0)
 		rc = parse_known_keys(p, "a payload clearing", v, target_keys);
 	return rc != 0 ? rc : parse_targets(p, v, out);

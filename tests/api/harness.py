@@ -73,6 +73,7 @@ class Server:
         deadline = time.monotonic() + 60
         while True:
             if self.process.poll() is not None:
+                self.log.close()
                 raise RuntimeError("quiverd ended with %d: %s" % (self.process.returncode,
                                                                   self.log_text()))
             try:
