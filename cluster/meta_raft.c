@@ -78,6 +78,7 @@ int core_new(struct meta *m, const struct meta_options *o, struct meta_core **ou
 		return error_set(err, ERR_NOMEM, "control plane: out of memory");
 	}
 	c->meta = m;
+	c->raft.tracer = NULL; /* it formats into static memory, whether or not anybody reads it */
 	raft_seed(&c->raft, (unsigned)prng_u64(&m->prng));
 	raft_set_election_timeout(&c->raft, election_ms);
 	raft_set_heartbeat_timeout(&c->raft, to_ms(o->heartbeat_us, 100));
