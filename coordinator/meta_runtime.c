@@ -58,6 +58,7 @@ struct meta_runtime {
 	atomic_uint n_messages;
 
 	/* The loop's own. */
+	struct mail *taken; /* posts that were taken and not yet looked at */
 	struct post *requests;
 	struct held *held, **held_end;
 	uint64_t unsynced; /* number of the last update that was written, not synced; 0 = none */
@@ -242,19 +243,27 @@ static void deliver(struct meta_runtime *rt, const struct meta_update *u)
 	}
 }
 
+static struct post *next_post(struct meta_runtime *rt)
+{
+	struct post *p = (struct post *)rt->taken;
+
+	if (p != NULL)
+		rt->taken = rt->taken->next;
+	return p;
+}
+
 /* The disk is full in the middle of an update. Nothing can be taken back, so wait for space, and
  * say no to whoever asks meanwhile. */
 static void wait_for_space(struct meta_runtime *rt, const struct error *why)
 {
-	struct mail *mails = mailbox_take(rt->mailbox, META_DISK_RETRY_US);
+	struct post *p;
 
 	if (!rt->complained)
 		log_error("meta", "%s; waiting for space", why->text);
 	rt->complained = true;
-	while (mails != NULL) {
-		struct post *p = (struct post *)mails;
-
-		mails = mails->next;
+	if (rt->taken == NULL)
+		rt->taken = mailbox_take(rt->mailbox, META_DISK_RETRY_US);
+	while ((p = next_post(rt)) != NULL) {
 		if (p->type == POST_REQUEST) {
 			refuse(p, ERR_DISK_FULL,
 			       "the disk of the control plane is full; free space and try again");
@@ -409,15 +418,11 @@ static void *loop(void *arg)
 	while (!rt->stopping) {
 		struct meta_event tick = {.type = META_TICK};
 		uint64_t now = now_us(rt);
-		struct mail *mails =
-			mailbox_take(rt->mailbox, rt->tick_us > now ? rt->tick_us - now : 0);
+		struct post *p;
 
-		while (mails != NULL) {
-			struct post *p = (struct post *)mails;
-
-			mails = mails->next;
+		rt->taken = mailbox_take(rt->mailbox, rt->tick_us > now ? rt->tick_us - now : 0);
+		while ((p = next_post(rt)) != NULL)
 			take(rt, p);
-		}
 		if (now_us(rt) >= rt->tick_us)
 			step(rt, &tick);
 		sync_and_tell(rt);
@@ -514,24 +519,18 @@ int meta_runtime_start(struct meta_runtime **out, const struct meta_runtime_opti
 
 void meta_runtime_stop(struct meta_runtime *rt)
 {
-	struct mail *mails;
+	struct post *p;
 
 	if (rt == NULL)
 		return;
 	post_send(rt, post_new(POST_STOP));
 	pthread_join(rt->thread, NULL);
 	mailbox_close(rt->mailbox);
-	while ((mails = mailbox_take(rt->mailbox, 0)) != NULL) {
-		while (mails != NULL) {
-			struct post *p = (struct post *)mails;
-
-			mails = mails->next;
+	while ((rt->taken = mailbox_take(rt->mailbox, 0)) != NULL) {
+		while ((p = next_post(rt)) != NULL)
 			take(rt, p);
-		}
 	}
-	while (rt->requests != NULL) {
-		struct post *p = rt->requests;
-
+	while ((p = rt->requests) != NULL) {
 		unlink_request(rt, p);
 		refuse(p, ERR_CLOSED,
 		       "the node stopped before the result was known; asking again is safe");

@@ -1,5 +1,5 @@
 /* Reads that are no searches: retrieve, scroll, count, facet, info. Each is one round over the partitions, then a merge. */
-#include "coordinator/internal.h"
+#include "coordinator/plan.h"
 #include "base/assert.h"
 #include <stdlib.h>
 #include <string.h>

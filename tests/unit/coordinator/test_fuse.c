@@ -87,7 +87,7 @@ static void mmr_prefers_the_different(void **state)
 		in.items[i].vectors = &v[i];
 		in.items[i].n_vectors = 1;
 	}
-	struct mmr_options o = {0.5f, 2, VECTOR_DENSE, 0, DISTANCE_COSINE};
+	struct mmr_options o = {0.6f, 2, VECTOR_DENSE, 0, DISTANCE_COSINE};
 	struct hits out;
 	fuse_mmr(&in, &o, a, &out);
 	assert_int_equal(out.n, 2);
