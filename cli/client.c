@@ -227,11 +227,11 @@ static int status_code(long status)
 /* The answer was not 2xx: its text is in status.error, or error.message, or is no JSON at all. */
 static int refusal(struct client *c, struct error *err)
 {
-	const struct json *text = json_get(json_get(c->root, "status"), "error");
+	const struct json *text = client_get(client_get(c->root, "status"), "error");
 	int rc = status_code(c->status);
 
 	if (text == NULL)
-		text = json_get(json_get(c->root, "error"), "message");
+		text = client_get(client_get(c->root, "error"), "message");
 	if (text != NULL && json_type(text) == JSON_STRING)
 		return error_set(err, rc, "%s", json_string(text, NULL));
 	return error_set(err, rc, "%s answered with status %ld: %.*s", c->url, c->status,
@@ -260,7 +260,7 @@ int client_call(struct client *c, const struct client_request *request, const st
 				 "server?",
 				 c->url);
 	if (result)
-		*result = json_get(c->root, "result");
+		*result = client_get(c->root, "result");
 	return 0;
 }
 

@@ -56,5 +56,11 @@ int client_call_patiently(struct client *c, const struct client_request *request
 			  const struct client_patience *patience, const struct json **result,
 			  struct error *err);
 
+/* json_get() that may be asked of NULL, so that a path of keys needs no checks between. */
+static inline const struct json *client_get(const struct json *v, const char *key)
+{
+	return v ? json_get(v, key) : NULL;
+}
+
 /* "/collections/<name, percent-encoded><rest>", in the arena. */
 char *client_collection_path(struct arena *arena, const char *collection, const char *rest);

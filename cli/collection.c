@@ -194,14 +194,14 @@ static int list_names(struct run *r, const char ***names, size_t *n, struct erro
 	*n = 0;
 	if (rc != 0)
 		return rc;
-	list = json_get(result, "collections");
+	list = client_get(result, "collections");
 	if (list == NULL)
 		return error_set(err, ERR_FORMAT, "%s lists no collections in a known form",
 				 client_url(r->client));
 	*names = arena_alloc(r->arena, (json_count(list) + 1) * sizeof(**names));
 	it = json_iterate(list);
 	while (json_next(&it)) {
-		const struct json *name = json_get(it.value, "name");
+		const struct json *name = client_get(it.value, "name");
 
 		if (name && json_type(name) == JSON_STRING)
 			(*names)[(*n)++] = arena_strdup(r->arena, json_string(name, NULL));
@@ -267,7 +267,7 @@ static int run_info(int argc, char **argv)
 	if (rc != 0)
 		return end(&r, command_fail(info_line.name, r.o.json, rc, &err));
 	if (r.o.json) {
-		print_json(json_get(client_root(r.client), "result"));
+		print_json(client_get(client_root(r.client), "result"));
 		return end(&r, EXIT_DONE);
 	}
 	printf("name      %s\n", r.rest[0]);

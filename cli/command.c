@@ -79,7 +79,7 @@ int command_misused(const char *command, const char *format, ...)
 	va_list list;
 
 	fflush(stdout);
-	fprintf(stderr, "quiver %s%s", command, *command ? ": " : "");
+	fprintf(stderr, "quiver%s%s: ", *command ? " " : "", command);
 	va_start(list, format);
 	vfprintf(stderr, format, list);
 	va_end(list);

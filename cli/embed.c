@@ -277,7 +277,7 @@ void embedder_free(struct embedder *e)
 /* data[i].embedding into its place. */
 static int take_embeddings(struct embedder *e, uint32_t n, float *out, struct error *err)
 {
-	const struct json *data = json_get(client_root(e->client), "data");
+	const struct json *data = client_get(client_root(e->client), "data");
 	struct arena *arena = arena_new(1 << 16);
 	struct json_iter it;
 	uint32_t seen = 0;
@@ -288,8 +288,8 @@ static int take_embeddings(struct embedder *e, uint32_t n, float *out, struct er
 			       data ? json_count(data) : (size_t)0, n);
 	it = json_iterate(data ? data : client_root(e->client));
 	while (rc == 0 && json_next(&it)) {
-		const struct json *index = json_get(it.value, "index");
-		const struct json *vector = json_get(it.value, "embedding");
+		const struct json *index = client_get(it.value, "index");
+		const struct json *vector = client_get(it.value, "embedding");
 		uint64_t at = index && json_type(index) == JSON_INT ? json_uint(index) : seen;
 		size_t length = 0;
 		const float *values = vector ? json_floats(vector, arena, &length) : NULL;

@@ -14,15 +14,17 @@
 #include "cli/progress.h"
 #include "cli/upsert.h"
 
-/* Shared by the threads; the mutex guards everything but the atomics. */
+/* Shared by the threads. Two mutexes, so that progress goes on while the source is being read: the
+ * first guards the source, the number of batches and result->ids, the second all the rest. */
 struct load {
 	const struct load_options *options;
 	struct source *source;
 	struct load_state *state;
 	const atomic_bool *stop;
 	struct load_result *result;
-	pthread_mutex_t mutex;
+	pthread_mutex_t source_mutex, mutex;
 	uint64_t n_batches;
+	double done; /* part of the source that was read */
 	int rc; /* of the first failure */
 	struct error err;
 	atomic_bool failed;
@@ -53,27 +55,37 @@ static void fail(struct load *l, int rc, const struct error *err)
 	atomic_store(&l->failed, true);
 }
 
+static void count_read(struct load *l, uint32_t n, bool resumed)
+{
+	pthread_mutex_lock(&l->mutex);
+	l->result->read += n;
+	l->done = l->source->done;
+	if (resumed) {
+		l->result->resumed += n;
+		l->result->committed += n;
+	}
+	pthread_mutex_unlock(&l->mutex);
+}
+
 /* The next batch that is not committed yet; its n is 0 at the end. */
 static int take(struct worker *w, struct error *err)
 {
 	struct load *l = w->load;
+	bool resumed;
 	int rc;
 
-	pthread_mutex_lock(&l->mutex);
+	pthread_mutex_lock(&l->source_mutex);
 	do {
 		rc = source_next(l->source, &w->batch, l->options->batch, err);
 		if (rc != 0 || w->batch.n == 0)
 			break;
 		w->number = l->n_batches++;
 		w->hash = batch_hash(&w->batch);
-		l->result->read += w->batch.n;
 		ids_add(&l->result->ids, &w->batch);
-		if (!l->state || !state_has(l->state, w->number, w->hash))
-			break;
-		l->result->resumed += w->batch.n;
-		l->result->committed += w->batch.n;
-	} while (!atomic_load(l->stop) && !atomic_load(&l->failed));
-	pthread_mutex_unlock(&l->mutex);
+		resumed = l->state && state_has(l->state, w->number, w->hash);
+		count_read(l, w->batch.n, resumed);
+	} while (resumed && !atomic_load(l->stop) && !atomic_load(&l->failed));
+	pthread_mutex_unlock(&l->source_mutex);
 	return rc;
 }
 
@@ -189,7 +201,7 @@ static void watch(struct load *l)
 	while (atomic_load(&l->running) > 0) {
 		usleep(20000);
 		pthread_mutex_lock(&l->mutex);
-		progress_show(&l->progress, l->result->committed, l->source->done);
+		progress_show(&l->progress, l->result->committed, l->done);
 		pthread_mutex_unlock(&l->mutex);
 	}
 	progress_end(&l->progress);
@@ -212,6 +224,7 @@ int load_run(struct source *source, struct load_state *state, const struct load_
 
 	*result = (struct load_result){0};
 	pthread_mutex_init(&l.mutex, NULL);
+	pthread_mutex_init(&l.source_mutex, NULL);
 	progress_begin(&l.progress, "points", options->quiet);
 	while (started < options->connections && rc == 0) {
 		rc = start_worker(&l, &workers[started], arena, err);
@@ -236,6 +249,7 @@ int load_run(struct source *source, struct load_state *state, const struct load_
 			*err = l.err;
 	}
 	pthread_mutex_destroy(&l.mutex);
+	pthread_mutex_destroy(&l.source_mutex);
 	arena_free(arena);
 	free(workers);
 	return rc;

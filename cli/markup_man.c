@@ -209,6 +209,8 @@ static bool is_one_of(const char *name, const char *list)
 {
 	size_t n = strlen(name);
 
+	if (n == 0)
+		return false;
 	for (const char *at = list; (at = strstr(at, name)) != NULL; at += n) {
 		if ((at == list || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
 			return true;

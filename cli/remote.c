@@ -34,25 +34,25 @@ int remote_get(struct client *c, const char *collection, const char *vector_name
 		return 0;
 	if (rc != 0)
 		return rc;
-	config = json_get(info, "config");
-	vectors = json_get(json_get(config, "params"), "vectors");
+	config = client_get(info, "config");
+	vectors = client_get(client_get(config, "params"), "vectors");
 	if (vectors == NULL)
 		return error_set(err, ERR_FORMAT, "%s describes a collection in an unknown form",
 				 client_url(c));
 	out->exists = true;
 	/* Either the one unnamed vector itself, or an object of named ones. */
-	if (json_get(vectors, "size") == NULL || json_type(json_get(vectors, "size")) == JSON_OBJECT)
-		vectors = json_get(vectors, vector_name ? vector_name : "");
+	if (client_get(vectors, "size") == NULL || json_type(client_get(vectors, "size")) == JSON_OBJECT)
+		vectors = client_get(vectors, vector_name ? vector_name : "");
 	else if (vector_name && *vector_name)
 		vectors = NULL;
-	out->dim = (uint32_t)number_of(json_get(vectors, "size"));
-	snprintf(out->distance, sizeof(out->distance), "%s", text_of(json_get(vectors, "distance")));
-	snprintf(out->status, sizeof(out->status), "%s", text_of(json_get(info, "status")));
+	out->dim = (uint32_t)number_of(client_get(vectors, "size"));
+	snprintf(out->distance, sizeof(out->distance), "%s", text_of(client_get(vectors, "distance")));
+	snprintf(out->status, sizeof(out->status), "%s", text_of(client_get(info, "status")));
 	snprintf(out->embedder, sizeof(out->embedder), "%s",
-		 text_of(json_get(json_get(config, "metadata"), "embedder")));
-	out->points = number_of(json_get(info, "points_count"));
-	out->indexed = number_of(json_get(info, "indexed_vectors_count"));
-	out->segments = number_of(json_get(info, "segments_count"));
+		 text_of(client_get(client_get(config, "metadata"), "embedder")));
+	out->points = number_of(client_get(info, "points_count"));
+	out->indexed = number_of(client_get(info, "indexed_vectors_count"));
+	out->segments = number_of(client_get(info, "segments_count"));
 	return 0;
 }
 
@@ -157,7 +157,7 @@ int remote_count(struct client *c, const char *collection, const char *filter, u
 	request.body = b.data;
 	request.body_n = b.len;
 	rc = client_call(c, &request, &result, err);
-	count = rc == 0 ? json_get(result, "count") : NULL;
+	count = rc == 0 ? client_get(result, "count") : NULL;
 	if (rc == 0 && count == NULL)
 		rc = error_set(err, ERR_FORMAT, "%s answered a count without a number", client_url(c));
 	*out = number_of(count);

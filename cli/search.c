@@ -227,7 +227,7 @@ static size_t columns(const struct options *o)
 
 static const char *payload_text(const struct json *payload, const char *key)
 {
-	const struct json *v = json_get(payload, key);
+	const struct json *v = client_get(payload, key);
 
 	return v && json_type(v) == JSON_STRING ? json_string(v, NULL) : NULL;
 }
@@ -326,14 +326,14 @@ static void print_value(const struct json *v, struct buf *out)
 
 static void print_hit(const struct search *s, size_t number, const struct json *hit)
 {
-	const struct json *payload = json_get(hit, "payload"), *score = json_get(hit, "score");
+	const struct json *payload = client_get(hit, "payload"), *score = client_get(hit, "score");
 	const char *title = payload_text(payload, "title"), *text = payload_text(payload, "text");
 	const char *path = payload_text(payload, "path"), *section = payload_text(payload, "section");
 	size_t width = columns(&s->o);
 
 	printf("%2zu. %.4f  %s\n", number, score ? json_double(score) : 0.0, title ? title : "");
 	printf("    id ");
-	print_id(json_get(hit, "id"));
+	print_id(client_get(hit, "id"));
 	if (path)
 		printf("  %s", path);
 	if (section)
@@ -353,7 +353,7 @@ static void print_hit(const struct search *s, size_t number, const struct json *
 
 static void print_hits(const struct search *s, const struct json *points, double seconds)
 {
-	const struct json *time = json_get(client_root(s->client), "time");
+	const struct json *time = client_get(client_root(s->client), "time");
 	struct json_iter it = json_iterate(points);
 	size_t n = 0;
 
@@ -399,7 +399,7 @@ static int run(struct search *s, struct error *err)
 	uint64_t start = clock_monotonic_us();
 	rc = client_call(s->client, &request, &result, err);
 	double seconds = (double)(clock_monotonic_us() - start) * 1e-6;
-	points = rc == 0 ? json_get(result, "points") : NULL;
+	points = rc == 0 ? client_get(result, "points") : NULL;
 	if (rc == 0 && points == NULL)
 		rc = error_set(err, ERR_FORMAT, "%s answered without points", client_url(s->client));
 	if (rc == 0)
