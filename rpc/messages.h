@@ -62,7 +62,7 @@ struct rpc_scroll_request {
 	const struct filter *filter;
 	bool has_offset;
 	struct point_id offset; /* BY_ID: first id wanted (inclusive) */
-	uint32_t limit;         /* <= LIMIT_PAGE */
+	uint32_t limit;         /* any: a partition gives what it has */
 	struct path
 		order_path; /* BY_VALUE: numbers and dates; points without the field are left out, an array counts once per value */
 	bool desc;

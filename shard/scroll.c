@@ -35,10 +35,18 @@ static int compare(const void *a, const void *b)
 	return id_compare(&x->id, &y->id);
 }
 
+/* A limit is only a wish, 10^9 means everything: room grows with what is found. */
 static void best_init(struct best *b, uint32_t limit)
 {
-	*b = (struct best){.limit = limit, .room = 2 * limit + 64};
+	*b = (struct best){.limit = limit, .room = limit < 512 ? 2 * limit + 64 : 1024};
 	b->items = mem_array(b->room, sizeof *b->items);
+}
+
+static void best_grow(struct best *b)
+{
+	assert(b->room <= UINT32_MAX / 2);
+	b->room *= 2;
+	b->items = mem_resize(b->items, b->room * sizeof *b->items);
 }
 
 static void best_trim(struct best *b)
@@ -57,8 +65,12 @@ static bool best_wants(const struct best *b, const struct candidate *c)
 static void best_add(struct best *b, const struct candidate *c)
 {
 	b->items[b->n++] = *c;
-	if (b->n == b->room)
+	if (b->n < b->room)
+		return;
+	if (b->room / 2 > b->limit)
 		best_trim(b);
+	else
+		best_grow(b);
 }
 
 /* ---- id order ---- */
@@ -171,12 +183,12 @@ static void by_id(const struct view *v, const struct rpc_scroll_request *q, stru
 				first = &cursors[i];
 		if (loose_at < loose.n &&
 		    (!first || compare(&loose.items[loose_at], &first->head) < 0)) {
-			out->items[out->n++] = loose.items[loose_at++];
+			best_add(out, &loose.items[loose_at++]);
 			continue;
 		}
 		if (!first)
 			break;
-		out->items[out->n++] = first->head;
+		best_add(out, &first->head);
 		first->pos++;
 		cursor_settle(first);
 	}
@@ -299,10 +311,6 @@ void serve_scroll(struct shard *s, struct rpc_call *call)
 	struct view *v;
 	int rc = table_view(s, q->target.collection_id, q->target.partition, &v, &call->err);
 
-	if (rc == 0 && q->limit > LIMIT_PAGE)
-		rc = error_set(&call->err, ERR_INPUT,
-			       "a page has at most %d points, %u were asked for", LIMIT_PAGE,
-			       q->limit);
 	if (rc == 0)
 		scroll(v, call);
 	view_unref(v);
