@@ -563,9 +563,10 @@ static void restart_from_durable(struct memory_disk *d)
 
 void memory_disk_crash(struct memory_disk *d, enum memory_crash mode, struct prng *random)
 {
-	size_t keep = d->n_changes;
-	if (mode == CRASH_DROP)
-		keep = 0;
+	size_t keep = mode == CRASH_DROP ? 0 : d->n_changes;
+	d->stop_at = 0;
+	if (mode == CRASH_KILL)
+		return; /* the kernel still has everything, but it is no more durable than it was */
 	if (mode == CRASH_PREFIX)
 		keep = (size_t)prng_below(random, d->n_changes + 1);
 	for (size_t i = 0; i < keep; i++) {
@@ -577,7 +578,6 @@ void memory_disk_crash(struct memory_disk *d, enum memory_crash mode, struct prn
 	}
 	forget_changes(d);
 	restart_from_durable(d);
-	d->stop_at = 0;
 }
 
 void memory_disk_set_capacity(struct memory_disk *d, uint64_t bytes)

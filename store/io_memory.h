@@ -12,7 +12,7 @@
 struct memory_disk;
 
 enum memory_crash {
-	CRASH_KILL,   /* only the process ended: everything is kept */
+	CRASH_KILL, /* only the process ended: everything is kept, and what was not durable is not */
 	CRASH_DROP,   /* nothing unsynced is kept */
 	CRASH_PREFIX, /* changes up to some moment are kept, the last one perhaps in part */
 	CRASH_ANY,    /* any subset */
@@ -28,8 +28,8 @@ uint64_t memory_disk_changes(const struct memory_disk *d);
  * syncs do nothing. 0: not again. Ends with memory_disk_crash(). */
 void memory_disk_stop_at(struct memory_disk *d, uint64_t n);
 bool memory_disk_stopped(const struct memory_disk *d);
-/* The state that the next start finds. Files that are still open keep what they had seen, unlinked from the
- * disk; close them. `random` may be NULL for KILL and DROP. */
+/* The state that the next start finds. Close all files: but for KILL, those that are still open have lost the
+ * disk. `random` may be NULL for KILL and DROP. */
 void memory_disk_crash(struct memory_disk *d, enum memory_crash mode, struct prng *random);
 
 void memory_disk_set_capacity(struct memory_disk *d, uint64_t bytes); /* 0: no limit */

@@ -73,6 +73,16 @@ static struct outcome try_open(struct memory_disk *disk, uint64_t expect_seq)
 	if (o.rc != 0)
 		return o;
 	o.last = wal_last_seq(w);
+	struct base now = {0};
+	memory_disk_each(disk, collect, &now);
+	uint64_t used = 0;
+	for (size_t i = 0; i < now.n_files; i++) {
+		size_t n;
+		const uint8_t *bytes = memory_disk_bytes(disk, now.path[i], &n);
+		used += used_bytes(bytes, n);
+	}
+	/* Nothing is left of a torn tail; a damaged mark may be at the end of a file before the last. */
+	assert_true(used <= wal_bytes(w) + 64);
 	if (o.last != 0)
 		check_log(w, 1, o.last, NULL);
 	/* And it goes on from there. */
@@ -230,6 +240,75 @@ static void damaged_files_stay_untouched(void **state)
 	memory_disk_free(b.disk);
 }
 
+static struct memory_disk *log_with(const char *fill, uint32_t n)
+{
+	struct memory_disk *disk = memory_disk_new();
+	struct store_io io;
+	memory_disk_io(disk, &io);
+	struct wal *w = open_log(&io, 0);
+	for (uint64_t seq = 1; seq <= 5; seq++) {
+		struct wal_record r = {seq, 1, seq > 1, fill, n};
+		assert_int_equal(wal_append(w, &r, 1, NULL), 0);
+		wal_sync(w);
+	}
+	wal_close(w);
+	return disk;
+}
+
+/* A write that went to another log's file: at the right place, with the right numbers, and wrong. */
+static void a_record_of_another_log_is_found(void **state)
+{
+	static const char PATH[] = "wal/00000000000000000001.wal";
+	enum { PAYLOAD = 40, STRIDE = 64 + PAYLOAD + 64 }; /* record, mark */
+	for (size_t k = 0; k < 5; k++) {
+		struct memory_disk *a =
+			log_with("the payloads of the first log, 40 bytes", PAYLOAD);
+		struct memory_disk *b =
+			log_with("those of the second one, as long as that", PAYLOAD);
+		size_t n, m;
+		uint8_t *to = memory_disk_bytes(a, PATH, &n);
+		const uint8_t *from = memory_disk_bytes(b, PATH, &m);
+		assert_memory_equal(to + 64 + k * STRIDE, "QVRC", 4);
+		memcpy(to + 64 + k * STRIDE, from + 64 + k * STRIDE, 64 + PAYLOAD);
+		struct store_io io;
+		struct wal *w = NULL;
+		memory_disk_io(a, &io);
+		/* Of the first record the chain knows nothing yet, but the second does not follow it. */
+		assert_int_equal(wal_open(&io, "wal", NULL, 0, &w, NULL), ERR_CORRUPT);
+		memory_disk_free(a);
+		memory_disk_free(b);
+	}
+}
+
+/* A payload that is itself a log: when its record is torn, what it holds is no proof of anything. */
+static void a_log_inside_a_record_proves_nothing(void **state)
+{
+	struct memory_disk *inner = log_with("inside", 6);
+	struct store_io io;
+	size_t n, file_n;
+	const uint8_t *bytes = memory_disk_bytes(inner, "wal/00000000000000000001.wal", &n);
+	for (size_t shift = 0; shift < 128; shift += 8) {
+		struct memory_disk *disk = memory_disk_new();
+		memory_disk_io(disk, &io);
+		struct wal *w = open_log(&io, 0);
+		struct buf payload = BUF_INIT;
+		memset(buf_extend(&payload, shift + 1), 'x', shift + 1);
+		payload.len--;
+		buf_put(&payload, bytes, 2000 < n ? 2000 : n);
+		struct wal_record r = {1, 1, 0, payload.data, (uint32_t)payload.len};
+		assert_int_equal(wal_append(w, &r, 1, NULL), 0);
+		wal_close(w);
+		uint8_t *file = memory_disk_bytes(disk, "wal/00000000000000000001.wal", &file_n);
+		file[70] ^= 1; /* never synced, so torn */
+		w = open_log(&io, 0);
+		assert_int_equal(wal_last_seq(w), 0);
+		wal_close(w);
+		buf_fini(&payload);
+		memory_disk_free(disk);
+	}
+	memory_disk_free(inner);
+}
+
 static void what_goes_bad_after_opening_is_reported(void **state)
 {
 	for (size_t at = 64; at < 3000; at += 7) {
@@ -258,6 +337,8 @@ int main(void)
 		cmocka_unit_test(a_log_with_zero_and_garbage_tails),
 		cmocka_unit_test(a_hole_is_reported),
 		cmocka_unit_test(damaged_files_stay_untouched),
+		cmocka_unit_test(a_record_of_another_log_is_found),
+		cmocka_unit_test(a_log_inside_a_record_proves_nothing),
 		cmocka_unit_test(what_goes_bad_after_opening_is_reported),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
