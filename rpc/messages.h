@@ -15,7 +15,11 @@
 	X(facet, RPC_SEARCH)                                                                       \
 	X(idf, RPC_SEARCH)   /* document frequencies of sparse indices */                          \
 	X(info, RPC_CONTROL) /* state of a replica */                                              \
-	X(write, RPC_WRITE)
+	X(write, RPC_WRITE)                                                                        \
+	X(meta, RPC_CONTROL)      /* between the control planes: raft and what goes with it */     \
+	X(heartbeat, RPC_CONTROL) /* a node to the map's leader */                                 \
+	X(probe, RPC_CONTROL)     /* can you reach that node? */                                   \
+	X(join, RPC_CONTROL)      /* a new node to any node of the cluster */
 
 enum rpc_type {
 #define RPC_ENUM(name, class) RPC_TYPE_##name,
@@ -140,4 +144,53 @@ struct rpc_write_request {
 struct rpc_write_response {
 	uint64_t seq;     /* where it stands in the log */
 	uint64_t changed; /* points that it concerned */
+};
+
+/* ---- the control plane. Every node follows the map's log (coordinators vote, the others learn), so a node needs no message
+ * to fetch the map or to propose a change: its own control plane does both. ---- */
+
+struct rpc_meta_request {
+	uint64_t from;
+	const void *bytes; /* as cluster/meta.h made them */
+	uint32_t n;
+};
+struct rpc_meta_response {
+	bool taken;
+};
+
+/* What a node says of a replica that it hosts. */
+struct replica_report {
+	uint64_t collection_id;
+	uint32_t partition;
+	uint64_t epoch;
+	uint64_t last_epoch, last_seq; /* end of its log */
+	uint64_t commit_seq;           /* applied and visible up to here */
+	uint64_t digest;               /* of the state at commit_seq */
+	bool failed;                   /* it could not be opened */
+};
+struct rpc_heartbeat_request {
+	uint64_t node, incarnation;
+	const struct replica_report *reports; /* sorted by collection and partition */
+	uint32_t n_reports;
+};
+struct rpc_heartbeat_response {
+	bool superseded; /* this node was started again elsewhere: the caller must end */
+	uint64_t leader; /* 0 = unknown */
+};
+
+struct rpc_probe_request {
+	uint64_t node; /* 0 or the callee's own: who are you? */
+};
+struct rpc_probe_response {
+	bool reachable;
+	uint64_t node;     /* who answers */
+	uint64_t start_id; /* random number of its process */
+};
+
+struct rpc_join_request {
+	const char *name, *rpc_address, *http_address;
+	bool coordinator, shard;
+};
+struct rpc_join_response {
+	uint64_t cluster_id, node;
 };
