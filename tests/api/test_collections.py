@@ -226,6 +226,14 @@ class Collections(ApiTest):
         self.assertEqual(view["shard_transfers"], [])
         self.assertIsInstance(view["peer_id"], int)
 
+    def test_too_few_nodes(self):
+        body = {"vectors": VECTORS, "replication_factor": 2}
+        self.refused(422, "replication_factor", "PUT", "/collections/copies", body)
+        self.assertEqual(self.get("/collections/copies/exists"), {"exists": False})
+        self.put("/collections/copies?degraded=true", body)
+        self.assertEqual(self.get("/collections/copies")["config"]["params"]["replication_factor"], 2)
+        self.ok("DELETE", "/collections/copies")
+
     def test_becomes_green(self):
         path = self.collection(VECTORS)
         self.upsert(path, [{"id": i, "vector": [1, i, 0, 0]} for i in range(3000)])

@@ -1,12 +1,14 @@
 """Points: every way to write, read, change and remove them."""
+import http.client
 import json
 import struct
+import threading
 import unittest
 import uuid
 
 import numpy
 
-from harness import ApiTest, ids
+from harness import Answer, ApiTest, ids
 
 VECTORS = {"size": 4, "distance": "Dot"}
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -233,6 +235,62 @@ class Points(ApiTest):
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual(answer.result["accepted"], 1500)
         self.assertEqual(self.count(path), 1500)
+
+    def stream(self, path, pieces, end=True):
+        """Sends lines as a chunked body; returns the connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection.putrequest("PUT", path + "/points")
+        connection.putheader("Content-Type", LINES["Content-Type"])
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        for piece in pieces:
+            connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        if end:
+            connection.send(b"0\r\n\r\n")
+        return connection
+
+    def test_lines_in_pieces(self):
+        path = self.collection()
+        lines = b"".join(json.dumps({"id": i, "vector": [i, 0, 0, 1]}).encode() + b"\n"
+                         for i in range(5000))
+        for size in (1 << 20, 50000, 977):
+            pieces = [lines[i:i + size] for i in range(0, len(lines), size)]
+            connection = self.stream(path, pieces)
+            answer = Answer(connection.getresponse())
+            connection.close()
+            self.assertEqual(answer.status, 200, answer)
+            self.assertEqual(answer.result["accepted"], 5000)
+            self.assertEqual([b["points"] for b in answer.result["batches"]], [1000] * 5)
+        self.assertEqual(self.count(path), 5000)
+
+    def test_several_loads_at_once(self):
+        path = self.collection()
+
+        def load(first):
+            lines = b"".join(json.dumps({"id": i, "vector": [i, 0, 0, 1]}).encode() + b"\n"
+                             for i in range(first, first + 3000))
+            connection = self.stream(path, [lines[i:i + 9999] for i in range(0, len(lines), 9999)])
+            accepted.append(Answer(connection.getresponse()).result["accepted"])
+            connection.close()
+
+        accepted = []
+        threads = [threading.Thread(target=load, args=(i * 3000,)) for i in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(accepted, [3000] * 4)
+        self.assertEqual(self.count(path), 12000)
+
+    def test_a_client_that_goes_away(self):
+        path = self.collection()
+        lines = b"".join(json.dumps({"id": i, "vector": [i, 0, 0, 1]}).encode() + b"\n"
+                         for i in range(2700))
+        for cut in (len(lines), len(lines) // 2, 100):
+            self.stream(path, [lines[:cut]], end=False).close()
+        answer = self.call("PUT", path + "/points", lines, headers=LINES)
+        self.assertEqual(answer.result["accepted"], 2700)
+        self.assertEqual(self.count(path), 2700)
 
     def test_a_bad_line_ends_the_load(self):
         path = self.collection()
