@@ -61,6 +61,23 @@ static bool too_far_behind(const struct hosted *h)
 	       (rows->n >= 2 * l->seal_rows || rows->bytes >= 2 * l->seal_bytes);
 }
 
+/* Deletes are let in: they need little, and may be what helps. */
+static bool no_memory(const struct hosted *h, struct error *err)
+{
+	struct shard *s = h->shard;
+	uint64_t rows = __atomic_load_n(&s->rows_bytes, __ATOMIC_RELAXED);
+	uint64_t jobs = __atomic_load_n(&s->reserved_bytes, __ATOMIC_RELAXED);
+
+	if (rows + jobs <= memory_limit(s))
+		return false;
+	error_set(err, ERR_BUSY,
+		  "%llu bytes of unsealed rows and %llu bytes of background jobs are over the limit "
+		  "of %llu bytes: try again later",
+		  (unsigned long long)rows, (unsigned long long)jobs,
+		  (unsigned long long)memory_limit(s));
+	return true;
+}
+
 /* On the loop thread. */
 static void write_arrived(struct task *t)
 {
@@ -78,6 +95,10 @@ static void write_arrived(struct task *t)
 		finish_item(item, error_set(&item->call->err, ERR_BUSY,
 					    "%u segments wait to be sealed (%s): try again later",
 					    h->n_frozen, why));
+		return;
+	}
+	if (item->op->type != OP_DELETE && no_memory(h, &item->call->err)) {
+		finish_item(item, ERR_BUSY);
 		return;
 	}
 	hosted_event(h, &(struct replica_event){.type = EVENT_WRITE, .write = &item->w});
@@ -307,7 +328,7 @@ static void fill_status(struct hosted *h, struct host_status *st)
 	st->digest = h->state.digest;
 	st->log_bytes = h->log_bytes;
 	st->disk_bytes = h->log_bytes;
-	st->indexing = work_pending(h);
+	st->indexing = h->pending || h->working || h->n_frozen > 0;
 	for (uint32_t i = 0; i < h->base.n; i++)
 		st->disk_bytes += segment_disk_bytes(h->base.entries[i].seg->sealed);
 	for (uint32_t i = 0; i < h->n_lost; i++) {
@@ -325,11 +346,24 @@ static void fill_status(struct hosted *h, struct host_status *st)
 			 h->last_failure);
 }
 
+/* Rows in memory: the mutable segment and those that wait to be sealed. */
+static void account_rows(struct hosted *h)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < h->state.now.n; i++)
+		if (h->state.now.entries[i].seg->rows)
+			bytes += h->state.now.entries[i].seg->rows->bytes;
+	__atomic_fetch_add(&h->shard->rows_bytes, bytes - h->rows_bytes, __ATOMIC_RELAXED);
+	h->rows_bytes = bytes;
+}
+
 void hosted_publish(struct hosted *h)
 {
 	struct host_status st = {0};
 	struct view *v, *old;
 
+	account_rows(h);
 	fill_status(h, &st);
 	v = view_new(h->state.schema, &h->state.now, st.quarantined);
 	pthread_mutex_lock(&h->view_lock);
@@ -374,6 +408,13 @@ void hosted_freeze(struct hosted *h)
 
 /* ---- life ---- */
 
+/* Is there background work left? Looked at when that may have changed, not with every write. */
+void hosted_look(struct hosted *h)
+{
+	h->pending = work_pending(h);
+	hosted_publish(h);
+}
+
 void hosted_tick(struct hosted *h)
 {
 	if (h->closing)
@@ -384,6 +425,8 @@ void hosted_tick(struct hosted *h)
 	seal_start(h);
 	manifest_start(h);
 	work_start(h);
+	if (h->pending != work_pending(h))
+		hosted_look(h);
 }
 
 static void check_closed(struct hosted *h)
@@ -423,6 +466,6 @@ void hosted_schema(struct hosted *h, const struct collection *schema, uint64_t e
 	h->machine.epoch = epoch;
 	if (schema->revision != h->state.schema->revision)
 		state_set_schema(&h->state, schema);
-	hosted_publish(h);
 	work_start(h);
+	hosted_look(h);
 }

@@ -50,6 +50,7 @@ struct shard {
 	bool loop_ends;          /* atomic */
 	uint64_t pending_bytes;  /* atomic: writes in flight */
 	uint64_t reserved_bytes; /* atomic: memory promised to running jobs */
+	uint64_t rows_bytes;     /* atomic: unsealed rows of all replicas */
 	uint64_t counters[8];    /* atomic, see enum counter */
 };
 enum counter {
@@ -110,6 +111,8 @@ struct hosted {
 	struct frozen *frozen; /* oldest first */
 	uint32_t n_frozen;
 	bool sealing;
+	bool pending;            /* work_pending() when it was looked at last */
+	uint64_t rows_bytes;     /* of unsealed rows, as accounted for in the shard */
 	bool working;      /* a background job is under way */
 	bool cancel;       /* atomic: it should end soon */
 	uint64_t retry_us; /* after a failure nothing is begun before */
@@ -157,6 +160,7 @@ int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, stru
 void hosted_write(struct shard *s, struct rpc_call *call); /* any thread */
 void hosted_event(struct hosted *h, struct replica_event *event);
 void hosted_publish(struct hosted *h);
+void hosted_look(struct hosted *h); /* publishes, with a fresh look at what is left to be done */
 void hosted_tick(struct hosted *h);
 void hosted_task_back(struct hosted *h); /* one of its tasks came back */
 void hosted_freeze(struct hosted *h);

@@ -1,6 +1,6 @@
 /* Opening a replica: manifest, segments (opened and verified in parallel), live bits, then the log
  * from the manifest's seq on. No index is built here. A segment whose bytes are bad is quarantined:
- * named in the manifest, left out of every search, its files kept. Above VERIFY_NOW_BYTES the
+ * named in the manifest, left out of every search, its files kept. Above verify_now_bytes the
  * checksums are verified in the background, so that a restart is not slow. */
 #include "base/assert.h"
 #include "base/log.h"
@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum { EXTRA_VERSION = 1 };
-#define VERIFY_NOW_BYTES (1ull << 30)
 
 /* ---- extra ---- */
 
@@ -132,7 +131,7 @@ static int open_segments(struct hosted *h, struct error *err)
 	};
 	int rc = 0;
 
-	h->verify_later = estimated_bytes(h) > VERIFY_NOW_BYTES;
+	h->verify_later = estimated_bytes(h) > h->shard->options.verify_now_bytes;
 	pool_parallel(h->shard->options.pool, n, open_one, &o);
 	for (uint32_t i = 0; i < n; i++) {
 		if (h->kept.segments[i].quarantined)
@@ -314,12 +313,13 @@ int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted
 		h->failed.code = rc;
 		return rc;
 	}
-	hosted_publish(h);
+	hosted_look(h);
 	return 0;
 }
 
 void hosted_free(struct hosted *h)
 {
+	__atomic_fetch_sub(&h->shard->rows_bytes, h->rows_bytes, __ATOMIC_RELAXED);
 	wal_close(h->wal);
 	view_unref(h->view);
 	snap_fini(&h->base);

@@ -158,6 +158,8 @@ static void fill_defaults(struct shard_options *o)
 	if (!o->memory_limit_bytes)
 		o->memory_limit_bytes =
 			(uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 5 * 4;
+	if (!o->verify_now_bytes)
+		o->verify_now_bytes = 1ull << 30;
 	if (!o->clock)
 		o->clock = clock_real();
 }

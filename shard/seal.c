@@ -196,11 +196,11 @@ static void seal_done(struct task *t)
 		install(h, &s->sources, s->out);
 		h->last_failure[0] = '\0';
 		becomes_base(h, s->frozen);
-		hosted_publish(h);
 		count(t->shard, COUNT_SEALS, 1);
 		manifest_start(h);
 		seal_start(h);
 		work_start(h);
+		hosted_look(h);
 	} else if (!h->closing) {
 		note_failure(h, "sealing a segment", &t->err);
 	}

@@ -417,7 +417,7 @@ static void work_done(struct task *t)
 	work_free(w);
 	if (good && !h->closing) {
 		work_start(h);
-		hosted_publish(h);
+		hosted_look(h);
 	}
 	hosted_task_back(h);
 }

@@ -91,7 +91,7 @@ int fixture_assign(struct fixture *f)
 int fixture_try_start(struct fixture *f)
 {
 	f->options.io = f->io;
-	f->options.clock = clock_real();
+	f->options.clock = f->clock ? f->clock : clock_real();
 	assert_int_equal(pool_new(&f->pool, 2, 1, &f->err), 0);
 	f->options.pool = f->pool;
 	assert_int_equal(shard_start(&f->shard, &f->options, &f->err), 0);
@@ -121,25 +121,31 @@ static void done(struct rpc_call *call)
 	sem_post(call->ctx);
 }
 
-int fixture_call(struct fixture *f, enum rpc_type type, const void *request, void *response)
+int fixture_send(struct fixture *f, enum rpc_type type, const void *request, void *response,
+		 struct rpc_call *call)
 {
 	sem_t finished;
-	struct rpc_call call = {
-		.type = type,
-		.request = request,
-		.response = response,
-		.arena = f->arena,
-		.done = done,
-		.ctx = &finished,
-	};
 
+	call->type = type;
+	call->request = request;
+	call->response = response;
+	call->arena = f->arena;
+	call->done = done;
+	call->ctx = &finished;
 	sem_init(&finished, 0, 0);
-	rpc_send(f->rpc, 1, &call);
+	rpc_send(f->rpc, 1, call);
 	while (sem_wait(&finished))
 		;
 	sem_destroy(&finished);
-	f->err = call.err;
-	return call.rc;
+	f->err = call->err;
+	return call->rc;
+}
+
+int fixture_call(struct fixture *f, enum rpc_type type, const void *request, void *response)
+{
+	struct rpc_call call = {0};
+
+	return fixture_send(f, type, request, response, &call);
 }
 
 struct rpc_target fixture_target(const struct fixture *f, uint32_t partition)

@@ -14,6 +14,7 @@ struct fixture {
 	struct rpc *rpc;
 	struct shard *shard;
 	struct shard_options options; /* io, pool, clock are filled in */
+	const struct clock *clock;    /* NULL: the real one */
 	struct collection *schema;
 	struct arena *arena; /* of the requests; reset as you like */
 	struct error err;    /* of the last call */
@@ -33,6 +34,9 @@ void fixture_stop(struct fixture *f);
 int fixture_assign(struct fixture *f);
 
 int fixture_call(struct fixture *f, enum rpc_type type, const void *request, void *response);
+/* The same with further fields of the call (its deadline) set. */
+int fixture_send(struct fixture *f, enum rpc_type type, const void *request, void *response,
+		 struct rpc_call *call);
 struct rpc_target fixture_target(const struct fixture *f, uint32_t partition);
 /* To partition 0, must succeed; returns the points concerned. */
 uint64_t fixture_write(struct fixture *f, const struct write *w);
