@@ -88,7 +88,7 @@ static int parse_product(struct parse *p, const struct json *v)
 {
 	static const char *const known[] = {"compression", "always_ram", NULL};
 	static const char *const names[] = {"x4", "x8", "x16", "x32", "x64"};
-	const char *compression;
+	const char *compression = "";
 	bool always_ram;
 	int rc = parse_is_object(p, "quantization_config.product", v);
 
