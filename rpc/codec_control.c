@@ -46,6 +46,7 @@ void put_heartbeat_request(struct buf *b, const struct rpc_heartbeat_request *q)
 {
 	buf_put_u64(b, q->node);
 	buf_put_u64(b, q->incarnation);
+	buf_put_str(b, q->rpc_address);
 	buf_put_u32(b, q->n_reports);
 	for (uint32_t i = 0; i < q->n_reports; i++) {
 		const struct replica_report *p = &q->reports[i];
@@ -66,6 +67,7 @@ int take_heartbeat_request(struct reader *r, struct arena *arena, struct rpc_hea
 	(void)err;
 	q->node = reader_u64(r);
 	q->incarnation = reader_u64(r);
+	q->rpc_address = wire_text(r, arena, ADDRESS_BYTES, NULL);
 	q->n_reports = reader_count(r, REPORT_BYTES);
 	struct replica_report *reports = arena_zalloc(arena, q->n_reports * sizeof(*reports));
 	q->reports = reports;

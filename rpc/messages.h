@@ -170,6 +170,7 @@ struct replica_report {
 };
 struct rpc_heartbeat_request {
 	uint64_t node, incarnation;
+	const char *rpc_address; /* where it listens now; the map may not know yet */
 	const struct replica_report *reports; /* sorted by collection and partition */
 	uint32_t n_reports;
 };
