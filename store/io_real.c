@@ -54,10 +54,14 @@ static void real_sync_dir(void *ctx, const char *path)
 {
 	struct real_root *root = ctx;
 	int fd = openat(root->fd, path[0] != 0 ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		sync_failed(path);
-	sync_folder_fd(fd, path);
-	close(fd);
+	if (fd >= 0) {
+		sync_folder_fd(fd, path);
+		close(fd);
+	} else if (errno != ENOENT) { /* a folder that is gone has nothing to keep */
+		/* No descriptor to be had, for example: then the whole file system. */
+		if (root->fd == AT_FDCWD || syncfs(root->fd) != 0)
+			sync_failed(path);
+	}
 }
 
 /* Folder of a path: "a/b" -> "a", "a" -> ".". */

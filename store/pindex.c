@@ -420,6 +420,17 @@ static int eval_range(const struct pindex *p, const struct cond *c, struct bitse
 	return 1;
 }
 
+bool pindex_column(const struct pindex *p, struct pindex_column *out)
+{
+	enum field_type type = (enum field_type)p->header.type;
+	bool dates = type == FIELD_DATETIME;
+	if ((!dates && !pindex_has_numbers(type)) || !values_good(p))
+		return false;
+	*out = (struct pindex_column){dates ? NULL : p->numbers, dates ? p->dates : NULL,
+				      p->value_rows, p->header.n_values};
+	return true;
+}
+
 /* ---- texts ---- */
 
 struct token_eval {

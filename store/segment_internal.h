@@ -49,6 +49,17 @@ void segment_path_pindex(char out[SUM_PATH_BYTES], uint64_t id, const char *fiel
 void segment_meta_encode(struct buf *b, const struct segment_meta *m);
 int segment_meta_decode(struct reader *r, struct segment_meta *m, struct error *err);
 
+/* Sparse vectors by row: those of row r are at offsets[r] .. offsets[r + 1]. */
+struct sparse_rows {
+	uint32_t n_rows;
+	const uint64_t *offsets;
+	const uint32_t *indices;
+	const float *values;
+};
+/* Writes the four POSTING_ sections; *n_lists gets the number of distinct indices. */
+int postings_write(const struct sparse_rows *in, struct sum_writer *f, uint32_t *n_lists,
+		   struct error *err);
+
 struct segment_blob_map {
 	char name[128];
 	struct sum_file file;

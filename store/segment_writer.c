@@ -200,65 +200,18 @@ static int finish_dense(struct segment_writer *w, uint32_t i, struct error *err)
 	return rc;
 }
 
-struct entry { /* one value of the matrix */
-	uint32_t index;
-	uint32_t row;
-	float value;
-};
-
-static int by_index(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-	if (x->index != y->index)
-		return x->index < y->index ? -1 : 1;
-	return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static struct entry *sorted_entries(const struct segment_writer *w, const struct sparse_part *part,
-				    uint64_t n)
-{
-	struct entry *entries = mem_array(n, sizeof(*entries));
-	const uint64_t *offsets = (const uint64_t *)(const void *)part->offsets.data;
-	const uint32_t *indices = (const uint32_t *)(const void *)part->indices.data;
-	const float *values = (const float *)(const void *)part->values.data;
-	for (uint32_t row = 0; row < w->meta.n_rows; row++)
-		for (uint64_t k = offsets[row]; k < offsets[row + 1]; k++)
-			entries[k] = (struct entry){indices[k], row, values[k]};
-	if (n > 1)
-		qsort(entries, n, sizeof(*entries), by_index);
-	return entries;
-}
-
 static int write_postings(struct segment_writer *w, struct sum_writer *f, uint32_t i,
 			  struct error *err)
 {
-	uint64_t n = w->sparse[i].indices.len / sizeof(uint32_t);
-	struct entry *entries = sorted_entries(w, &w->sparse[i], n);
-	struct buf indices = BUF_INIT, offsets = BUF_INIT, rows = BUF_INIT, weights = BUF_INIT;
-	for (uint64_t k = 0; k < n; k++) {
-		if (k == 0 || entries[k].index != entries[k - 1].index) {
-			buf_put_u32(&indices, entries[k].index);
-			buf_put_u64(&offsets, k);
-		}
-		buf_put_u32(&rows, entries[k].row);
-		buf_put_f32(&weights, entries[k].value);
-	}
-	buf_put_u64(&offsets, n);
-	free(entries);
-	w->meta.n_values[i] = n;
-	w->meta.n_postings[i] = (uint32_t)(indices.len / sizeof(uint32_t));
-	int rc = sum_put(f, indices.data, indices.len, err);
-	if (rc == 0)
-		rc = sum_put(f, offsets.data, offsets.len, err);
-	if (rc == 0)
-		rc = sum_put(f, rows.data, rows.len, err);
-	if (rc == 0)
-		rc = sum_put(f, weights.data, weights.len, err);
-	buf_fini(&indices);
-	buf_fini(&offsets);
-	buf_fini(&rows);
-	buf_fini(&weights);
-	return rc;
+	const struct sparse_part *part = &w->sparse[i];
+	struct sparse_rows in = {
+		.n_rows = w->meta.n_rows,
+		.offsets = (const uint64_t *)(const void *)part->offsets.data,
+		.indices = (const uint32_t *)(const void *)part->indices.data,
+		.values = (const float *)(const void *)part->values.data,
+	};
+	w->meta.n_values[i] = in.offsets[in.n_rows];
+	return postings_write(&in, f, &w->meta.n_postings[i], err);
 }
 
 static int finish_sparse(struct segment_writer *w, uint32_t i, struct error *err)

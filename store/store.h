@@ -223,6 +223,15 @@ int pindex_eval(const struct pindex *p, const struct cond *c, struct bitset *out
 /* Upper estimate of matching rows without materialising; UINT32_MAX when unknown. */
 uint32_t pindex_estimate(const struct pindex *p, const struct cond *c);
 uint32_t pindex_points(const struct pindex *p); /* rows that have at least one indexed value */
+/* Every number (integer and float fields) or date in microseconds (date fields), ascending, with its row; a row with
+ * several values is there several times. false: the index has no such column, or it is damaged. */
+struct pindex_column {
+	const double *numbers; /* one of the two */
+	const int64_t *dates;
+	const uint32_t *rows;
+	uint32_t n;
+};
+bool pindex_column(const struct pindex *p, struct pindex_column *out);
 /* Each distinct value with its number of rows in `live` (NULL: all), for facets; value is a pv scalar. */
 int pindex_values(const struct pindex *p, const struct bitset *live,
 		  void (*fn)(void *ctx, struct pv_slice value, uint32_t count), void *ctx);

@@ -208,6 +208,64 @@ static void facets_count_each_value(void **state)
 	free_world(&w);
 }
 
+/* Marks the rows that have a value, and counts the values. */
+struct column_check {
+	const struct pindex_column *c;
+	uint32_t row, n;
+};
+
+static bool in_column(void *ctx, struct pv v)
+{
+	struct column_check *k = ctx;
+	struct pv_iter it = pv_iterate(v);
+	bool array = pv_type(v) == PV_ARRAY;
+	while (!array || pv_next(&it)) {
+		struct pv value = array ? it.value : v;
+		double number = 0;
+		int64_t date = 0;
+		uint32_t n = 0;
+		bool has = k->c->numbers != NULL ? pv_number(value, &number) : false;
+		if (k->c->dates != NULL && pv_type(value) == PV_STRING) {
+			const char *s = pv_string(value, &n);
+			has = datetime_parse(s, n, &date);
+		}
+		bool found = false;
+		for (uint32_t i = 0; has && i < k->c->n; i++)
+			found |= k->c->rows[i] == k->row &&
+				 (k->c->dates != NULL ? k->c->dates[i] == date
+						      : k->c->numbers[i] == number);
+		assert_int_equal(found, has);
+		k->n += has;
+		if (!array)
+			break;
+	}
+	return false;
+}
+
+static void columns_are_sorted_and_whole(void **state)
+{
+	struct world w = make_world(400, 13);
+	uint32_t columns = 0;
+	for (uint32_t i = 0; i < w.schema->n_fields; i++) {
+		const struct payload_field *field = &w.schema->fields[i];
+		struct pindex_column c;
+		if (!pindex_column(segment_pindex(w.s, field->path.text), &c))
+			continue;
+		columns++;
+		struct column_check k = {.c = &c};
+		for (k.row = 0; k.row < w.rows.n; k.row++) {
+			struct filter_point point = point_of(&w.rows, k.row);
+			path_visit(&field->path, point.payload, in_column, &k);
+		}
+		assert_int_equal(k.n, c.n);
+		for (uint32_t v = 1; v < c.n; v++)
+			assert_true(c.dates != NULL ? c.dates[v - 1] <= c.dates[v]
+						    : c.numbers[v - 1] <= c.numbers[v]);
+	}
+	assert_int_equal(columns, 4); /* int, float, a.n, date */
+	free_world(&w);
+}
+
 static void an_index_can_be_built_later(void **state)
 {
 	struct memory_disk *disk = memory_disk_new();
@@ -288,6 +346,7 @@ int main(void)
 		cmocka_unit_test(an_index_answers_as_the_reference),
 		cmocka_unit_test(a_filter_answers_as_the_reference),
 		cmocka_unit_test(facets_count_each_value),
+		cmocka_unit_test(columns_are_sorted_and_whole),
 		cmocka_unit_test(an_index_can_be_built_later),
 		cmocka_unit_test(damage_met_in_a_query_is_noticed),
 	};
