@@ -111,13 +111,13 @@ struct hosted {
 	struct frozen *frozen; /* oldest first */
 	uint32_t n_frozen;
 	bool sealing;
-	bool pending;            /* work_pending() when it was looked at last */
-	uint64_t rows_bytes;     /* of unsealed rows, as accounted for in the shard */
-	bool working;      /* a background job is under way */
-	bool cancel;       /* atomic: it should end soon */
-	uint64_t retry_us; /* after a failure nothing is begun before */
-	uint32_t tasks;    /* under way anywhere */
-	bool opening;      /* recovery: nothing is begun on other threads */
+	bool pending;        /* work_pending() when it was looked at last */
+	uint64_t rows_bytes; /* of unsealed rows, as accounted for in the shard */
+	bool working;        /* a background job is under way */
+	bool cancel;         /* atomic: it should end soon */
+	uint64_t retry_us;   /* after a failure nothing is begun before */
+	uint32_t tasks;      /* under way anywhere */
+	bool opening;        /* recovery: nothing is begun on other threads */
 	bool io_open;
 	bool verify_later; /* checksums of the segments are still to be verified */
 	bool closing;

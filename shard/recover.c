@@ -1,5 +1,5 @@
 /* Opening a replica: manifest, segments (opened and verified in parallel), live bits, then the log
- * from the manifest's seq on. No index is built here. A segment whose bytes are bad is quarantined:
+ * from the manifest's seq on. No index is built here (one that is damaged is removed, to be built in the background). A segment whose bytes are bad is quarantined:
  * named in the manifest, left out of every search, its files kept. Above verify_now_bytes the
  * checksums are verified in the background, so that a restart is not slow. */
 #include "base/assert.h"
@@ -51,19 +51,15 @@ struct opening {
 	struct error *errors;
 };
 
-static void open_one(void *ctx, size_t i)
+static int open_verified(struct hosted *h, const struct manifest_segment *m, struct seg **out,
+			 struct error *err)
 {
-	struct opening *o = ctx;
-	struct hosted *h = o->h;
-	const struct manifest_segment *m = &h->kept.segments[i];
 	struct seg *seg = NULL;
-	struct error *err = &o->errors[i];
-	int rc;
+	int rc = seg_open(&h->io, m->id, h->state.schema, &seg, err);
 
-	if (m->quarantined)
-		return;
-	rc = seg_open(&h->io, m->id, h->state.schema, &seg, err);
-	if (rc == 0 && seg->n_rows != m->n_rows)
+	if (rc)
+		return rc;
+	if (seg->n_rows != m->n_rows)
 		rc = error_set(err, ERR_CORRUPT, "segment %llu has %u rows, the manifest says %u",
 			       (unsigned long long)m->id, seg->n_rows, m->n_rows);
 	if (rc == 0 && !h->verify_later)
@@ -71,11 +67,49 @@ static void open_one(void *ctx, size_t i)
 	if (rc == 0)
 		rc = seg_open_indexes(seg, h->shard->options.faiss_only, err);
 	if (rc) {
-		err->code = rc;
 		seg_unref(seg);
-		return;
+		return rc;
 	}
-	o->segs[i] = seg;
+	*out = seg;
+	return 0;
+}
+
+/* True: there was an index to be removed. */
+static bool remove_indexes(struct hosted *h, uint64_t segment)
+{
+	bool removed = false;
+
+	for (uint32_t space = 0; space < h->state.schema->n_spaces; space++) {
+		char name[32], path[80];
+
+		seg_index_name(space, name);
+		snprintf(path, sizeof path, "seg-%llu/%s", (unsigned long long)segment, name);
+		removed |= h->io.remove(h->io.ctx, path, NULL) == 0;
+	}
+	return removed;
+}
+
+static void open_one(void *ctx, size_t i)
+{
+	struct opening *o = ctx;
+	struct hosted *h = o->h;
+	const struct manifest_segment *m = &h->kept.segments[i];
+	struct error *err = &o->errors[i], damage;
+
+	if (m->quarantined)
+		return;
+	err->code = open_verified(h, m, &o->segs[i], err);
+	if (err->code != ERR_CORRUPT)
+		return;
+	/* What can be computed again is no loss: is it good without its vector indexes? */
+	damage = *err;
+	if (!remove_indexes(h, m->id))
+		return;
+	err->code = open_verified(h, m, &o->segs[i], err);
+	if (err->code == 0) {
+		log_error("shard", "%s: an index is built again: %s", h->folder, damage.text);
+		o->segs[i]->healed = true;
+	}
 }
 
 /* How much there is to verify: the folders' sizes are only known once open, so the rows are taken
@@ -115,6 +149,10 @@ static int take_segment(struct hosted *h, uint32_t i, struct seg *seg, const str
 		bitset_andnot(&live->bits, &m->deleted);
 		live->n_live = bitset_count(&live->bits);
 	}
+	if (seg->healed)
+		snprintf(h->last_failure, sizeof h->last_failure,
+			 "A damaged vector index of segment %llu of shard %u is built again.",
+			 (unsigned long long)m->id, h->partition);
 	seg->unverified = h->verify_later;
 	seg->recovered = true;
 	snap_push(&h->base, seg, live);

@@ -48,6 +48,7 @@ struct seg {
 	bool unverified; /* checksums are still to be verified */
 	/* opened at start: its payload indexes may be of an older schema than `schema` */
 	bool recovered;
+	bool healed;   /* it lost a damaged index when it was opened */
 	bool no_index; /* a build failed for good: not tried again */
 };
 

@@ -29,7 +29,7 @@ struct shard_options {
 	uint64_t sync_window_us;   /* group commit waits at most so long for company; 0 = none */
 	uint64_t memory_limit_bytes; /* index builds and new segments are refused above it; 0 = 80 % of the machine */
 	uint32_t pending_write_bytes; /* writes in flight above it answer ERR_BUSY; 0 = 256 MB */
-	uint64_t verify_now_bytes;   /* checksums of more sealed bytes than this are verified after the start; 0 = 1 GB */
+	uint64_t verify_now_bytes; /* checksums of more sealed bytes than this are verified after the start; 0 = 1 GB */
 	bool faiss_only;
 };
 

@@ -129,86 +129,108 @@ static void flip_middle_byte(const char *path)
 	close(fd);
 }
 
-/* Damages the largest file of the n-th segment folder (-1: of none); returns how many folders there
- * are. */
-static int damage_segment(struct fixture *f, int n)
+/* Damages a file of the n-th segment folder (-1: of none); returns how many folders there are. */
+static int damage_segment(struct fixture *f, int n, const char *file)
 {
-	char folder[128], path[512], best[512] = "";
+	char folder[128], path[512];
 	struct dirent *e;
 	int found = 0;
-	off_t size = -1;
 
 	snprintf(folder, sizeof folder, "%s/replicas/7/0", f->root);
 	DIR *d = opendir(folder);
 	assert_non_null(d);
 	while ((e = readdir(d))) {
-		if (strncmp(e->d_name, "seg-", 4) != 0)
+		if (strncmp(e->d_name, "seg-", 4) != 0 || found++ != n)
 			continue;
-		if (found++ != n)
-			continue;
-		char sub[400];
-		snprintf(sub, sizeof sub, "%s/%s", folder, e->d_name);
-		DIR *files = opendir(sub);
-		struct dirent *file;
-		while ((file = readdir(files))) {
-			struct stat st;
-
-			snprintf(path, sizeof path, "%s/%.90s", sub, file->d_name);
-			if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > size) {
-				size = st.st_size;
-				snprintf(best, sizeof best, "%s", path);
-			}
-		}
-		closedir(files);
+		snprintf(path, sizeof path, "%s/%.90s/%s", folder, e->d_name, file);
+		flip_middle_byte(path);
 	}
 	closedir(d);
-	if (best[0])
-		flip_middle_byte(best);
 	return found;
 }
 
 static int count_folders(struct fixture *f)
 {
-	return damage_segment(f, -1);
+	return damage_segment(f, -1, NULL);
 }
 
-static void corrupt_segment_is_quarantined_and_named(void **state)
+/* Three sealed segments of a hundred points, and five points in memory. */
+static void three_segments(struct fixture *f)
 {
-	struct fixture f;
-	struct rpc_info_response info;
+	setup(f, INDEX_HNSW);
+	f->options.seal_idle_ms = 100000; /* no merging */
+	fixture_start(f);
+	for (uint64_t i = 0; i < 3; i++) {
+		upsert(f, i * 100, 100, (int64_t)i);
+		fixture_settle(f);
+	}
+	upsert(f, 300, 5, 9);
+	assert_true(shard_ready(f->shard, NULL));
+	fixture_stop(f);
+}
+
+static void check_quarantine(struct fixture *f, uint64_t points)
+{
+	struct rpc_info_response info = fixture_info(f);
 	struct error why = {0};
 	float v[DIM] = {0};
 	struct leaf leaf = {.vector = {VECTOR_DENSE, 0, DIM, v, NULL}, .top = 10};
 	struct rpc_search_request request = {.leaves = &leaf, .n_leaves = 1};
 	struct rpc_search_response out = {0};
 
-	setup(&f, INDEX_HNSW);
-	f.options.seal_idle_ms = 100000; /* one segment a hundred rows, no merging */
+	assert_int_equal(info.status, REPLICA_RED);
+	assert_non_null(strstr(info.warning, "corrupt"));
+	assert_false(shard_ready(f->shard, &why));
+	assert_non_null(strstr(why.text, "corrupt"));
+	assert_int_equal(fixture_count(f, NULL), points);
+	request.target = fixture_target(f, 0);
+	assert_int_equal(fixture_call(f, RPC_TYPE_search, &request, &out), 0);
+	assert_int_equal(out.hits[0].n, 10);
+	assert_true(out.receipts[0].incomplete);
+}
+
+static void corrupt_segment_is_quarantined_and_named(void **state)
+{
+	static const char *const files[] = {"rows", "payload", "dense-0"};
+
+	for (uint32_t i = 0; i < 6; i++) {
+		struct fixture f;
+
+		three_segments(&f);
+		assert_int_equal(damage_segment(&f, 1, files[i % 3]), 3);
+		for (uint64_t round = 0; round < 2;
+		     round++) { /* the second time the manifest says it */
+			f.options.verify_now_bytes = i < 3 ? 0 : 1; /* 1: found in the background */
+			fixture_start(&f);
+			for (int wait = 0; fixture_info(&f).status != REPLICA_RED && wait < 1000;
+			     wait++)
+				usleep(10000);
+			check_quarantine(&f, 205 + round);
+			upsert(&f, 1000, 1, 1); /* it goes on taking writes */
+			fixture_stop(&f);
+		}
+		fixture_fini(&f);
+	}
+	(void)state;
+}
+
+/* An index can be computed again from the rows: nothing is lost, nothing is quarantined. */
+static void damaged_index_is_built_again(void **state)
+{
+	struct fixture f;
+
+	three_segments(&f);
+	assert_int_equal(damage_segment(&f, 1, "index-0.faiss"), 3);
 	fixture_start(&f);
-	for (uint64_t i = 0; i < 3; i++) {
-		upsert(&f, i * 100, 100, (int64_t)i);
-		fixture_settle(&f);
-	}
-	upsert(&f, 300, 5, 9);
-	assert_true(shard_ready(f.shard, &why));
+	assert_true(shard_ready(f.shard, NULL));
+	assert_int_equal(fixture_count(&f, NULL), 305);
+	fixture_wait_for(&f, "index_builds_total", 1);
+	fixture_settle(&f);
+	assert_int_equal(fixture_info(&f).indexed_vectors, 300);
 	fixture_stop(&f);
-	assert_int_equal(damage_segment(&f, 1), 3);
-	for (int round = 0; round < 2;
-	     round++) { /* the second time it is known from the manifest */
-		fixture_start(&f);
-		info = fixture_info(&f);
-		assert_int_equal(info.status, REPLICA_RED);
-		assert_non_null(strstr(info.warning, "corrupt"));
-		assert_false(shard_ready(f.shard, &why));
-		assert_non_null(strstr(why.text, "corrupt"));
-		assert_int_equal(fixture_count(&f, NULL), 205 + round);
-		request.target = fixture_target(&f, 0);
-		assert_int_equal(fixture_call(&f, RPC_TYPE_search, &request, &out), 0);
-		assert_int_equal(out.hits[0].n, 10);
-		assert_true(out.receipts[0].incomplete);
-		upsert(&f, 1000, 1, 1); /* it goes on taking writes */
-		fixture_stop(&f);
-	}
+	fixture_start(&f);
+	assert_int_equal(fixture_counter(&f, "index_builds_total"), 0);
+	assert_int_equal(fixture_info(&f).indexed_vectors, 300);
 	fixture_fini(&f);
 	(void)state;
 }
@@ -386,6 +408,7 @@ int main(void)
 		cmocka_unit_test(full_disk_refuses_and_goes_on),
 		cmocka_unit_test(background_work_survives_faults),
 		cmocka_unit_test(corrupt_segment_is_quarantined_and_named),
+		cmocka_unit_test(damaged_index_is_built_again),
 		cmocka_unit_test(damaged_log_keeps_the_others_serving),
 		cmocka_unit_test(lost_manifest_is_noticed),
 		cmocka_unit_test(compaction_keeps_what_the_replay_needs),
