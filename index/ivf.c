@@ -49,7 +49,7 @@ static uint32_t choose_pq_m(const struct vindex *v)
 
 static uint32_t choose_nprobe(uint32_t nlist)
 {
-	uint32_t nprobe = nlist / 24;
+	uint32_t nprobe = nlist / 16;
 
 	return nprobe < 8 ? (nlist < 8 ? nlist : 8) : nprobe;
 }

@@ -8,7 +8,7 @@
  *
  * Under a filter only allowed nodes enter the pool. Where too few neighbours of a node are allowed, the
  * walk looks through those that are not at their neighbours (two hops; ACORN-1, Patel et al.,
- * SIGMOD 2024). When few rows are allowed at all, every one of them is looked at instead.
+ * SIGMOD 2024). Inner products are an exception (through_all). When few rows are allowed at all, every one of them is looked at instead.
  */
 #include "base/clock.h"
 #include "index/walk_layout.h"
@@ -21,6 +21,7 @@ enum {
 	CLOCK_EVERY = 16, /* expansions between looks at the clock */
 	SCAN_CHUNK = 256,
 	FETCH_LINES = 4,  /* of a code, fetched while gathering */
+	RESCORE_FETCH = 512, /* bytes of a row, fetched ahead */
 };
 
 struct search {
@@ -33,7 +34,8 @@ struct search {
 	uint32_t ef;
 	uint32_t size;   /* of the pool */
 	uint32_t cursor; /* everything before it is expanded */
-	uint32_t enough; /* filtered: gathered nodes that make a second hop needless */
+	bool allowed_only; /* only allowed nodes enter the pool */
+	uint32_t enough;   /* then: gathered nodes that make a second hop needless */
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -302,7 +304,7 @@ static void walk_level_0(struct search *x, uint32_t start)
 			}
 		}
 		walk_scratch_touch(s, x->w->width);
-		if (x->q->allow) {
+		if (x->allowed_only) {
 			n = gather_allowed(x, node, s->ids);
 		} else {
 			ids = s->touched + s->n_touched;
@@ -337,37 +339,37 @@ static void scan_codes(struct search *x)
 static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 {
 	const struct walk *w = x->w;
-	const struct kernels *kernels = kernels_get();
-	kernel_fn distance = kernels_distance(kernels, w->distance);
-	uint32_t most = x->ef / 4 > 2 * x->q->k ? x->ef / 4 : 2 * x->q->k;
-	uint32_t *rows = x->s->ids, n = 0;
+	kernel_fn distance = kernels_distance(kernels_get(), w->distance);
+	uint32_t most = x->q->k < 8 ? 16 : 2 * x->q->k;
+	uint32_t n = 0;
+	uint64_t *rows = x->s->pool; /* the entries are overwritten by what they stand for */
 	struct topk top;
 
-	if (most < 16)
-		most = 16;
-	topk_init(&top, out, x->q->k);
-	for (uint32_t i = 0; i < x->size && most; i++) {
+	if (most < x->ef / 4)
+		most = x->ef / 4;
+	for (uint32_t i = 0; i < x->size && n < most; i++) {
 		uint32_t row = w->row_of[node_of_entry(x->s->pool[i])];
+		const char *at = (const char *)walk_row(w, row);
 
 		if (x->q->allow && !bitset_get(x->q->allow, row))
 			continue;
-		const char *at = (const char *)walk_row(w, row);
-		for (size_t b = 0; b < w->dim * sizeof(float) && b < 1024; b += 64)
+		for (size_t b = 0; b < w->dim * sizeof(float) && b < RESCORE_FETCH; b += 64)
 			__builtin_prefetch(at + b);
 		rows[n++] = row;
-		most--;
-		if (n == SCAN_CHUNK || i + 1 == x->size || !most) {
-			for (uint32_t j = 0; j < n; j++)
-				topk_push(&top, distance(x->q->vector, walk_row(w, rows[j]), w->dim),
-					  rows[j]);
-			x->stats->distances += n;
-			n = 0;
-		}
 	}
-	for (uint32_t j = 0; j < n; j++)
-		topk_push(&top, distance(x->q->vector, walk_row(w, rows[j]), w->dim), rows[j]);
+	topk_init(&top, out, x->q->k);
+	for (uint32_t i = 0; i < n; i++)
+		topk_push(&top, distance(x->q->vector, walk_row(w, (uint32_t)rows[i]), w->dim), rows[i]);
+	x->stats->distances += n;
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;
+}
+
+/* With plain inner products a walk leads over the few long vectors; without those that are not allowed it
+ * loses its way. So they stay, the pool is larger, and what is allowed is picked from it at the end. */
+static bool through_all(const struct walk *w, const struct vindex_query *q)
+{
+	return w->distance == DISTANCE_DOT && q->n_allow >= w->n / 5;
 }
 
 /* Looking at each allowed code costs about this many times less than a step of the walk. */
@@ -385,8 +387,11 @@ int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_
 
 	if (ef < q->k)
 		ef = q->k;
+	x.allowed_only = q->allow && !through_all(w, q);
+	if (q->allow && !x.allowed_only)
+		ef = (uint32_t)((uint64_t)ef * w->n / q->n_allow);
 	x.ef = ef > w->n ? w->n : ef;
-	x.enough = w->width / 2;
+	x.enough = w->width;
 	x.s = walk_scratch_get(w, (size_t)x.ef + 1, gather_room);
 	x.query.bytes = x.s->query_bytes;
 	code_query_init(&w->scale, x.kernels, q->vector, x.s->query_floats, &x.query);
