@@ -12,12 +12,15 @@
 
 static const struct config_row rows[] = {
 	COMMON_ROWS(struct bench_options),
-	CONFIG_STR(struct bench_options, data, NULL, "FILE",
-		   "points: .hdf5 of ann-benchmarks (with queries and ground truth), .fvecs, .bvecs or "
-		   ".npy"),
-	CONFIG_STR(struct bench_options, random, NULL, "N,DIM", "made-up points in clusters instead"),
+	CONFIG_STR(
+		struct bench_options, data, NULL, "FILE",
+		"points: .hdf5 of ann-benchmarks (with queries and ground truth), .fvecs, .bvecs or "
+		".npy"),
+	CONFIG_STR(struct bench_options, random, NULL, "N,DIM",
+		   "made-up points in clusters instead"),
 	CONFIG_F64(struct bench_options, clusters, "200", 1, 1e6, "N", "how many clusters"),
-	CONFIG_U64(struct bench_options, limit, "0", 0, 4e9, "N", "use only the first points; 0 = all"),
+	CONFIG_U64(struct bench_options, limit, "0", 0, 4e9, "N",
+		   "use only the first points; 0 = all"),
 	CONFIG_STR(struct bench_options, queries, NULL, "FILE",
 		   "queries; without it the last rows of the data, which are then not loaded"),
 	CONFIG_U64(struct bench_options, n_queries, "1000", 1, 1000000, "N", "use so many queries"),
@@ -31,16 +34,19 @@ static const struct config_row rows[] = {
 	CONFIG_U64(struct bench_options, load_clients, "4", 1, 256, "N", "connections that load"),
 	CONFIG_U64(struct bench_options, batch, "1000", 1, 10000, "N", "points in one upsert"),
 	CONFIG_BOOL(struct bench_options, load_only, "false", "measure only the loading"),
-	CONFIG_STR(struct bench_options, distance, NULL, "NAME", "Cosine, Dot, Euclid or Manhattan"),
+	CONFIG_STR(struct bench_options, distance, NULL, "NAME",
+		   "Cosine, Dot, Euclid or Manhattan"),
 	CONFIG_STR(struct bench_options, index, NULL, "KIND", "hnsw, ivf or flat"),
 	CONFIG_STR(struct bench_options, quantizer, NULL, "KIND", "none, sq8 or pq"),
 	CONFIG_U64(struct bench_options, m, "0", 0, 1024, "N", "hnsw: links of a point"),
-	CONFIG_U64(struct bench_options, ef_construct, "0", 0, 10000, "N", "hnsw: effort of the build"),
+	CONFIG_U64(struct bench_options, ef_construct, "0", 0, 10000, "N",
+		   "hnsw: effort of the build"),
 	CONFIG_U64(struct bench_options, nlist, "0", 0, 1000000, "N", "ivf: lists"),
 	CONFIG_U64(struct bench_options, shards, "0", 0, 256, "N", "partitions"),
 	CONFIG_U64(struct bench_options, k, "10", 1, 1000, "K", "neighbours asked for"),
 	CONFIG_STR(struct bench_options, ef, "16,32,64,128,256", "LIST", "hnsw: efs to measure"),
-	CONFIG_STR(struct bench_options, nprobe, NULL, "LIST", "ivf: nprobes to measure, instead of efs"),
+	CONFIG_STR(struct bench_options, nprobe, NULL, "LIST",
+		   "ivf: nprobes to measure, instead of efs"),
 	CONFIG_STR(struct bench_options, clients, "1,8,32", "LIST",
 		   "closed loop: connections that each wait for their answer"),
 	CONFIG_STR(struct bench_options, rate, NULL, "LIST",
@@ -67,11 +73,12 @@ static const struct command_line line = {
 		"from when a request was due, so that a stall of the server is not hidden.\n"
 		"The load generator is part of this program and takes processor time too: on one machine\n"
 		"the figures are those of server and generator together.",
-	.examples = "  quiver bench --random 100000,128 --ef 16,32,64,128 --clients 1,8,32\n"
-		    "  quiver bench --data glove-100-angular.hdf5 --m 32 --report glove.html --keep\n"
-		    "  quiver bench --data sift.fvecs --queries q.fvecs --truth gt.ivecs --distance Euclid\n"
-		    "  quiver bench --random 100000,128 --reuse --rate 1000,2000,4000 --ef 64\n"
-		    "  quiver bench --random 100000,128 --load-only --load-form json\n",
+	.examples =
+		"  quiver bench --random 100000,128 --ef 16,32,64,128 --clients 1,8,32\n"
+		"  quiver bench --data glove-100-angular.hdf5 --m 32 --report glove.html --keep\n"
+		"  quiver bench --data sift.fvecs --queries q.fvecs --truth gt.ivecs --distance Euclid\n"
+		"  quiver bench --random 100000,128 --reuse --rate 1000,2000,4000 --ef 64\n"
+		"  quiver bench --random 100000,128 --load-only --load-form json\n",
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
 };
@@ -181,13 +188,12 @@ int command_bench(int argc, char **argv)
 {
 	static struct bench b;
 	struct error err = {0};
-	const char **rest;
-	size_t n_rest;
+	struct command_args args = {.argc = argc, .argv = argv};
 
 	b.arena = arena_new(4096);
 	b.stop = &stop;
 	b.command = join(b.arena, argc, argv);
-	int code = command_parse(&line, argc, argv, &b.o, b.arena, &rest, &n_rest);
+	int code = command_parse(&line, &args, &b.o, b.arena);
 	if (code < 0)
 		code = check_options(&b);
 	if (code < 0) {

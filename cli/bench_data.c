@@ -82,8 +82,8 @@ static int read_truth(struct bench *b, struct error *err)
 	if (path == NULL)
 		return 0;
 	rc = matrix_read(&b->truth, path, "neighbors", b->queries.n, err);
-	if (rc == 0 && (b->truth.numbers == NULL || b->truth.n < b->queries.n ||
-			b->truth.dim < b->o.k))
+	if (rc == 0 &&
+	    (b->truth.numbers == NULL || b->truth.n < b->queries.n || b->truth.dim < b->o.k))
 		rc = error_set(err, ERR_INPUT,
 			       "%s has ground truth of %u x %u, but %u queries x %" PRIu64
 			       " are needed",

@@ -18,8 +18,8 @@ void bench_print_table(const struct bench *b)
 	       command_number(b->n_points, number), b->rows.dim, b->distance, b->o.k, b->queries.n,
 	       b->data_name);
 	if (b->loaded) {
-		printf("load: %s points/s durable (%s form, %" PRIu64 " clients, batches of %" PRIu64
-		       ", %.2f s)",
+		printf("load: %s points/s durable (%s form, %" PRIu64
+		       " clients, batches of %" PRIu64 ", %.2f s)",
 		       command_number((uint64_t)b->load_rate, number), b->o.load_form,
 		       b->o.load_clients, b->o.batch, b->load_seconds);
 		if (!b->o.load_only)
@@ -28,7 +28,8 @@ void bench_print_table(const struct bench *b)
 	}
 	if (b->n_points_measured == 0)
 		return;
-	printf("recall against %s; medians of %" PRIu64 " runs of %.0f s after %.1f s of warm-up\n\n",
+	printf("recall against %s; medians of %" PRIu64
+	       " runs of %.0f s after %.1f s of warm-up\n\n",
 	       b->truth_name, b->o.runs, b->o.seconds, b->o.warmup);
 	printf("| %s | recall | clients | rate | QPS | p50 us | p95 us | p99 us | max us |\n"
 	       "|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
@@ -54,7 +55,8 @@ static void put_text(struct buf *b, const char *key, const char *text)
 
 static void put_number(struct buf *b, const char *key, double v)
 {
-	buf_printf(b, "%s\"%s\":%.10g", b->data[b->len - 1] == '{' ? "" : ",", key, isfinite(v) ? v : 0);
+	buf_printf(b, "%s\"%s\":%.10g", b->data[b->len - 1] == '{' ? "" : ",", key,
+		   isfinite(v) ? v : 0);
 }
 
 /* "model name" of /proc/cpuinfo. */
@@ -163,9 +165,9 @@ int bench_write_report(const struct bench *b, const char *path, struct error *er
 	size_t before = (size_t)(at - bench_page);
 	struct buf json = BUF_INIT;
 	FILE *f = fopen(path, "wb");
-	bool good = f != NULL;
+	bool good = true;
 
-	if (!good)
+	if (f == NULL)
 		return error_errno(err, errno, "cannot write %s", path);
 	bench_json(b, &json);
 	good = fwrite(bench_page, 1, before, f) == before;

@@ -29,8 +29,9 @@ static int check_answers(const struct loadgen_result *r, const char *what, struc
 {
 	if (r->errors == 0)
 		return 0;
-	return error_set(err, ERR_INTERNAL, "%s: %" PRIu64 " requests were refused, the first with: %s",
-			 what, r->errors, r->first_error);
+	return error_set(err, ERR_INTERNAL,
+			 "%s: %" PRIu64 " requests were refused, the first with: %s", what,
+			 r->errors, r->first_error);
 }
 
 /* ---- loading ---------------------------------------------------------------------------------- */
@@ -114,16 +115,18 @@ static int create(struct bench *b, struct error *err)
 		if (info.dim == b->rows.dim && info.points == b->rows.n)
 			return 1;
 		return error_set(err, ERR_INPUT,
-				 "--reuse: collection %s has %" PRIu64 " points of %u values, the data "
+				 "--reuse: collection %s has %" PRIu64
+				 " points of %u values, the data "
 				 "%u of %u",
 				 b->o.collection, info.points, info.dim, b->rows.n, b->rows.dim);
 	}
 	if (rc == 0 && info.exists) {
 		if (strcmp(b->o.collection, "quiver-bench") != 0)
-			return error_set(err, ERR_EXISTS,
-					 "collection %s exists; --reuse measures it as it is, or delete "
-					 "it first",
-					 b->o.collection);
+			return error_set(
+				err, ERR_EXISTS,
+				"collection %s exists; --reuse measures it as it is, or delete "
+				"it first",
+				b->o.collection);
 		rc = remote_delete(b->client, b->o.collection, &existed, err);
 	}
 	return rc == 0 ? remote_create(b->client, &spec, err) : rc;
@@ -151,8 +154,8 @@ int bench_load(struct bench *b, struct error *err)
 	rc = remote_count(b->client, b->o.collection, NULL, &count, err);
 	if (rc == 0 && count != b->rows.n && !atomic_load(b->stop))
 		rc = error_set(err, ERR_CORRUPT,
-			       "%u points were acknowledged but %" PRIu64 " are searchable", b->rows.n,
-			       count);
+			       "%u points were acknowledged but %" PRIu64 " are searchable",
+			       b->rows.n, count);
 	start = seconds_now();
 	if (rc == 0 && !b->o.load_only) {
 		fprintf(stderr, "waiting for the indexes\n");
@@ -184,8 +187,8 @@ static void put_query(const struct bench *b, const float *vector, const struct q
 	if (q->exact)
 		json_put_literal(out, ",\"params\":{\"exact\":true}");
 	else if (q->effort)
-		buf_printf(out, ",\"params\":{\"%s\":%" PRIu64 "}", q->by_nprobe ? "nprobe" : "hnsw_ef",
-			   q->effort);
+		buf_printf(out, ",\"params\":{\"%s\":%" PRIu64 "}",
+			   q->by_nprobe ? "nprobe" : "hnsw_ef", q->effort);
 	buf_put_u8(out, '}');
 }
 
@@ -236,7 +239,8 @@ static void take_answer(void *ctx, size_t request, const char *body, size_t n)
 }
 
 /* Each query once; answers into a->ids. */
-static int ask_all(struct bench *b, const struct query_shape *q, struct answers *a, struct error *err)
+static int ask_all(struct bench *b, const struct query_shape *q, struct answers *a,
+		   struct error *err)
 {
 	struct loadgen_request *requests = make_queries(b, q);
 	struct loadgen_result r;
@@ -266,7 +270,8 @@ int bench_find_truth(struct bench *b, struct error *err)
 
 	if (b->truth.numbers != NULL)
 		return 0;
-	fprintf(stderr, "finding the ground truth of %u queries with exact searches\n", b->queries.n);
+	fprintf(stderr, "finding the ground truth of %u queries with exact searches\n",
+		b->queries.n);
 	b->truth = (struct matrix){.n = b->queries.n, .dim = (uint32_t)b->o.k};
 	b->truth.numbers = a.ids = mem_array((size_t)b->queries.n * b->o.k, sizeof(*a.ids));
 	b->truth_name = "exact searches of the server";
@@ -313,7 +318,8 @@ static int measure_recall(struct bench *b, const struct query_shape *q, double *
 
 static int compare_qps(const void *a, const void *b)
 {
-	double x = ((const struct loadgen_result *)a)->qps, y = ((const struct loadgen_result *)b)->qps;
+	double x = ((const struct loadgen_result *)a)->qps,
+	       y = ((const struct loadgen_result *)b)->qps;
 
 	return (x > y) - (x < y);
 }
@@ -380,7 +386,9 @@ static int measure_effort(struct bench *b, uint64_t effort, struct error *err)
 		if (rc != 0)
 			break;
 		new_point(b, &p);
-		fprintf(stderr, "%s %" PRIu64 "  recall %.4f  %s %.0f  %.0f QPS  p50 %.0f us  p99 %.0f us\n",
+		fprintf(stderr,
+			"%s %" PRIu64
+			"  recall %.4f  %s %.0f  %.0f QPS  p50 %.0f us  p99 %.0f us\n",
 			b->by_nprobe ? "nprobe" : "ef", effort, recall, open ? "rate" : "clients",
 			open ? p.rate : (double)p.clients, p.r.qps, p.r.p50_us, p.r.p99_us);
 	}

@@ -152,8 +152,9 @@ static CURLcode exchange(struct client *c, const struct client_request *r)
 	curl_easy_reset(c->curl);
 	/* An `Expect: 100-continue` would cost a round trip for every batch. */
 	headers = curl_slist_append(headers, "Expect:");
-	headers = add_header(headers,
-			     "Content-Type:", r->content_type ? r->content_type : "application/json");
+	headers =
+		add_header(headers,
+			   "Content-Type:", r->content_type ? r->content_type : "application/json");
 	if (c->key_header)
 		headers = curl_slist_append(headers, c->key_header);
 	if (r->idempotency_key)
@@ -190,8 +191,8 @@ static int transport_error(const struct client *c, CURLcode code, struct error *
 	switch (code) {
 	case CURLE_OPERATION_TIMEDOUT:
 		return error_set(err, ERR_TIMEOUT,
-				 "%s did not answer within %llu s; --timeout gives it longer", c->url,
-				 (unsigned long long)c->timeout_s);
+				 "%s did not answer within %llu s; --timeout gives it longer",
+				 c->url, (unsigned long long)c->timeout_s);
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
@@ -287,7 +288,8 @@ int client_call_patiently(struct client *c, const struct client_request *request
 		uint64_t now = clock_monotonic_us();
 		double pause_s = isnan(c->retry_after_s) ? wait_s : c->retry_after_s;
 
-		if (rc == 0 || !worth_another_try(rc) || (patience->stop && atomic_load(patience->stop)))
+		if (rc == 0 || !worth_another_try(rc) ||
+		    (patience->stop && atomic_load(patience->stop)))
 			return rc;
 		if (first_failure_us == 0)
 			first_failure_us = now;

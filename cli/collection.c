@@ -28,8 +28,10 @@ static const struct config_row create_rows[] = {
 	CONFIG_U64(struct options, nlist, "0", 0, 1000000, "N", "ivf: lists (default 4 x sqrt(n))"),
 	CONFIG_U64(struct options, nprobe, "0", 0, 1000000, "N", "ivf: lists that a search visits"),
 	CONFIG_U64(struct options, shards, "0", 0, 256, "N", "partitions (default 1)"),
-	CONFIG_U64(struct options, replicas, "0", 0, 8, "N", "copies of each partition (default 1)"),
-	CONFIG_STR(struct options, vector_name, NULL, "NAME", "name of the vector (default: unnamed)"),
+	CONFIG_U64(struct options, replicas, "0", 0, 8, "N",
+		   "copies of each partition (default 1)"),
+	CONFIG_STR(struct options, vector_name, NULL, "NAME",
+		   "name of the vector (default: unnamed)"),
 	CONFIG_BOOL(struct options, if_missing, "false", "do nothing when it exists already"),
 };
 static const struct config_row plain_rows[] = {
@@ -38,20 +40,24 @@ static const struct config_row plain_rows[] = {
 static const struct config_row count_rows[] = {
 	COMMON_ROWS(struct options),
 	CONFIG_STR(struct options, filter, NULL, "JSON", "count only the points that match"),
-	CONFIG_STR(struct options, filter_file, NULL, "FILE", "the filter from a file, - for stdin"),
+	CONFIG_STR(struct options, filter_file, NULL, "FILE",
+		   "the filter from a file, - for stdin"),
 };
-enum { N_CREATE = sizeof(create_rows) / sizeof(create_rows[0]),
-       N_PLAIN = sizeof(plain_rows) / sizeof(plain_rows[0]),
-       N_COUNT = sizeof(count_rows) / sizeof(count_rows[0]) };
+enum {
+	N_CREATE = sizeof(create_rows) / sizeof(create_rows[0]),
+	N_PLAIN = sizeof(plain_rows) / sizeof(plain_rows[0]),
+	N_COUNT = sizeof(count_rows) / sizeof(count_rows[0])
+};
 
 static const struct command_line create_line = {
 	.name = "collection create",
 	.usage = "NAME --dim N [--distance NAME] [...]",
 	.about = "Creates a collection: a named set of points, each with a vector and a payload.\n"
 		 "Exit code 1 when it exists already, unless --if-missing is given.",
-	.examples = "  quiver collection create books --dim 384\n"
-		    "  quiver collection create sift --dim 128 --distance Euclid --m 32 --shards 2\n"
-		    "  quiver collection create big --dim 768 --index ivf --quantizer sq8\n",
+	.examples =
+		"  quiver collection create books --dim 384\n"
+		"  quiver collection create sift --dim 128 --distance Euclid --m 32 --shards 2\n"
+		"  quiver collection create big --dim 768 --index ivf --quantizer sq8\n",
 	.rows = create_rows,
 	.n_rows = N_CREATE,
 	.min_rest = 1,
@@ -89,8 +95,9 @@ static const struct command_line count_line = {
 	.name = "count",
 	.usage = "COLLECTION [--filter JSON]",
 	.about = "Counts the points of a collection, exactly.",
-	.examples = "  quiver count books\n"
-		    "  quiver count books --filter '{\"must\":[{\"key\":\"year\",\"range\":{\"gte\":1990}}]}'\n",
+	.examples =
+		"  quiver count books\n"
+		"  quiver count books --filter '{\"must\":[{\"key\":\"year\",\"range\":{\"gte\":1990}}]}'\n",
 	.rows = count_rows,
 	.n_rows = N_COUNT,
 	.min_rest = 1,
@@ -102,8 +109,8 @@ struct run {
 	struct arena *arena;
 	struct client *client;
 	struct options o;
+	struct command_args args;
 	const char **rest;
-	size_t n_rest;
 };
 
 static int begin(struct run *r, const struct command_line *line, int argc, char **argv)
@@ -111,10 +118,11 @@ static int begin(struct run *r, const struct command_line *line, int argc, char 
 	struct error err = {0};
 	int code, rc;
 
-	*r = (struct run){.arena = arena_new(4096)};
-	code = command_parse(line, argc, argv, &r->o, r->arena, &r->rest, &r->n_rest);
+	*r = (struct run){.arena = arena_new(4096), .args = {.argc = argc, .argv = argv}};
+	code = command_parse(line, &r->args, &r->o, r->arena);
 	if (code >= 0)
 		return code;
+	r->rest = r->args.rest;
 	rc = client_new(&r->client, r->o.url, r->o.api_key, r->o.timeout, &err);
 	return rc != 0 ? command_fail(line->name, r->o.json, rc, &err) : -1;
 }
@@ -150,12 +158,14 @@ static int run_create(int argc, char **argv)
 		return end(&r, code);
 	distance = remote_distance(r.o.distance);
 	if (r.o.dim == 0)
-		return end(&r, command_misused(create_line.name, "--dim is missing: how many values "
-								 "has a vector?"));
+		return end(&r,
+			   command_misused(create_line.name, "--dim is missing: how many values "
+							     "has a vector?"));
 	if (distance == NULL)
-		return end(&r, command_misused(create_line.name,
-					       "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
-					       r.o.distance));
+		return end(&r,
+			   command_misused(create_line.name,
+					   "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
+					   r.o.distance));
 	const struct remote_spec spec = {
 		.name = r.rest[0],
 		.vector_name = r.o.vector_name,
@@ -234,8 +244,8 @@ static int run_list(int argc, char **argv)
 		if (r.o.json)
 			printf("%s{\"name\":%.*s,\"points\":%" PRIu64
 			       ",\"dim\":%u,\"distance\":\"%s\",\"status\":\"%s\"}",
-			       i ? "," : "", (int)quoted.len, (const char *)quoted.data, info.points,
-			       info.dim, info.distance, info.status);
+			       i ? "," : "", (int)quoted.len, (const char *)quoted.data,
+			       info.points, info.dim, info.distance, info.status);
 		else
 			printf("%-30s %12s points  %5u-d %-9s %s\n", names[i],
 			       command_number(info.points, number), info.dim, info.distance,
@@ -310,7 +320,9 @@ int command_collection(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} verbs[] = {{"create", run_create}, {"list", run_list}, {"info", run_info},
+	} verbs[] = {{"create", run_create},
+		     {"list", run_list},
+		     {"info", run_info},
 		     {"delete", run_delete}};
 	static const char usage[] = "create NAME --dim N | list | info NAME | delete NAME";
 

@@ -18,18 +18,18 @@ static void print_help(const struct command_line *line)
 	printf("\nExamples:\n%s", line->examples);
 }
 
-int command_parse(const struct command_line *line, int argc, char **argv, void *options,
-		  struct arena *arena, const char ***rest, size_t *n_rest)
+int command_parse(const struct command_line *line, struct command_args *given, void *options,
+		  struct arena *arena)
 {
-	struct config_args args = {.argc = argc, .argv = argv};
+	struct config_args args = {.argc = given->argc, .argv = given->argv};
 	struct error err = {0};
 
-	args.rest = arena_alloc(arena, ((size_t)argc + 1) * sizeof(*args.rest));
+	args.rest = arena_alloc(arena, ((size_t)args.argc + 1) * sizeof(*args.rest));
 	config_defaults(line->rows, line->n_rows, options, arena);
 	int rc = config_flags(line->rows, line->n_rows, &args, options, arena, &err);
 	/* --help counts even beside a mistake: it is what the person asks for. */
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+	for (int i = 1; i < args.argc; i++) {
+		if (strcmp(args.argv[i], "--help") == 0 || strcmp(args.argv[i], "-h") == 0)
 			args.help = true;
 	}
 	if (args.help) {
@@ -39,13 +39,13 @@ int command_parse(const struct command_line *line, int argc, char **argv, void *
 	if (rc != 0)
 		return command_misused(line->name, "%s", err.text);
 	if (args.n_rest < line->min_rest)
-		return command_misused(line->name, "an argument is missing: quiver %s %s", line->name,
-				       line->usage);
+		return command_misused(line->name, "an argument is missing: quiver %s %s",
+				       line->name, line->usage);
 	if (args.n_rest > line->max_rest)
 		return command_misused(line->name, "unexpected argument `%s`",
 				       args.rest[line->max_rest]);
-	*rest = args.rest;
-	*n_rest = args.n_rest;
+	given->rest = args.rest;
+	given->n_rest = args.n_rest;
 	return -1;
 }
 
@@ -139,7 +139,8 @@ int command_read_file(const char *path, size_t limit, struct buf *out, struct er
 		got = fread(out->data + out->len, 1, room, f);
 		out->len += got;
 		if (out->len > limit)
-			rc = error_set(err, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, limit);
+			rc = error_set(err, ERR_TOO_LARGE, "%s is larger than %zu bytes", path,
+				       limit);
 		else if (got < room) {
 			if (ferror(f))
 				rc = error_errno(err, errno, "cannot read %s", path);

@@ -44,10 +44,18 @@ struct command_line {
 	size_t min_rest, max_rest; /* how many arguments that are no flags */
 };
 
+struct command_args {
+	int argc;
+	char **argv;
+	/* Filled: the arguments that are no flags; in the arena. */
+	const char **rest;
+	size_t n_rest;
+};
+
 /* Reads the flags into `options` (defaults first). Returns -1 to go on, else the exit code to end
- * with: --help was printed, or the usage was wrong and has been told. *rest lives in the arena. */
-int command_parse(const struct command_line *line, int argc, char **argv, void *options,
-		  struct arena *arena, const char ***rest, size_t *n_rest);
+ * with: --help was printed, or the usage was wrong and has been told. */
+int command_parse(const struct command_line *line, struct command_args *args, void *options,
+		  struct arena *arena);
 
 /* Tells the failure (stderr, and as {"error":..} on stdout with --json); returns the exit code. */
 int command_fail(const char *command, bool json, int rc, const struct error *err);

@@ -4,7 +4,8 @@
  * The built-in embedder is feature hashing (Weinberger et al., 2009): every word, word pair and run of 3
  * to 5 letters within a word is hashed to one of `dim` places and a sign; its weight there is
  * (1 + ln count) times how much such a feature tells. Words that every text has (the, of, with, ..)
- * weigh little, long words more. The vector is then made one long. The same text gives the same vector
+ * weigh next to nothing, common words of technical texts half, short ones less, and those of the first
+ * line double when there are more lines: it is the title. The vector is then made one long. The same text gives the same vector
  * on every machine; nothing is learnt. It finds texts that share words and word parts with the question,
  * no synonyms. */
 #pragma once
@@ -20,7 +21,8 @@ void embed_builtin(const char *text, size_t n, uint32_t dim, float *out);
 struct embedder;
 
 struct embedder_options {
-	const char *url;   /* NULL: built-in; else the server: "/v1/embeddings" is added unless it ends so */
+	const char *
+		url; /* NULL: built-in; else the server: "/v1/embeddings" is added unless it ends so */
 	const char *model; /* name that the server wants */
 	const char *key;   /* NULL: none */
 	uint32_t dim;      /* of the built-in one; 0 = EMBED_DIM */

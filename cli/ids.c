@@ -104,8 +104,8 @@ uint32_t ids_filter(const struct ids *ids, uint64_t *at, uint32_t max, struct bu
 	for (size_t i = 0; i < count_ranges(ids) && n < max; i++) {
 		uint64_t length = r[i].last - r[i].first + 1;
 
-		for (uint64_t skip = *at + n > passed ? *at + n - passed : 0; skip < length && n < max;
-		     skip++) {
+		for (uint64_t skip = *at + n > passed ? *at + n - passed : 0;
+		     skip < length && n < max; skip++) {
 			if (n++ > 0)
 				buf_put_u8(out, ',');
 			json_put_u64(out, r[i].first + skip);

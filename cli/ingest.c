@@ -57,9 +57,10 @@ static const struct config_row rows[] = {
 	CONFIG_U64(struct options, embed_batch, "64", 1, 2048, "N", "texts in one request to it"),
 	CONFIG_U64(struct options, dim, "0", 0, 65536, "N",
 		   "built-in embedder: values of a vector (default 768)"),
-	CONFIG_STR(struct options, distance, NULL, "NAME",
-		   "new collection: Cosine, Dot, Euclid, Manhattan (default: what the file says, else "
-		   "Cosine)"),
+	CONFIG_STR(
+		struct options, distance, NULL, "NAME",
+		"new collection: Cosine, Dot, Euclid, Manhattan (default: what the file says, else "
+		"Cosine)"),
 	CONFIG_STR(struct options, index, NULL, "KIND", "new collection: hnsw, ivf or flat"),
 	CONFIG_STR(struct options, quantizer, NULL, "KIND", "new collection: none, sq8 or pq"),
 	CONFIG_U64(struct options, m, "0", 0, 1024, "N", "new collection, hnsw: links of a point"),
@@ -70,7 +71,8 @@ static const struct config_row rows[] = {
 		   "new collection, ivf: lists that a search visits"),
 	CONFIG_U64(struct options, shards, "0", 0, 256, "N", "new collection: partitions"),
 	CONFIG_U64(struct options, replicas, "0", 0, 8, "N", "new collection: copies of each"),
-	CONFIG_STR(struct options, vector_name, NULL, "NAME", "name of the vector (default: unnamed)"),
+	CONFIG_STR(struct options, vector_name, NULL, "NAME",
+		   "name of the vector (default: unnamed)"),
 };
 
 static const struct command_line line = {
@@ -91,11 +93,12 @@ static const struct command_line line = {
 		"passage number: loading again overwrites. A load that was killed goes on where it was\n"
 		"when the same command is given again. It ends with a tally: read = committed =\n"
 		"searchable, or exit code 1.",
-	.examples = "  quiver ingest sift sift-128-euclidean.hdf5 --m 32\n"
-		    "  quiver ingest photos embeddings.npy --distance Dot --id-offset 1000000\n"
-		    "  quiver ingest books books.jsonl --text-field description\n"
-		    "  quiver ingest manuals --text /usr/share/man/man1 /usr/share/doc\n"
-		    "  quiver ingest wiki --text wiki/ --embed http://127.0.0.1:8080 --embed-model e5\n",
+	.examples =
+		"  quiver ingest sift sift-128-euclidean.hdf5 --m 32\n"
+		"  quiver ingest photos embeddings.npy --distance Dot --id-offset 1000000\n"
+		"  quiver ingest books books.jsonl --text-field description\n"
+		"  quiver ingest manuals --text /usr/share/man/man1 /usr/share/doc\n"
+		"  quiver ingest wiki --text wiki/ --embed http://127.0.0.1:8080 --embed-model e5\n",
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
 	.min_rest = 2,
@@ -137,7 +140,8 @@ static int check_options(const struct options *o, size_t n_rest)
 				       "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
 				       o->distance);
 	if (!o->text && n_rest > 2)
-		return command_misused(line.name, "one file at a time; --text takes several folders");
+		return command_misused(line.name,
+				       "one file at a time; --text takes several folders");
 	if (o->embed && !o->text && !o->text_field)
 		return command_misused(line.name, "--embed makes vectors of text: give --text, or "
 						  "--text-field for JSON lines");
@@ -200,18 +204,22 @@ static int find_dim(struct ingest *in, struct error *err)
 static int check_collection(struct ingest *in, struct error *err)
 {
 	if (in->before.dim == 0)
-		return error_set(err, ERR_INPUT,
-				 "collection %s has no vector of that name; --vector-name says which",
-				 in->collection);
+		return error_set(
+			err, ERR_INPUT,
+			"collection %s has no vector of that name; --vector-name says which",
+			in->collection);
 	if (in->before.dim != in->dim)
 		return error_set(err, ERR_INPUT,
-				 "collection %s has vectors of %u values, %s gives %u", in->collection,
-				 in->before.dim, in->embedder ? in->embedder : in->source->name, in->dim);
-	if (in->embedder && in->before.embedder[0] && strcmp(in->embedder, in->before.embedder) != 0)
-		return error_set(err, ERR_INPUT,
-				 "the vectors of collection %s were made by `%s`, not by `%s`: texts "
-				 "from both cannot be compared",
-				 in->collection, in->before.embedder, in->embedder);
+				 "collection %s has vectors of %u values, %s gives %u",
+				 in->collection, in->before.dim,
+				 in->embedder ? in->embedder : in->source->name, in->dim);
+	if (in->embedder && in->before.embedder[0] &&
+	    strcmp(in->embedder, in->before.embedder) != 0)
+		return error_set(
+			err, ERR_INPUT,
+			"the vectors of collection %s were made by `%s`, not by `%s`: texts "
+			"from both cannot be compared",
+			in->collection, in->before.embedder, in->embedder);
 	in->distance = arena_strdup(in->arena, in->before.distance);
 	return 0;
 }
@@ -220,7 +228,7 @@ static int make_collection(struct ingest *in, struct error *err)
 {
 	const struct options *o = &in->o;
 
-	in->distance = o->distance           ? remote_distance(o->distance)
+	in->distance = o->distance            ? remote_distance(o->distance)
 		       : in->source->distance ? in->source->distance
 					      : "Cosine";
 	const struct remote_spec spec = {
@@ -248,9 +256,10 @@ static int open_state(struct ingest *in, struct error *err)
 	char *path = realpath(in->source->name, NULL);
 	int rc;
 
-	in->key = arena_printf(in->arena, "%s|%s|%s|%s|%u|%s", client_url(in->client), in->collection,
-			       in->o.vector_name ? in->o.vector_name : "",
-			       path ? path : in->source->name, in->dim, in->embedder ? in->embedder : "");
+	in->key = arena_printf(in->arena, "%s|%s|%s|%s|%u|%s", client_url(in->client),
+			       in->collection, in->o.vector_name ? in->o.vector_name : "",
+			       path ? path : in->source->name, in->dim,
+			       in->embedder ? in->embedder : "");
 	free(path);
 	rc = state_open(&in->state, in->key, err);
 	if (rc != 0)
@@ -316,7 +325,8 @@ static int count_searchable(struct ingest *in, struct error *err)
 	if ((in->created || in->before.points == 0) && in->result.resumed == 0)
 		return remote_count(in->client, in->collection, NULL, &in->searchable, err);
 	while (rc == 0 && ids_filter(&in->result.ids, &at, 10000, &filter) > 0) {
-		rc = remote_count(in->client, in->collection, (const char *)filter.data, &found, err);
+		rc = remote_count(in->client, in->collection, (const char *)filter.data, &found,
+				  err);
 		in->searchable += rc == 0 ? found : 0;
 	}
 	buf_fini(&filter);
@@ -339,13 +349,15 @@ static void print_tally(const struct ingest *in)
 		printf("{\"collection\":");
 		struct buf name = BUF_INIT;
 		json_put_string(&name, in->collection, strlen(in->collection));
-		printf("%.*s,\"read\":%" PRIu64 ",\"committed\":%" PRIu64 ",\"searchable\":%" PRIu64,
-		       (int)name.len, (const char *)name.data, r->read, r->committed, in->searchable);
+		printf("%.*s,\"read\":%" PRIu64 ",\"committed\":%" PRIu64
+		       ",\"searchable\":%" PRIu64,
+		       (int)name.len, (const char *)name.data, r->read, r->committed,
+		       in->searchable);
 		printf(",\"repeated_ids\":%" PRIu64 ",\"committed_before\":%" PRIu64
 		       ",\"retries\":%" PRIu64 ",\"skipped_files\":%" PRIu64,
 		       repeated, r->resumed, r->retries, in->source->skipped);
-		printf(",\"seconds\":%.3f,\"points_per_second\":%.1f,\"ok\":%s}\n", r->seconds, rate,
-		       adds_up(in) ? "true" : "false");
+		printf(",\"seconds\":%.3f,\"points_per_second\":%.1f,\"ok\":%s}\n", r->seconds,
+		       rate, adds_up(in) ? "true" : "false");
 		buf_fini(&name);
 		return;
 	}
@@ -353,7 +365,8 @@ static void print_tally(const struct ingest *in)
 	       command_number(r->committed, b), command_number(in->searchable + repeated, c));
 	printf("  (%.1f s, %s points/s)\n", r->seconds, command_number((uint64_t)rate, a));
 	if (r->resumed > 0)
-		printf("  of them %s were committed by the run before\n", command_number(r->resumed, a));
+		printf("  of them %s were committed by the run before\n",
+		       command_number(r->resumed, a));
 	if (repeated > 0)
 		printf("  %s ids came more than once; the last one counts, so there are %s points\n",
 		       command_number(repeated, a), command_number(in->distinct, b));
@@ -378,13 +391,14 @@ static int finish(struct ingest *in, struct error *err)
 		return 0;
 	}
 	state_reset(in->state, NULL); /* what it says is not true */
-	return error_set(err, ERR_CORRUPT,
-			 "THE TALLY DOES NOT ADD UP: read %" PRIu64 ", committed %" PRIu64
-			 ", but of %" PRIu64 " ids %" PRIu64
-			 " are searchable. Has somebody else written to `%s` meanwhile? Give the command "
-			 "again; it loads everything anew",
-			 in->result.read, in->result.committed, in->distinct, in->searchable,
-			 in->collection);
+	return error_set(
+		err, ERR_CORRUPT,
+		"THE TALLY DOES NOT ADD UP: read %" PRIu64 ", committed %" PRIu64
+		", but of %" PRIu64 " ids %" PRIu64
+		" are searchable. Has somebody else written to `%s` meanwhile? Give the command "
+		"again; it loads everything anew",
+		in->result.read, in->result.committed, in->distinct, in->searchable,
+		in->collection);
 }
 
 static int run(struct ingest *in, const char **rest, size_t n_rest)
@@ -398,7 +412,8 @@ static int run(struct ingest *in, const char **rest, size_t n_rest)
 		rc = finish(in, &err);
 	if (rc == 0 && in->result.stopped) {
 		fprintf(stderr,
-			"stopped: %" PRIu64 " points are committed; the same command goes on from there\n",
+			"stopped: %" PRIu64
+			" points are committed; the same command goes on from there\n",
 			in->result.committed);
 		return EXIT_STOPPED;
 	}
@@ -408,18 +423,17 @@ static int run(struct ingest *in, const char **rest, size_t n_rest)
 int command_ingest(int argc, char **argv)
 {
 	static struct ingest in;
-	const char **rest;
-	size_t n_rest;
+	struct command_args args = {.argc = argc, .argv = argv};
 
 	in.arena = arena_new(4096);
-	int code = command_parse(&line, argc, argv, &in.o, in.arena, &rest, &n_rest);
+	int code = command_parse(&line, &args, &in.o, in.arena);
 	if (code < 0)
-		code = check_options(&in.o, n_rest);
+		code = check_options(&in.o, args.n_rest);
 	if (code < 0) {
 		signal(SIGINT, on_interrupt);
 		signal(SIGTERM, on_interrupt);
-		in.collection = rest[0];
-		code = run(&in, rest, n_rest);
+		in.collection = args.rest[0];
+		code = run(&in, args.rest, args.n_rest);
 	}
 	state_close(in.state);
 	source_close(in.source);

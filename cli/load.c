@@ -25,7 +25,7 @@ struct load {
 	pthread_mutex_t source_mutex, mutex;
 	uint64_t n_batches;
 	double done; /* part of the source that was read */
-	int rc; /* of the first failure */
+	int rc;      /* of the first failure */
 	struct error err;
 	atomic_bool failed;
 	atomic_uint running;
@@ -96,7 +96,8 @@ static int prepare(struct worker *w, struct error *err)
 
 	if (b->texts.len > 0) {
 		float *rows = (float *)(void *)buf_extend(&b->rows, (size_t)b->n * o->dim * 4);
-		int rc = embedder_run(w->embedder, (const char *)b->texts.data, b->n, o->dim, rows, err);
+		int rc = embedder_run(w->embedder, (const char *)b->texts.data, b->n, o->dim, rows,
+				      err);
 
 		if (rc != 0)
 			return rc;
@@ -129,8 +130,10 @@ static int send_batch(struct worker *w, struct error *err)
 {
 	struct load *l = w->load;
 	const struct load_options *o = l->options;
-	const struct client_patience patience = {
-		.patience_s = (double)o->retry_s, .note = note_retry, .ctx = l, .stop = l->stop};
+	const struct client_patience patience = {.patience_s = (double)o->retry_s,
+						 .note = note_retry,
+						 .ctx = l,
+						 .stop = l->stop};
 	char key[64];
 	const struct client_request request = {
 		.method = "PUT",

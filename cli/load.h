@@ -20,7 +20,8 @@ struct load_options {
 };
 
 struct load_result {
-	uint64_t read, committed, resumed; /* records; resumed: of them committed by an earlier run */
+	uint64_t read, committed,
+		resumed; /* records; resumed: of them committed by an earlier run */
 	uint64_t retries;
 	double seconds;
 	bool stopped;

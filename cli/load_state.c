@@ -110,10 +110,11 @@ int state_open(struct load_state **out, const char *key, struct error *err)
 	if (rc == 0 && s->fd < 0)
 		rc = error_errno(err, errno, "cannot open %s", s->path);
 	if (rc == 0 && flock(s->fd, LOCK_EX | LOCK_NB) != 0)
-		rc = error_set(err, ERR_LOCKED,
-			       "another quiver ingest loads the same source into the same collection now "
-			       "(%s is locked)",
-			       s->path);
+		rc = error_set(
+			err, ERR_LOCKED,
+			"another quiver ingest loads the same source into the same collection now "
+			"(%s is locked)",
+			s->path);
 	if (rc != 0) {
 		state_close(s);
 		return rc;

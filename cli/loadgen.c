@@ -60,8 +60,8 @@ struct loadgen_request loadgen_request(const struct loadgen_target *target, cons
 	size_t method = strcspn(method_path, " ");
 
 	buf_reserve(&b, n + 512);
-	buf_printf(&b, "%.*s %s%s HTTP/1.1\r\nHost: %s:%s\r\n", (int)method, method_path, target->prefix,
-		   method_path + method + 1, target->host, target->port);
+	buf_printf(&b, "%.*s %s%s HTTP/1.1\r\nHost: %s:%s\r\n", (int)method, method_path,
+		   target->prefix, method_path + method + 1, target->host, target->port);
 	if (target->api_key && *target->api_key)
 		buf_printf(&b, "api-key: %s\r\n", target->api_key);
 	buf_printf(&b, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n", content_type, n);
@@ -155,7 +155,8 @@ static int push(struct lane *l, struct connection *c)
 	bool waited = c->sent > 0;
 
 	while (c->sent < r->n) {
-		ssize_t n = send(c->fd, r->bytes + c->sent, r->n - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(c->fd, r->bytes + c->sent, r->n - c->sent,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN) {
 			if (!waited)
@@ -246,7 +247,8 @@ static int pull(struct lane *l, struct connection *c)
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	if (n <= 0)
-		return error_set(&l->err, ERR_CLOSED, "the server closed a connection in mid-answer");
+		return error_set(&l->err, ERR_CLOSED,
+				 "the server closed a connection in mid-answer");
 	c->in.len += (size_t)n;
 	int rc = head_of(c, &head, &body);
 	if (rc < 0)
@@ -330,8 +332,8 @@ static void arrive(struct lane *l, uint64_t now)
 		queue_arrival(l, l->next_due_ns);
 		l->next_due_ns += (uint64_t)(-log(1 - prng_unit(&l->prng)) * mean_ns) + 1;
 	}
-	const struct itimerspec at = {
-		.it_value = {(time_t)(l->next_due_ns / 1000000000), (long)(l->next_due_ns % 1000000000)}};
+	const struct itimerspec at = {.it_value = {(time_t)(l->next_due_ns / 1000000000),
+						   (long)(l->next_due_ns % 1000000000)}};
 	timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
@@ -423,7 +425,8 @@ static void *run_lane(void *ctx)
 	/* All connections first; one thread then sets the clock for all. */
 	if (pthread_barrier_wait(&g->barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
 		g->start_ns = clock_monotonic_ns();
-		g->count_from_ns = g->start_ns + (g->o->once ? 0 : (uint64_t)(g->o->warmup_s * 1e9));
+		g->count_from_ns =
+			g->start_ns + (g->o->once ? 0 : (uint64_t)(g->o->warmup_s * 1e9));
 		g->end_ns = g->count_from_ns + (uint64_t)(g->o->seconds * 1e9);
 	}
 	pthread_barrier_wait(&g->barrier);
@@ -466,7 +469,8 @@ static void summarise(struct lane *lanes, uint32_t n, double seconds, struct loa
 	all = mem_array(count + 1, sizeof(float));
 	for (uint32_t i = 0; i < n; i++) {
 		if (lanes[i].n_latencies > 0)
-			memcpy(all + at, lanes[i].latencies_us, lanes[i].n_latencies * sizeof(float));
+			memcpy(all + at, lanes[i].latencies_us,
+			       lanes[i].n_latencies * sizeof(float));
 		at += lanes[i].n_latencies;
 		r->errors += lanes[i].errors;
 		r->timeouts += lanes[i].unanswered;

@@ -27,22 +27,23 @@ static void print_usage(FILE *out)
 		QUIVER_VERSION);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].about);
-	fprintf(out, "\n"
-		     "Every command has --help, --url URL (or QUIVER_URL; default "
-		     "http://127.0.0.1:6333),\n"
-		     "--api-key KEY (or QUIVER_API_KEY) and --json.\n\n"
-		     "Exit codes:\n"
-		     "  0    done\n"
-		     "  1    failed: the server refused, the data is wrong, or a tally does not add up\n"
-		     "  2    wrong usage\n"
-		     "  3    no server answers at the URL\n"
-		     "  4    the collection or point does not exist\n"
-		     "  130  stopped by Ctrl-C (`quiver ingest` goes on when it is called again)\n\n"
-		     "Examples:\n"
-		     "  quiver ingest manuals --text /usr/share/man/man1\n"
-		     "  quiver search manuals --text \"how do I follow a growing log file\"\n"
-		     "  quiver ingest sift sift-128-euclidean.hdf5\n"
-		     "  quiver bench --random 100000,128 --ef 16,32,64 --clients 1,8,32\n");
+	fprintf(out,
+		"\n"
+		"Every command has --help, --url URL (or QUIVER_URL; default "
+		"http://127.0.0.1:6333),\n"
+		"--api-key KEY (or QUIVER_API_KEY) and --json.\n\n"
+		"Exit codes:\n"
+		"  0    done\n"
+		"  1    failed: the server refused, the data is wrong, or a tally does not add up\n"
+		"  2    wrong usage\n"
+		"  3    no server answers at the URL\n"
+		"  4    the collection or point does not exist\n"
+		"  130  stopped by Ctrl-C (`quiver ingest` goes on when it is called again)\n\n"
+		"Examples:\n"
+		"  quiver ingest manuals --text /usr/share/man/man1\n"
+		"  quiver search manuals --text \"how do I follow a growing log file\"\n"
+		"  quiver ingest sift sift-128-euclidean.hdf5\n"
+		"  quiver bench --random 100000,128 --ef 16,32,64 --clients 1,8,32\n");
 }
 
 int main(int argc, char **argv)

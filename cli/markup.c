@@ -58,7 +58,8 @@ static bool is_man_name(const char *path, const char *extension, size_t n)
 
 bool markup_of_name(const char *path, const char *extensions, enum markup *out)
 {
-	const char *usual = "txt,text,md,markdown,html,htm,xhtml,rst,adoc,org,me,1st,news,readme,faq";
+	const char *usual =
+		"txt,text,md,markdown,html,htm,xhtml,rst,adoc,org,me,1st,news,readme,faq";
 	size_t n = strlen(path);
 	const char *name, *dot;
 
@@ -102,7 +103,10 @@ bool markup_is_binary(const unsigned char *bytes, size_t n)
 /* Bytes of the sequence at `at`, 0 when it is none. */
 static size_t utf8_length(const unsigned char *at, size_t left)
 {
-	size_t n = at[0] < 0x80 ? 1 : at[0] >= 0xC2 && at[0] < 0xE0 ? 2 : (at[0] & 0xF0) == 0xE0 ? 3 : 4;
+	size_t n = at[0] < 0x80                    ? 1
+		   : at[0] >= 0xC2 && at[0] < 0xE0 ? 2
+		   : (at[0] & 0xF0) == 0xE0        ? 3
+						   : 4;
 
 	if (n == 1)
 		return 1;
@@ -226,12 +230,12 @@ static void plain_text(const char *s, size_t n, bool markdown, struct buf *text,
 static const struct {
 	const char *name;
 	unsigned code;
-} entities[] = {{"amp", '&'},	{"lt", '<'},	    {"gt", '>'},      {"quot", '"'},
-		{"apos", '\''}, {"nbsp", ' '},	    {"copy", 0xA9},   {"reg", 0xAE},
-		{"mdash", '-'}, {"ndash", '-'},	    {"hellip", 0x2026}, {"rarr", 0x2192},
-		{"larr", 0x2190}, {"lsquo", '\''},  {"rsquo", '\''},  {"ldquo", '"'},
-		{"rdquo", '"'}, {"middot", 0xB7},   {"times", 0xD7},  {"sect", 0xA7},
-		{"auml", 0xE4}, {"ouml", 0xF6},	    {"uuml", 0xFC},   {"szlig", 0xDF},
+} entities[] = {{"amp", '&'},     {"lt", '<'},      {"gt", '>'},        {"quot", '"'},
+		{"apos", '\''},   {"nbsp", ' '},    {"copy", 0xA9},     {"reg", 0xAE},
+		{"mdash", '-'},   {"ndash", '-'},   {"hellip", 0x2026}, {"rarr", 0x2192},
+		{"larr", 0x2190}, {"lsquo", '\''},  {"rsquo", '\''},    {"ldquo", '"'},
+		{"rdquo", '"'},   {"middot", 0xB7}, {"times", 0xD7},    {"sect", 0xA7},
+		{"auml", 0xE4},   {"ouml", 0xF6},   {"uuml", 0xFC},     {"szlig", 0xDF},
 		{"eacute", 0xE9}, {"para", 0xB6}};
 
 /* An entity at s (after the &) into out; bytes used, 0 when it is none. */
@@ -347,7 +351,7 @@ static void html_character(struct html *h, const char **at, const char *end)
 		    out->data[out->len - 1] != MARKUP_HEADING)
 			buf_put_u8(out, ' ');
 	} else {
-		buf_put_u8(out, (uint8_t)**at);
+		buf_put_u8(out, (uint8_t) * *at);
 	}
 	(*at)++;
 }
@@ -360,8 +364,8 @@ static void html_text(const char *s, size_t n, struct buf *text, struct buf *tit
 	while (at < end) {
 		const char *stop = *at == '<' ? memchr(at, '>', (size_t)(end - at)) : NULL;
 
-		if (stop != NULL && (isalpha((unsigned char)at[1]) || at[1] == '/' || at[1] == '!' ||
-				     at[1] == '?')) {
+		if (stop != NULL && (isalpha((unsigned char)at[1]) || at[1] == '/' ||
+				     at[1] == '!' || at[1] == '?')) {
 			const char *tag = at + 1;
 			const char *past = skip_element(stop, end, tag, (size_t)(stop - tag));
 

@@ -21,14 +21,16 @@ struct man {
 static const struct {
 	char name[4];
 	const char *text;
-} glyphs[] = {{"aq", "'"},  {"cq", "'"},  {"oq", "'"},	{"dq", "\""}, {"lq", "\""}, {"rq", "\""},
-	      {"em", "-"},  {"en", "-"},  {"hy", "-"},	{"mi", "-"},  {"bu", "*"},  {"co", "(c)"},
-	      {"rg", "(r)"}, {"tm", "(tm)"}, {"ga", "`"}, {"ha", "^"}, {"ti", "~"},  {"rs", "\\"},
-	      {"->", "->"}, {"<-", "<-"}, {"mu", "x"},	{"<=", "<="}, {">=", ">="}, {"!=", "!="},
-	      {"pl", "+"},  {"eq", "="},  {"de", "deg"}, {"sq", "'"}, {"at", "@"},  {"sh", "#"},
-	      {"bv", "|"},  {"or", "|"},  {"la", "<"},	{"ra", ">"},  {"Bq", "\""}, {"sl", "/"},
-	      {"fm", "'"},  {"+-", "+-"}, {"12", "1/2"}, {"lB", "["}, {"rB", "]"}, {"lC", "{"},
-	      {"rC", "}"},  {"dg", "+"},  {"==", "=="}, {"if", "infinity"}, {"us", "_"}, {"ul", "_"}};
+} glyphs[] = {{"aq", "'"},        {"cq", "'"},   {"oq", "'"},   {"dq", "\""},   {"lq", "\""},
+	      {"rq", "\""},       {"em", "-"},   {"en", "-"},   {"hy", "-"},    {"mi", "-"},
+	      {"bu", "*"},        {"co", "(c)"}, {"rg", "(r)"}, {"tm", "(tm)"}, {"ga", "`"},
+	      {"ha", "^"},        {"ti", "~"},   {"rs", "\\"},  {"->", "->"},   {"<-", "<-"},
+	      {"mu", "x"},        {"<=", "<="},  {">=", ">="},  {"!=", "!="},   {"pl", "+"},
+	      {"eq", "="},        {"de", "deg"}, {"sq", "'"},   {"at", "@"},    {"sh", "#"},
+	      {"bv", "|"},        {"or", "|"},   {"la", "<"},   {"ra", ">"},    {"Bq", "\""},
+	      {"sl", "/"},        {"fm", "'"},   {"+-", "+-"},  {"12", "1/2"},  {"lB", "["},
+	      {"rB", "]"},        {"lC", "{"},   {"rC", "}"},   {"dg", "+"},    {"==", "=="},
+	      {"if", "infinity"}, {"us", "_"},   {"ul", "_"}};
 
 static void put_glyph(struct buf *out, const char *name, size_t n)
 {
@@ -176,15 +178,15 @@ static bool next_argument(const char **at, const char *end, struct buf *out)
 			if (**at == '"' && !(*at + 1 < end && (*at)[1] == '"'))
 				break;
 			(*at) += **at == '"';
-			buf_put_u8(out, (uint8_t)**at);
+			buf_put_u8(out, (uint8_t) * *at);
 		}
 		*at += *at < end;
 		return true;
 	}
 	while (*at < end && **at != ' ' && **at != '\t') {
 		if (**at == '\\' && *at + 1 < end)
-			buf_put_u8(out, (uint8_t)*(*at)++);
-		buf_put_u8(out, (uint8_t)*(*at)++);
+			buf_put_u8(out, (uint8_t) * (*at)++);
+		buf_put_u8(out, (uint8_t) * (*at)++);
 	}
 	return true;
 }
@@ -282,9 +284,10 @@ static void begin_section(struct man *m, const char *s, size_t n)
 /* mdoc: the macros that put words, their punctuation and quotes aside. */
 static void mdoc_words(struct man *m, const char *macro, const char *s, size_t n)
 {
-	static const char *callable = "Ar Fl Op Pa Nm Cm Ic Li Em Sy Dv Ev Er Va Vt Fa Fn Xr Ql Dq Sq Pq "
-				      "Bq Oo Oc Ns No Ad An Cd Qq Aq Brq Tn Ux St Lk Mt Ft Sx Ao Ac Po "
-				      "Pc So Sc Do Dc Xo Xc Ta Ap Nd Ms Bx";
+	static const char *callable =
+		"Ar Fl Op Pa Nm Cm Ic Li Em Sy Dv Ev Er Va Vt Fa Fn Xr Ql Dq Sq Pq "
+		"Bq Oo Oc Ns No Ad An Cd Qq Aq Brq Tn Ux St Lk Mt Ft Sx Ao Ac Po "
+		"Pc So Sc Do Dc Xo Xc Ta Ap Nd Ms Bx";
 	struct buf argument = BUF_INIT;
 	const char *end = s + n;
 	bool flag = strcmp(macro, "Fl") == 0, space = true, reference = strcmp(macro, "Xr") == 0;
@@ -312,7 +315,8 @@ static void mdoc_words(struct man *m, const char *macro, const char *s, size_t n
 		put_text(m->text, word, argument.len - 1);
 		if (section)
 			buf_put_u8(m->text, ')');
-		if (strcmp(macro, "Nm") == 0 && !m->mdoc_name_set && argument.len <= sizeof(m->mdoc_name)) {
+		if (strcmp(macro, "Nm") == 0 && !m->mdoc_name_set &&
+		    argument.len <= sizeof(m->mdoc_name)) {
 			memcpy(m->mdoc_name, word, argument.len);
 			m->mdoc_name_set = true;
 		}
@@ -372,8 +376,9 @@ static void take_macro(struct man *m, const char *s, size_t n)
 		m->table = true;
 	} else if (is_one_of(macro, "de ig de1 am")) {
 		m->ignored = true;
-	} else if (is_one_of(macro, "Nm Nd Fl Ar Op Pa Cm Ic Li Em Sy Dv Ev Er Va Vt Fa Fn Xr Ql Dq Sq "
-				    "Pq Bq No An Cd Qq Aq D1 Dl Ft Fo Sx Tn Bx St Lk Mt")) {
+	} else if (is_one_of(macro,
+			     "Nm Nd Fl Ar Op Pa Cm Ic Li Em Sy Dv Ev Er Va Vt Fa Fn Xr Ql Dq Sq "
+			     "Pq Bq No An Cd Qq Aq D1 Dl Ft Fo Sx Tn Bx St Lk Mt")) {
 		mdoc_words(m, macro, s, n);
 	}
 	/* Everything else is a request to the typesetter. */
@@ -397,7 +402,8 @@ void markup_man(const char *bytes, size_t n, struct buf *text, struct buf *title
 		} else if (length > 0 && (at[0] == '.' || at[0] == '\'')) {
 			const char *word = at + 1 + strspn(at + 1, " \t");
 
-			if (m.in_name && (strncmp(word, "SH", 2) == 0 || strncmp(word, "Sh", 2) == 0))
+			if (m.in_name &&
+			    (strncmp(word, "SH", 2) == 0 || strncmp(word, "Sh", 2) == 0))
 				close_name(&m, name_from);
 			m.table = m.table && strncmp(word, "TE", 2) != 0;
 			take_macro(&m, at + 1, length - 1);

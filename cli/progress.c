@@ -11,7 +11,9 @@ enum { BAR = 24, TTY_PERIOD_US = 100000, LINE_PERIOD_US = 5000000 };
 
 const char *progress_time(double seconds, char out[32])
 {
-	unsigned long s = seconds < 0 ? 0 : seconds > 1e9 ? 1000000000 : (unsigned long)(seconds + 0.5);
+	unsigned long s = seconds < 0     ? 0
+			  : seconds > 1e9 ? 1000000000
+					  : (unsigned long)(seconds + 0.5);
 
 	if (s < 90)
 		snprintf(out, 32, "%lu s", s);
@@ -24,8 +26,10 @@ const char *progress_time(double seconds, char out[32])
 
 void progress_begin(struct progress *p, const char *what, bool quiet)
 {
-	*p = (struct progress){
-		.what = what, .quiet = quiet, .tty = isatty(STDERR_FILENO), .start_us = clock_monotonic_us()};
+	*p = (struct progress){.what = what,
+			       .quiet = quiet,
+			       .tty = isatty(STDERR_FILENO),
+			       .start_us = clock_monotonic_us()};
 	p->shown_us = p->start_us;
 }
 
@@ -39,8 +43,8 @@ static void draw(const struct progress *p, uint64_t count, double done, double s
 	command_number(count, number);
 	command_number((uint64_t)rate, speed);
 	if (!p->tty) {
-		fprintf(stderr, "%3.0f %%  %s %s, %s/s, %s left\n", done * 100, number, p->what, speed,
-			left);
+		fprintf(stderr, "%3.0f %%  %s %s, %s/s, %s left\n", done * 100, number, p->what,
+			speed, left);
 		return;
 	}
 	char bar[BAR + 1];
@@ -48,8 +52,8 @@ static void draw(const struct progress *p, uint64_t count, double done, double s
 	memset(bar, ' ', BAR);
 	memset(bar, '#', full > BAR ? BAR : (size_t)full);
 	bar[BAR] = 0;
-	fprintf(stderr, "\r[%s] %3.0f %%  %s %s  %s/s  %s left \x1b[K", bar, done * 100, number, p->what,
-		speed, left);
+	fprintf(stderr, "\r[%s] %3.0f %%  %s %s  %s/s  %s left \x1b[K", bar, done * 100, number,
+		p->what, speed, left);
 	fflush(stderr);
 }
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 struct progress {
-	const char *what;  /* "points" */
+	const char *what; /* "points" */
 	bool quiet, tty;
 	uint64_t start_us, shown_us;
 };

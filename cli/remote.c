@@ -23,8 +23,9 @@ int remote_get(struct client *c, const char *collection, const char *vector_name
 	       struct remote_collection *out, struct error *err)
 {
 	struct arena *arena = arena_new(1024);
-	const struct client_request request = {
-		.method = "GET", .path = client_collection_path(arena, collection, "")};
+	const struct client_request request = {.method = "GET",
+					       .path = client_collection_path(arena, collection,
+									      "")};
 	const struct json *info, *vectors, *config;
 	int rc = client_call(c, &request, &info, err);
 
@@ -41,12 +42,14 @@ int remote_get(struct client *c, const char *collection, const char *vector_name
 				 client_url(c));
 	out->exists = true;
 	/* Either the one unnamed vector itself, or an object of named ones. */
-	if (client_get(vectors, "size") == NULL || json_type(client_get(vectors, "size")) == JSON_OBJECT)
+	if (client_get(vectors, "size") == NULL ||
+	    json_type(client_get(vectors, "size")) == JSON_OBJECT)
 		vectors = client_get(vectors, vector_name ? vector_name : "");
 	else if (vector_name && *vector_name)
 		vectors = NULL;
 	out->dim = (uint32_t)number_of(client_get(vectors, "size"));
-	snprintf(out->distance, sizeof(out->distance), "%s", text_of(client_get(vectors, "distance")));
+	snprintf(out->distance, sizeof(out->distance), "%s",
+		 text_of(client_get(vectors, "distance")));
 	snprintf(out->status, sizeof(out->status), "%s", text_of(client_get(info, "status")));
 	snprintf(out->embedder, sizeof(out->embedder), "%s",
 		 text_of(client_get(client_get(config, "metadata"), "embedder")));
@@ -130,8 +133,9 @@ int remote_create(struct client *c, const struct remote_spec *s, struct error *e
 int remote_delete(struct client *c, const char *collection, bool *existed, struct error *err)
 {
 	struct arena *arena = arena_new(1024);
-	const struct client_request request = {
-		.method = "DELETE", .path = client_collection_path(arena, collection, "")};
+	const struct client_request request = {.method = "DELETE",
+					       .path = client_collection_path(arena, collection,
+									      "")};
 	const struct json *result;
 	int rc = client_call(c, &request, &result, err);
 
@@ -144,8 +148,9 @@ int remote_count(struct client *c, const char *collection, const char *filter, u
 		 struct error *err)
 {
 	struct arena *arena = arena_new(1024);
-	struct client_request request = {
-		.method = "POST", .path = client_collection_path(arena, collection, "/points/count")};
+	struct client_request request = {.method = "POST",
+					 .path = client_collection_path(arena, collection,
+									"/points/count")};
 	const struct json *result, *count;
 	struct buf b = BUF_INIT;
 	int rc;
@@ -159,7 +164,8 @@ int remote_count(struct client *c, const char *collection, const char *filter, u
 	rc = client_call(c, &request, &result, err);
 	count = rc == 0 ? client_get(result, "count") : NULL;
 	if (rc == 0 && count == NULL)
-		rc = error_set(err, ERR_FORMAT, "%s answered a count without a number", client_url(c));
+		rc = error_set(err, ERR_FORMAT, "%s answered a count without a number",
+			       client_url(c));
 	*out = number_of(count);
 	buf_fini(&b);
 	arena_free(arena);
@@ -178,13 +184,15 @@ int remote_wait_green(struct client *c, const char *collection, double seconds,
 		if (rc != 0)
 			return rc;
 		if (!info.exists)
-			return error_set(err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", collection);
+			return error_set(err, ERR_NOT_FOUND, "Collection `%s` doesn't exist",
+					 collection);
 		if (strcmp(info.status, "green") == 0)
 			return 0;
 		if ((double)(clock_monotonic_us() - start) * 1e-6 > seconds)
-			return error_set(err, ERR_TIMEOUT,
-					 "the indexes of `%s` were not ready within %.0f s (status %s)",
-					 collection, seconds, info.status);
+			return error_set(
+				err, ERR_TIMEOUT,
+				"the indexes of `%s` were not ready within %.0f s (status %s)",
+				collection, seconds, info.status);
 		if (stop && atomic_load(stop))
 			return error_set(err, ERR_CLOSED, "stopped");
 		usleep(50000);
@@ -193,10 +201,11 @@ int remote_wait_green(struct client *c, const char *collection, double seconds,
 
 const char *remote_distance(const char *name)
 {
-	static const char *const names[][2] = {
-		{"cosine", "Cosine"},	 {"angular", "Cosine"}, {"dot", "Dot"},
-		{"ip", "Dot"},		 {"euclid", "Euclid"},	{"euclidean", "Euclid"},
-		{"l2", "Euclid"},	 {"manhattan", "Manhattan"}, {"l1", "Manhattan"}};
+	static const char *const names[][2] = {{"cosine", "Cosine"}, {"angular", "Cosine"},
+					       {"dot", "Dot"},       {"ip", "Dot"},
+					       {"euclid", "Euclid"}, {"euclidean", "Euclid"},
+					       {"l2", "Euclid"},     {"manhattan", "Manhattan"},
+					       {"l1", "Manhattan"}};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcasecmp(name, names[i][0]) == 0)

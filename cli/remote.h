@@ -20,9 +20,9 @@ int remote_get(struct client *c, const char *collection, const char *vector_name
 struct remote_spec {
 	const char *name, *vector_name, *distance;
 	uint64_t dim;
-	const char *index, *quantizer; /* NULL: the server's default */
+	const char *index, *quantizer;                             /* NULL: the server's default */
 	uint64_t m, ef_construct, nlist, nprobe, shards, replicas; /* 0: the server's default */
-	const char *embedder;					    /* kept as metadata; NULL: none */
+	const char *embedder; /* kept as metadata; NULL: none */
 };
 int remote_create(struct client *c, const struct remote_spec *spec, struct error *err);
 int remote_delete(struct client *c, const char *collection, bool *existed, struct error *err);

@@ -37,8 +37,10 @@ static const struct config_row rows[] = {
 	CONFIG_U64(struct options, limit, "5", 1, 10000, "N", "how many hits"),
 	CONFIG_U64(struct options, offset, "0", 0, 10000, "N", "leave out the first hits"),
 	CONFIG_STR(struct options, filter, NULL, "JSON", "only points that match"),
-	CONFIG_STR(struct options, filter_file, NULL, "FILE", "the filter from a file, - for stdin"),
-	CONFIG_U64(struct options, ef, "0", 0, 10000, "N", "hnsw: candidates held during the search"),
+	CONFIG_STR(struct options, filter_file, NULL, "FILE",
+		   "the filter from a file, - for stdin"),
+	CONFIG_U64(struct options, ef, "0", 0, 10000, "N",
+		   "hnsw: candidates held during the search"),
 	CONFIG_U64(struct options, nprobe, "0", 0, 1000000, "N", "ivf: lists to visit"),
 	CONFIG_BOOL(struct options, exact, "false", "compare with every vector"),
 	CONFIG_BOOL(struct options, payload, "false", "print whole payloads"),
@@ -48,15 +50,17 @@ static const struct config_row rows[] = {
 	CONFIG_STR(struct options, embed_model, NULL, "NAME", "model that it shall use"),
 	CONFIG_STR(struct options, embed_key_env, "QUIVER_EMBED_KEY", "VARIABLE",
 		   "environment variable with the key for it"),
-	CONFIG_STR(struct options, vector_name, NULL, "NAME", "name of the vector (default: unnamed)"),
+	CONFIG_STR(struct options, vector_name, NULL, "NAME",
+		   "name of the vector (default: unnamed)"),
 };
 
 static const struct command_line line = {
 	.name = "search",
 	.usage = "COLLECTION --text TEXT | --vector JSON | --vector-file FILE | --id ID",
-	.about = "Finds the points nearest to a text, a vector or another point, and prints score, id,\n"
-		 "title and the place in the text that fits best. The score is the cosine or the dot\n"
-		 "product (larger is nearer) or the distance (smaller is nearer).",
+	.about =
+		"Finds the points nearest to a text, a vector or another point, and prints score, id,\n"
+		"title and the place in the text that fits best. The score is the cosine or the dot\n"
+		"product (larger is nearer) or the distance (smaller is nearer).",
 	.examples = "  quiver search manuals --text \"how do I follow a growing log file\"\n"
 		    "  quiver search manuals --text sockets --filter "
 		    "'{\"must\":[{\"key\":\"path\",\"match\":{\"text\":\"man7\"}}]}'\n"
@@ -125,10 +129,12 @@ static int query_from_matrix(struct search *s, struct error *err)
 	if (rc != 0)
 		return rc;
 	if (s->o.row >= m.n)
-		rc = error_set(err, ERR_INPUT, "%s has only %u rows, --row %" PRIu64 " is not there",
+		rc = error_set(err, ERR_INPUT,
+			       "%s has only %u rows, --row %" PRIu64 " is not there",
 			       s->o.vector_file, m.n, s->o.row);
 	else if (m.floats == NULL)
-		rc = error_set(err, ERR_INPUT, "%s holds whole numbers, no vectors", s->o.vector_file);
+		rc = error_set(err, ERR_INPUT, "%s holds whole numbers, no vectors",
+			       s->o.vector_file);
 	else
 		json_put_floats(&s->query, m.floats + s->o.row * m.dim, m.dim);
 	matrix_free(&m);
@@ -220,7 +226,8 @@ static size_t columns(const struct options *o)
 
 	if (o->width)
 		return o->width;
-	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 30)
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+	    size.ws_col > 30)
 		return size.ws_col;
 	return 100;
 }
@@ -285,7 +292,8 @@ static void print_snippet(const char *text, const char *question, size_t width)
 			end++;
 		from = end;
 		end = from + (width - 4) < n ? from + (width - 4) : n;
-		for (stop = end; stop < n && stop > from && text[stop] != ' ' && text[stop] != '\n'; stop--)
+		for (stop = end; stop < n && stop > from && text[stop] != ' ' && text[stop] != '\n';
+		     stop--)
 			;
 		if (stop == from)
 			stop = end;
@@ -294,7 +302,8 @@ static void print_snippet(const char *text, const char *question, size_t width)
 		printf("    ");
 		for (i = from; i < stop; i++) {
 			unsigned char c = (unsigned char)text[i];
-			bool is_blank = c <= 32 || c == 127; /* no control characters to the terminal */
+			bool is_blank = c <= 32 ||
+					c == 127; /* no control characters to the terminal */
 
 			if (!is_blank)
 				putchar(c);
@@ -328,7 +337,8 @@ static void print_hit(const struct search *s, size_t number, const struct json *
 {
 	const struct json *payload = client_get(hit, "payload"), *score = client_get(hit, "score");
 	const char *title = payload_text(payload, "title"), *text = payload_text(payload, "text");
-	const char *path = payload_text(payload, "path"), *section = payload_text(payload, "section");
+	const char *path = payload_text(payload, "path"),
+		   *section = payload_text(payload, "section");
 	size_t width = columns(&s->o);
 
 	printf("%2zu. %.4f  %s\n", number, score ? json_double(score) : 0.0, title ? title : "");
@@ -378,9 +388,9 @@ static void print_hits(const struct search *s, const struct json *points, double
 
 static int run(struct search *s, struct error *err)
 {
-	struct client_request request = {
-		.method = "POST",
-		.path = client_collection_path(s->arena, s->collection, "/points/query")};
+	struct client_request request = {.method = "POST",
+					 .path = client_collection_path(s->arena, s->collection,
+									"/points/query")};
 	const struct json *result, *points;
 	struct buf body = BUF_INIT;
 	int rc = client_new(&s->client, s->o.url, s->o.api_key, s->o.timeout, err);
@@ -401,7 +411,8 @@ static int run(struct search *s, struct error *err)
 	double seconds = (double)(clock_monotonic_us() - start) * 1e-6;
 	points = rc == 0 ? client_get(result, "points") : NULL;
 	if (rc == 0 && points == NULL)
-		rc = error_set(err, ERR_FORMAT, "%s answered without points", client_url(s->client));
+		rc = error_set(err, ERR_FORMAT, "%s answered without points",
+			       client_url(s->client));
 	if (rc == 0)
 		print_hits(s, points, seconds);
 	buf_fini(&body);
@@ -412,9 +423,8 @@ int command_search(int argc, char **argv)
 {
 	struct search s = {.arena = arena_new(4096)};
 	struct error err = {0};
-	const char **rest;
-	size_t n_rest;
-	int code = command_parse(&line, argc, argv, &s.o, s.arena, &rest, &n_rest);
+	struct command_args args = {.argc = argc, .argv = argv};
+	int code = command_parse(&line, &args, &s.o, s.arena);
 
 	if (code < 0) {
 		int given = !!s.o.text + !!s.o.vector + !!s.o.vector_file + !!s.o.id;
@@ -428,7 +438,7 @@ int command_search(int argc, char **argv)
 			code = command_misused(line.name, "--text is empty");
 	}
 	if (code < 0) {
-		s.collection = rest[0];
+		s.collection = args.rest[0];
 		int rc = run(&s, &err);
 		code = rc == 0 ? EXIT_DONE : command_fail(line.name, s.o.json, rc, &err);
 	}

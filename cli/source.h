@@ -33,9 +33,10 @@ struct source_options {
 	uint64_t id_offset; /* row numbers become ids from here on */
 	uint64_t limit;     /* at most so many records; 0 = all */
 	bool partial;
-	const char *id_field, *vector_field, *payload_field, *text_field; /* JSON lines; NULL = default */
-	const char *dataset;    /* HDF5: NULL = "train" */
-	const char *exclude;    /* text: comma-separated patterns of paths to leave out; NULL = none */
+	const char *id_field, *vector_field, *payload_field,
+		*text_field; /* JSON lines; NULL = default */
+	const char *dataset; /* HDF5: NULL = "train" */
+	const char *exclude; /* text: comma-separated patterns of paths to leave out; NULL = none */
 	const char *extensions; /* text: comma-separated, without dots; NULL = the usual ones */
 };
 

@@ -42,8 +42,8 @@ static int explain(const char *path, struct error *err)
 	uint64_t end = 0;
 
 	if (file == NULL)
-		return error_set(err, ERR_NOT_FOUND, "cannot read %s: no such file, or no permission",
-				 path);
+		return error_set(err, ERR_NOT_FOUND,
+				 "cannot read %s: no such file, or no permission", path);
 	got = fread(head, 1, sizeof(head), file);
 	fclose(file);
 	if (got < 8 || memcmp(head, "\x89HDF\r\n\x1a\n", 8) != 0)
@@ -53,13 +53,14 @@ static int explain(const char *path, struct error *err)
 	else if (head[8] >= 2 && head[9] == 8)
 		end = load_u64(head + 28);
 	if (stat(path, &st) == 0 && end > (uint64_t)st.st_size)
-		return error_set(err, ERR_FORMAT,
-				 "%s is cut: it ends at byte %" PRIu64 " but says that it has %" PRIu64
-				 " bytes. Nothing was loaded; fetch it again (HDF5 cannot open a cut file, "
-				 "so --partial does not help here)",
-				 path, (uint64_t)st.st_size, end);
-	return error_set(err, ERR_FORMAT, "%s: HDF5 cannot open it; it is damaged or of a newer version",
-			 path);
+		return error_set(
+			err, ERR_FORMAT,
+			"%s is cut: it ends at byte %" PRIu64 " but says that it has %" PRIu64
+			" bytes. Nothing was loaded; fetch it again (HDF5 cannot open a cut file, "
+			"so --partial does not help here)",
+			path, (uint64_t)st.st_size, end);
+	return error_set(err, ERR_FORMAT,
+			 "%s: HDF5 cannot open it; it is damaged or of a newer version", path);
 }
 
 static int open_set(const char *path, const char *name, struct hdf5_file *f, hsize_t shape[2],
@@ -72,23 +73,25 @@ static int open_set(const char *path, const char *name, struct hdf5_file *f, hsi
 	f->set = H5Dopen2(f->file, name, H5P_DEFAULT);
 	if (f->set < 0)
 		return error_set(err, ERR_FORMAT,
-				 "%s has no data set `%s`; --dataset names another one", path, name);
+				 "%s has no data set `%s`; --dataset names another one", path,
+				 name);
 	f->space = H5Dget_space(f->set);
 	if (H5Sget_simple_extent_ndims(f->space) != 2)
 		return error_set(err, ERR_FORMAT,
-				 "%s: the data set `%s` has not two dimensions: points x values", path,
-				 name);
+				 "%s: the data set `%s` has not two dimensions: points x values",
+				 path, name);
 	H5Sget_simple_extent_dims(f->space, shape, NULL);
 	hid_t type = H5Dget_type(f->set);
 	H5T_class_t class = H5Tget_class(type);
 	H5Tclose(type);
 	if (class != H5T_FLOAT && class != H5T_INTEGER)
-		return error_set(err, ERR_FORMAT, "%s: the data set `%s` does not hold numbers", path,
-				 name);
+		return error_set(err, ERR_FORMAT, "%s: the data set `%s` does not hold numbers",
+				 path, name);
 	if (shape[1] == 0 || shape[1] > LIMIT_DIMENSION)
-		return error_set(err, ERR_FORMAT,
-				 "%s: the data set `%s` has dimension %llu, which is not within 1 .. %d",
-				 path, name, (unsigned long long)shape[1], LIMIT_DIMENSION);
+		return error_set(
+			err, ERR_FORMAT,
+			"%s: the data set `%s` has dimension %llu, which is not within 1 .. %d",
+			path, name, (unsigned long long)shape[1], LIMIT_DIMENSION);
 	return 0;
 }
 
@@ -97,9 +100,9 @@ static const char *read_distance(hid_t file)
 {
 	static const struct {
 		const char *theirs, *ours;
-	} names[] = {{"angular", "Cosine"}, {"cosine", "Cosine"},	  {"euclidean", "Euclid"},
-		     {"l2", "Euclid"},	    {"manhattan", "Manhattan"},	  {"ip", "Dot"},
-		     {"dot", "Dot"},	    {"inner_product", "Dot"}};
+	} names[] = {{"angular", "Cosine"}, {"cosine", "Cosine"},       {"euclidean", "Euclid"},
+		     {"l2", "Euclid"},      {"manhattan", "Manhattan"}, {"ip", "Dot"},
+		     {"dot", "Dot"},        {"inner_product", "Dot"}};
 	char text[64] = {0};
 	char *pointer = NULL;
 	hid_t attribute = H5Aopen(file, "distance", H5P_DEFAULT);

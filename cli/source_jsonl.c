@@ -22,7 +22,8 @@ struct jsonl_file {
 	struct source_options options;
 	char *line; /* of getline() */
 	size_t line_room;
-	uint64_t line_number, at, end; /* byte at which the next line begins, byte at which to stop */
+	uint64_t line_number, at,
+		end; /* byte at which the next line begins, byte at which to stop */
 	uint64_t row;
 	struct arena *arena;
 	bool held; /* the line in `line` was read but not given out: its ids are of the other kind */
@@ -47,7 +48,8 @@ static int wrong(const struct jsonl_file *f, struct error *err, int rc)
 }
 
 /* Everything but id, vector and text; or the payload field alone. */
-static int put_payload(struct jsonl_file *f, const struct json *v, struct buf *out, struct error *err)
+static int put_payload(struct jsonl_file *f, const struct json *v, struct buf *out,
+		       struct error *err)
 {
 	const struct json *payload = json_get(v, f->payload_field);
 	struct buf value = BUF_INIT;
@@ -88,7 +90,8 @@ static int read_id(struct jsonl_file *f, const struct json *v, struct point_id *
 		*id = id_from_u64(f->options.id_offset + f->row);
 		return 0;
 	}
-	if (json_type(given) == JSON_UINT || (json_type(given) == JSON_INT && json_int(given) >= 0)) {
+	if (json_type(given) == JSON_UINT ||
+	    (json_type(given) == JSON_INT && json_int(given) >= 0)) {
 		*id = id_from_u64(json_uint(given));
 		return 0;
 	}
@@ -102,23 +105,26 @@ static int read_id(struct jsonl_file *f, const struct json *v, struct point_id *
 			 f->id_field);
 }
 
-static int put_vector(struct jsonl_file *f, const struct json *v, struct batch *b, struct error *err)
+static int put_vector(struct jsonl_file *f, const struct json *v, struct batch *b,
+		      struct error *err)
 {
 	const struct json *vector = json_get(v, f->vector_field);
 	const float *values = vector ? json_floats(vector, f->arena, &(size_t){0}) : NULL;
 	size_t n = vector ? json_count(vector) : 0;
 
 	if (values == NULL || n == 0)
-		return error_set(err, ERR_FORMAT,
-				 "the field `%s` is %s; a list of numbers is expected (--vector-field "
-				 "names another field, --text-field one with text to be embedded)",
-				 f->vector_field, vector ? "no vector" : "missing");
+		return error_set(
+			err, ERR_FORMAT,
+			"the field `%s` is %s; a list of numbers is expected (--vector-field "
+			"names another field, --text-field one with text to be embedded)",
+			f->vector_field, vector ? "no vector" : "missing");
 	if (f->head.dim == 0 && n <= LIMIT_DIMENSION)
 		f->head.dim = (uint32_t)n;
 	if (n != f->head.dim)
-		return error_set(err, ERR_FORMAT,
-				 "the vector has %zu values, the first one of this file has %" PRIu32, n,
-				 f->head.dim);
+		return error_set(
+			err, ERR_FORMAT,
+			"the vector has %zu values, the first one of this file has %" PRIu32, n,
+			f->head.dim);
 	buf_put(&b->rows, values, n * sizeof(float));
 	return 0;
 }
@@ -130,7 +136,8 @@ static int put_text(struct jsonl_file *f, const struct json *v, struct batch *b,
 	size_t n;
 
 	if (text == NULL || json_type(text) != JSON_STRING)
-		return error_set(err, ERR_FORMAT, "the field `%s` is missing or no text", f->text_field);
+		return error_set(err, ERR_FORMAT, "the field `%s` is missing or no text",
+				 f->text_field);
 	s = json_string(text, &n);
 	buf_put(&b->texts, s, strnlen(s, n));
 	buf_put_u8(&b->texts, 0);
@@ -256,11 +263,12 @@ static int check_end(struct jsonl_file *f, uint64_t size, struct error *err)
 	if (n <= 0 || json_parse((const uint8_t *)f->line, (size_t)n, f->arena, &v, NULL) == 0)
 		return 0;
 	if (!f->options.partial)
-		return error_set(err, ERR_FORMAT,
-				 "%s ends in mid-record: the line that begins at byte %" PRIu64
-				 " is cut. Nothing was loaded; --partial loads the whole lines before "
-				 "it",
-				 f->head.name, at);
+		return error_set(
+			err, ERR_FORMAT,
+			"%s ends in mid-record: the line that begins at byte %" PRIu64
+			" is cut. Nothing was loaded; --partial loads the whole lines before "
+			"it",
+			f->head.name, at);
 	f->end = at;
 	struct buf note = BUF_INIT;
 	buf_printf(&note,

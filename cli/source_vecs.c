@@ -32,9 +32,9 @@ struct rows_file {
 	struct source head;
 	FILE *file;
 	char *path;
-	uint64_t data_at;      /* byte at which the first record begins */
-	size_t prefix;         /* bytes before the values of a record: 4 in .fvecs */
-	size_t record_bytes;   /* with prefix */
+	uint64_t data_at;    /* byte at which the first record begins */
+	size_t prefix;       /* bytes before the values of a record: 4 in .fvecs */
+	size_t record_bytes; /* with prefix */
 	enum element element;
 	uint64_t row, end_row; /* next, and one past the last */
 	uint64_t id_offset;
@@ -177,7 +177,8 @@ static int count_records(struct rows_file *f, uint64_t data_bytes, bool partial,
 	if (!partial)
 		return error_set(err, ERR_FORMAT,
 				 "%s ends in mid-record: the record that begins at byte %" PRIu64
-				 " has %" PRIu64 " of %zu bytes. Nothing was loaded; --partial loads "
+				 " has %" PRIu64
+				 " of %zu bytes. Nothing was loaded; --partial loads "
 				 "the %" PRIu64 " whole records before it",
 				 f->path, at, rest, f->record_bytes, n);
 	struct buf note = BUF_INIT;
@@ -274,7 +275,7 @@ static int parse_type(struct rows_file *f, const char *descr, struct error *err)
 		const char *text;
 		enum element element;
 	} types[] = {{"'<f4'", FLOAT32}, {"'<f8'", FLOAT64}, {"'|u1'", UINT8},
-		     {"'|i1'", INT8},	 {"'<i4'", INT32},   {"'<i8'", INT64}};
+		     {"'|i1'", INT8},    {"'<i4'", INT32},   {"'<i8'", INT64}};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		if (strncmp(descr, types[i].text, 5) == 0) {
@@ -297,8 +298,8 @@ static int parse_header(struct rows_file *f, const char *text, uint64_t *n_rows,
 	int end = 0;
 
 	if (!descr || !order || !shape)
-		return error_set(err, ERR_FORMAT, "%s: the header lacks descr, fortran_order or shape",
-				 f->path);
+		return error_set(err, ERR_FORMAT,
+				 "%s: the header lacks descr, fortran_order or shape", f->path);
 	int rc = parse_type(f, descr, err);
 	if (rc != 0)
 		return rc;
@@ -307,12 +308,14 @@ static int parse_header(struct rows_file *f, const char *text, uint64_t *n_rows,
 				 "%s is in Fortran order; save it with numpy.ascontiguousarray()",
 				 f->path);
 	if (sscanf(shape, "(%llu, %llu%n", &rows, &dim, &end) != 2 || shape[end] != ')')
-		return error_set(err, ERR_FORMAT,
-				 "%s has the shape %.*s; two dimensions are expected: points x values",
-				 f->path, (int)strcspn(shape, ")") + 1, shape);
+		return error_set(
+			err, ERR_FORMAT,
+			"%s has the shape %.*s; two dimensions are expected: points x values",
+			f->path, (int)strcspn(shape, ")") + 1, shape);
 	if (dim == 0 || dim > LIMIT_DIMENSION)
-		return error_set(err, ERR_FORMAT, "%s has dimension %llu, which is not within 1 .. %d",
-				 f->path, dim, LIMIT_DIMENSION);
+		return error_set(err, ERR_FORMAT,
+				 "%s has dimension %llu, which is not within 1 .. %d", f->path, dim,
+				 LIMIT_DIMENSION);
 	f->head.dim = (uint32_t)dim;
 	f->record_bytes = f->head.dim * element_bytes(f->element);
 	*n_rows = rows;
@@ -338,8 +341,9 @@ static int read_header(struct rows_file *f, uint64_t *n_rows, struct error *err)
 		start = 12;
 	}
 	if (length > 1 << 20)
-		return error_set(err, ERR_FORMAT, "%s: a header of %" PRIu32 " bytes is not believable",
-				 f->path, length);
+		return error_set(err, ERR_FORMAT,
+				 "%s: a header of %" PRIu32 " bytes is not believable", f->path,
+				 length);
 	text = mem_zalloc((size_t)length + 1);
 	if (fread(text, 1, length, f->file) != length)
 		rc = error_set(err, ERR_FORMAT, "%s ends in its header", f->path);
@@ -362,7 +366,8 @@ static int open_npy(struct rows_file **out, const char *path, const struct sourc
 	f->id_offset = o->id_offset;
 	rc = read_header(f, &n_rows, err);
 	if (rc == 0 && n_rows > (UINT64_MAX >> 1) / f->record_bytes)
-		rc = error_set(err, ERR_FORMAT, "%s: %" PRIu64 " rows are not believable", path, n_rows);
+		rc = error_set(err, ERR_FORMAT, "%s: %" PRIu64 " rows are not believable", path,
+			       n_rows);
 	if (rc == 0 && size - f->data_at < n_rows * f->record_bytes) {
 		uint64_t whole = (size - f->data_at) / f->record_bytes;
 
@@ -435,12 +440,14 @@ int matrix_read(struct matrix *out, const char *path, const char *dataset, uint6
 		rc = open_vecs(&f, path, &options, err);
 	else
 		rc = error_set(err, ERR_INPUT,
-			       "%s: a .fvecs, .bvecs, .ivecs, .npy or .hdf5 file is expected", path);
+			       "%s: a .fvecs, .bvecs, .ivecs, .npy or .hdf5 file is expected",
+			       path);
 	if (rc != 0)
 		return rc;
 	bool integers = f->element == INT32 || f->element == INT64;
 	if (f->end_row > UINT32_MAX) {
-		rc = error_set(err, ERR_TOO_LARGE, "%s has too many rows to be read as a whole", path);
+		rc = error_set(err, ERR_TOO_LARGE, "%s has too many rows to be read as a whole",
+			       path);
 		goto out;
 	}
 	out->dim = f->head.dim;

@@ -10,4 +10,5 @@ void upsert_binary(const struct batch *b, struct buf *out);
  * "vector":{name:[..]}. */
 void upsert_json(const struct batch *b, const char *vector_name, struct buf *out);
 /* "/collections/x/points?wait=true" and "&using=<name>" for the binary form. */
-char *upsert_path(struct arena *arena, const char *collection, const char *vector_name, bool binary);
+char *upsert_path(struct arena *arena, const char *collection, const char *vector_name,
+		  bool binary);
