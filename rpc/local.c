@@ -3,12 +3,14 @@
  * registered here; until one is, they are unavailable. */
 #include "base/assert.h"
 #include "base/memory.h"
+#include "rpc/net.h"
 #include "rpc/rpc.h"
 #include <stdlib.h>
 
 struct rpc {
 	uint64_t self_node;
 	struct rpc_service local; /* handle NULL: none yet */
+	struct rpc_net *net;      /* NULL: this process only */
 };
 
 int rpc_new(struct rpc **out, uint64_t self_node, struct error *err)
@@ -23,6 +25,9 @@ int rpc_new(struct rpc **out, uint64_t self_node, struct error *err)
 
 void rpc_free(struct rpc *r)
 {
+	if (r == NULL)
+		return;
+	rpc_hang_up(r);
 	free(r);
 }
 
@@ -54,7 +59,59 @@ void rpc_send(struct rpc *r, uint64_t node, struct rpc_call *call)
 		r->local.handle(r->local.ctx, call);
 		return;
 	}
+	if (r->net != NULL && node != r->self_node) {
+		net_send(r->net, node, call);
+		return;
+	}
 	error_set(&call->err, ERR_UNAVAILABLE, "node %llu is not connected",
 		  (unsigned long long)node);
 	rpc_finish(call, ERR_UNAVAILABLE);
+}
+
+/* ---- the network ---- */
+
+int rpc_listen(struct rpc *r, const struct rpc_net_options *o, struct error *err)
+{
+	assert(r->net == NULL);
+	return net_start(r->self_node, r->local, o, &r->net, err);
+}
+
+void rpc_hang_up(struct rpc *r)
+{
+	net_stop(r->net);
+	r->net = NULL;
+}
+
+void rpc_cancel(struct rpc *r, uint64_t node, struct rpc_call *call)
+{
+	if (r->net != NULL && node != r->self_node)
+		net_cancel(r->net, node, call);
+}
+
+uint16_t rpc_port(const struct rpc *r)
+{
+	return r->net != NULL ? net_port(r->net) : 0;
+}
+
+void rpc_peer_set(struct rpc *r, uint64_t node, const char *address)
+{
+	if (r->net != NULL && node != r->self_node)
+		net_peer_set(r->net, node, address);
+}
+
+void rpc_peer_remove(struct rpc *r, uint64_t node)
+{
+	if (r->net != NULL)
+		net_peer_set(r->net, node, NULL);
+}
+
+bool rpc_peer_up(struct rpc *r, uint64_t node)
+{
+	return node == r->self_node || (r->net != NULL && net_peer_up(r->net, node));
+}
+
+void rpc_metrics(struct rpc *r, struct buf *out)
+{
+	if (r->net != NULL)
+		net_metrics(r->net, out);
 }

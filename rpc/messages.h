@@ -149,6 +149,7 @@ struct rpc_write_response {
 /* ---- the control plane. Every node follows the map's log (coordinators vote, the others learn), so a node needs no message
  * to fetch the map or to propose a change: its own control plane does both. ---- */
 
+/* Handled where it comes in, in the order sent; the handler must only hand it over. */
 struct rpc_meta_request {
 	uint64_t from;
 	const void *bytes; /* as cluster/meta.h made them */
@@ -170,7 +171,7 @@ struct replica_report {
 };
 struct rpc_heartbeat_request {
 	uint64_t node, incarnation;
-	const char *rpc_address; /* where it listens now; the map may not know yet */
+	const char *rpc_address;              /* where it listens now; the map may not know yet */
 	const struct replica_report *reports; /* sorted by collection and partition */
 	uint32_t n_reports;
 };

@@ -9,6 +9,7 @@
  */
 #pragma once
 #include "base/arena.h"
+#include "base/codec.h"
 #include "base/error.h"
 #include "rpc/messages.h"
 #include <stdint.h>
@@ -41,6 +42,39 @@ int rpc_new(struct rpc **out, uint64_t self_node, struct error *err);
 void rpc_free(struct rpc *r);
 /* Calls to the own node are served here. Register before the first call. */
 void rpc_serve_local(struct rpc *r, struct rpc_service service);
-/* Never blocks on the network. An unknown node finishes the call with ERR_UNAVAILABLE. For another node the request is encoded
- * before this returns, so that only the call itself, its response and its arena must live until done(). */
+/* Never blocks on the network. A node that is unknown or not connected finishes the call with
+ * ERR_UNAVAILABLE at once. ERR_UNAVAILABLE and ERR_BUSY: the call was certainly not carried out.
+ * ERR_CLOSED (connection lost) and ERR_TIMEOUT: it may have been. For another node the request is
+ * encoded before this returns, so that only the call itself, its response and its arena must live
+ * until done(). */
 void rpc_send(struct rpc *r, uint64_t node, struct rpc_call *call);
+/* Asks the other side to stop and finishes the call with ERR_CLOSED, unless it is done already. The
+ * caller keeps `call` alive until this returns and done() has run. A call to the own node runs on. */
+void rpc_cancel(struct rpc *r, uint64_t node, struct rpc_call *call);
+
+/* ---- the network ---- */
+
+struct clock;
+struct pool;
+/* A node whose id is not known yet (the one to join through) gets an id from here on up: any node
+ * answers. */
+#define RPC_ANY_NODE (UINT64_C(1) << 63)
+
+struct rpc_net_options {
+	uint64_t cluster_id;       /* peers of another are turned away; 0 = about to join one */
+	const char *listen;        /* "host:port", port 0 = any; NULL: calls only */
+	struct pool *pool;         /* runs the handlers of calls that come in */
+	const struct clock *clock; /* NULL = the real one */
+};
+/* Register the local service first. Peers are added with rpc_peer_set. */
+int rpc_listen(struct rpc *r, const struct rpc_net_options *o, struct error *err);
+/* Stops the network: calls under way fail, calls at work here are finished first. rpc_free does it
+ * too; call it earlier when the handlers go away before. */
+void rpc_hang_up(struct rpc *r);
+uint16_t rpc_port(const struct rpc *r); /* 0 = does not listen */
+/* Not from a done() or a handler. The same address again changes nothing. */
+void rpc_peer_set(struct rpc *r, uint64_t node, const char *address);
+void rpc_peer_remove(struct rpc *r, uint64_t node);
+bool rpc_peer_up(struct rpc *r,
+		 uint64_t node); /* all its connections stand; true for the own node */
+void rpc_metrics(struct rpc *r, struct buf *out);

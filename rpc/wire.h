@@ -1,0 +1,55 @@
+/* Private to rpc/: the transport under the frames. Messages between two processes, kept whole and in
+ * order over one connection; connections that are lost come back by themselves.
+ *
+ * Callbacks run on threads of the transport. They must not block, and must not close what they are
+ * called for.
+ */
+#pragma once
+
+#include "base/codec.h"
+#include "base/error.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A received message. Owned by who receives it; freed from any thread. */
+struct wire_message {
+	const uint8_t *bytes;
+	size_t n;
+	void *handle;
+};
+void wire_message_free(struct wire_message *m);
+
+/* ---- calling side ---- */
+
+struct wire_dialer;
+struct wire_dialer_events {
+	void *ctx;
+	void (*up)(void *ctx);
+	void (*down)(void *ctx);
+	void (*received)(void *ctx, struct wire_message *m); /* takes it over */
+};
+/* Begins to connect to "host:port" and goes on for ever. */
+int wire_dial(const char *address, const struct wire_dialer_events *events,
+	      struct wire_dialer **out, struct error *err);
+/* No callback runs after it returns. NULL ok. */
+void wire_dialer_close(struct wire_dialer *d);
+/* Copies the bytes. false: the transport could not take it. */
+bool wire_dialer_send(struct wire_dialer *d, const struct buf *bytes);
+/* Drops the connection; it comes back. */
+void wire_dialer_kick(struct wire_dialer *d);
+
+/* ---- answering side ---- */
+
+struct wire_listener;
+struct wire_listener_events {
+	void *ctx;
+	void (*closed)(void *ctx, uint32_t connection);
+	void (*received)(void *ctx, uint32_t connection, struct wire_message *m);
+};
+/* "host:port"; port 0 picks one. */
+int wire_listen(const char *address, const struct wire_listener_events *events,
+		struct wire_listener **out, struct error *err);
+void wire_listener_close(struct wire_listener *l);
+uint16_t wire_listener_port(const struct wire_listener *l);
+bool wire_listener_send(struct wire_listener *l, uint32_t connection, const struct buf *bytes);
+void wire_listener_kick(struct wire_listener *l, uint32_t connection);
