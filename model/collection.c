@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "model/utf8.h"
 #include "model/wire.h"
+#include <stddef.h>
 #include <string.h>
 
 enum { CODEC_VERSION = 1 };
@@ -99,9 +100,9 @@ struct collection *collection_clone(const struct collection *c)
 {
 	struct collection *copy = collection_new();
 	struct arena *arena = copy->arena;
-	*copy = *c;
+	/* All but the count: others may be changing it. */
+	memcpy(copy, c, offsetof(struct collection, refs));
 	copy->arena = arena;
-	copy->refs = 1;
 	copy->name = arena_strdup(arena, c->name);
 	copy->spaces = arena_copy(arena, c->spaces, c->n_spaces * sizeof(*c->spaces));
 	for (uint32_t i = 0; i < c->n_spaces; i++)
