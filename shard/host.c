@@ -78,6 +78,20 @@ static bool no_memory(const struct hosted *h, struct error *err)
 	return true;
 }
 
+/* While sealing is behind, writes wait; how many may wait is bounded by pending_write_bytes. They are refused
+ * when sealing does not get on at all. */
+static void park(struct hosted *h, struct write_item *item)
+{
+	if (h->last_failure[0] == '\0') {
+		write_list_push(&h->parked, &item->w);
+		return;
+	}
+	finish_item(item,
+		    error_set(&item->call->err,
+			      h->last_failure_code == ERR_DISK_FULL ? ERR_DISK_FULL : ERR_BUSY,
+			      "%u segments wait to be sealed: %s", h->n_frozen, h->last_failure));
+}
+
 /* On the loop thread. */
 static void write_arrived(struct task *t)
 {
@@ -89,12 +103,8 @@ static void write_arrived(struct task *t)
 			    error_set(&item->call->err, ERR_CLOSED, "this shard is being closed"));
 		return;
 	}
-	if (too_far_behind(h)) {
-		const char *why = h->last_failure[0] ? h->last_failure : "sealing cannot keep up";
-
-		finish_item(item, error_set(&item->call->err, ERR_BUSY,
-					    "%u segments wait to be sealed (%s): try again later",
-					    h->n_frozen, why));
+	if (h->parked.first || too_far_behind(h)) {
+		park(h, item);
 		return;
 	}
 	if (item->op->type != OP_DELETE && no_memory(h, &item->call->err)) {
@@ -169,6 +179,17 @@ void hosted_write(struct shard *s, struct rpc_call *call)
 	}
 	item->charged_bytes = item->bytes.len;
 	task_to_loop(&item->task);
+}
+
+/* Lets writes in again, or refuses them, as far as they may. */
+void hosted_unpark(struct hosted *h)
+{
+	struct write_list all = h->parked;
+	struct replica_write *w;
+
+	h->parked = (struct write_list){0};
+	while ((w = write_list_pop(&all)))
+		write_arrived(&item_of(w)->task);
 }
 
 /* ---- executing updates ---- */
@@ -420,6 +441,7 @@ void hosted_tick(struct hosted *h)
 	if (h->closing)
 		return;
 	hosted_event(h, &(struct replica_event){.type = EVENT_TICK});
+	hosted_unpark(h);
 	if (now_us(h->shard) < h->retry_us)
 		return;
 	seal_start(h);
@@ -456,6 +478,7 @@ void hosted_close(struct hosted *h, sem_t *closed)
 	h->closing = true;
 	h->closed = closed;
 	__atomic_store_n(&h->cancel, true, __ATOMIC_RELAXED);
+	hosted_unpark(h);
 	hosted_event(h, &(struct replica_event){.type = EVENT_CLOSE});
 	check_closed(h);
 }

@@ -125,6 +125,8 @@ struct hosted {
 	/* hashes of the payload fields that every segment of base has an index for */
 	uint64_t *fields_built;
 	uint32_t n_fields_built;
+	struct write_list parked; /* writes that wait because sealing is behind */
+	int last_failure_code;
 	char last_failure[256];    /* of a seal, compaction or build; "" after a success */
 	uint64_t log_bytes;        /* on disk, as of the last append */
 	struct error append_error; /* of the last append that failed */
@@ -164,6 +166,7 @@ void hosted_look(struct hosted *h); /* publishes, with a fresh look at what is l
 void hosted_tick(struct hosted *h);
 void hosted_task_back(struct hosted *h); /* one of its tasks came back */
 void hosted_freeze(struct hosted *h);
+void hosted_unpark(struct hosted *h); /* sealing got on, or failed */
 void hosted_close(struct hosted *h, sem_t *closed);
 void hosted_schema(struct hosted *h, const struct collection *schema, uint64_t epoch);
 

@@ -34,8 +34,10 @@ void note_failure(struct hosted *h, const char *what, const struct error *err)
 {
 	snprintf(h->last_failure, sizeof h->last_failure,
 		 "%s of shard %u failed and is tried again: %.160s", what, h->partition, err->text);
+	h->last_failure_code = err->code;
 	h->retry_us = now_us(h->shard) + RETRY_US;
 	hosted_publish(h);
+	hosted_unpark(h);
 }
 
 /* ---- rewriting and installing ---- */
@@ -201,6 +203,7 @@ static void seal_done(struct task *t)
 		seal_start(h);
 		work_start(h);
 		hosted_look(h);
+		hosted_unpark(h);
 	} else if (!h->closing) {
 		note_failure(h, "sealing a segment", &t->err);
 	}

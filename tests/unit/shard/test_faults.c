@@ -78,6 +78,44 @@ static void full_disk_refuses_and_goes_on(void **state)
 	(void)state;
 }
 
+/* The log has room, segments have not: rows pile up in memory until writes are refused, none is lost, and all goes
+ * on when there is room again. */
+static void writes_are_refused_while_nothing_can_be_sealed(void **state)
+{
+	struct fixture f;
+	struct point p;
+	struct write w = {.op = {.type = OP_UPSERT, .n_points = 1, .points = &p}};
+	struct rpc_write_response out;
+	float v[DIM] = {0};
+	uint64_t n = 0;
+	int rc = 0;
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	f.faults = (struct fault_plan){.ops = FAULT_MKDIRS,
+				       .at = 1,
+				       .code = ERR_DISK_FULL,
+				       .lasting = true};
+	for (; rc == 0 && n < 5000; n += rc == 0) {
+		test_point(f.arena, &p, n, v, DIM, PV_EMPTY_OBJECT);
+		rc = fixture_try_write(&f, &w, &out);
+	}
+	assert_int_equal(rc, ERR_DISK_FULL);
+	assert_in_range(n, 400, 1000);
+	assert_int_equal(fixture_count(&f, NULL), n);
+	assert_non_null(strstr(fixture_info(&f).warning, "failed"));
+	f.faults = (struct fault_plan){0};
+	fixture_settle(&f);
+	test_point(f.arena, &p, n, v, DIM, PV_EMPTY_OBJECT);
+	assert_int_equal(fixture_write(&f, &w), 1);
+	assert_null(fixture_info(&f).warning);
+	fixture_stop(&f);
+	fixture_start(&f);
+	assert_int_equal(fixture_count(&f, NULL), n + 1);
+	fixture_fini(&f);
+	(void)state;
+}
+
 /* Every file operation of sealing, compacting and building fails once in turn; nothing is ever
  * lost. */
 static void background_work_survives_faults(void **state)
@@ -406,6 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_disk_refuses_and_goes_on),
+		cmocka_unit_test(writes_are_refused_while_nothing_can_be_sealed),
 		cmocka_unit_test(background_work_survives_faults),
 		cmocka_unit_test(corrupt_segment_is_quarantined_and_named),
 		cmocka_unit_test(damaged_index_is_built_again),
