@@ -32,6 +32,7 @@ struct pindex {
 	const uint32_t *value_rows;
 	const double *lats, *lons;
 	const uint32_t *place_rows;
+	const uint64_t *blocks;
 	uint64_t postings_bytes;
 };
 
@@ -75,6 +76,8 @@ static int find_sections(struct pindex *p, struct error *err)
 		{PINDEX_LATITUDES, h->n_places, 8, (const void **)&p->lats},
 		{PINDEX_LONGITUDES, h->n_places, 8, (const void **)&p->lons},
 		{PINDEX_PLACE_ROWS, h->n_places, 4, (const void **)&p->place_rows},
+		{PINDEX_BLOCKS, pindex_blocks(h->n_values) * bitset_words(h->n_rows), 8,
+		 (const void **)&p->blocks},
 	};
 	int rc = 0;
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]) && rc == 0; i++)
@@ -409,14 +412,45 @@ static void find_range(const struct pindex *p, const struct cond *c, uint32_t *f
 		date_range(p, &c->range, from, to);
 }
 
+static void set_values(const struct pindex *p, uint32_t from, uint32_t to, struct bitset *out)
+{
+	for (uint32_t i = from; i < to; i++)
+		bitset_set(out, p->value_rows[i]);
+}
+
+/* Sets the rows of all values from *from to the end of the last whole block before `to`, and moves *from
+ * there. false: a block is damaged. */
+static bool set_blocks(const struct pindex *p, uint32_t *from, uint32_t to, struct bitset *out)
+{
+	uint32_t n = p->header.n_values, each = pindex_block_values(n);
+	size_t words = bitset_words(p->header.n_rows);
+	uint32_t first = (*from + each - 1) / each;
+	uint32_t end = to == n ? pindex_blocks(n) : to / each;
+	if (pindex_blocks(n) == 0 || first >= end)
+		return true;
+	for (uint32_t k = first; k < end; k++) {
+		const uint64_t *block = p->blocks + k * words;
+		struct bitset map = {(uint64_t *)(void *)block, p->header.n_rows};
+		if (!touch(p, block, words * 8))
+			return false;
+		bitset_or(out, &map);
+	}
+	set_values(p, *from, first * each, out);
+	*from = end * each < to ? end * each : to;
+	return true;
+}
+
 static int eval_range(const struct pindex *p, const struct cond *c, struct bitset *out)
 {
 	uint32_t from, to;
 	if (!has_range(p, c) || !values_good(p))
 		return 0;
 	find_range(p, c, &from, &to);
-	for (uint32_t i = from; i < to; i++)
-		bitset_set(out, p->value_rows[i]);
+	if (from >= to)
+		return 1;
+	if (!set_blocks(p, &from, to, out))
+		return 0;
+	set_values(p, from, to, out);
 	return 1;
 }
 

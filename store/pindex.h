@@ -21,6 +21,7 @@ enum pindex_section {
 	PINDEX_LATITUDES,  /* f64, ascending */
 	PINDEX_LONGITUDES, /* f64 beside them */
 	PINDEX_PLACE_ROWS, /* u32 beside them */
+	PINDEX_BLOCKS, /* for each block of values, a bitmap over the rows: which have one of them */
 	PINDEX_SECTIONS
 };
 
@@ -63,6 +64,17 @@ static inline bool pindex_has_keys(enum field_type t)
 static inline bool pindex_has_numbers(enum field_type t)
 {
 	return t == FIELD_INTEGER || t == FIELD_FLOAT;
+}
+
+/* Wide ranges are put together from bitmaps of whole blocks of values. Few values need none. */
+enum { PINDEX_BLOCK_COUNT = 32, PINDEX_BLOCK_VALUES_LEAST = 4096 };
+static inline uint32_t pindex_blocks(uint32_t n_values)
+{
+	return n_values >= PINDEX_BLOCK_VALUES_LEAST ? PINDEX_BLOCK_COUNT : 0;
+}
+static inline uint32_t pindex_block_values(uint32_t n_values) /* in each but the last */
+{
+	return n_values / PINDEX_BLOCK_COUNT + 1;
 }
 
 /* Key of an integer: ascending bytes are ascending numbers. */

@@ -412,6 +412,24 @@ static int write_places(struct builder *b, struct sum_writer *f, struct error *e
 	return rc;
 }
 
+static int write_blocks(struct builder *b, struct sum_writer *f, struct error *err)
+{
+	const struct value_row *v = (const struct value_row *)(const void *)b->values.data;
+	uint32_t n = (uint32_t)(b->values.len / sizeof(*v)), each = pindex_block_values(n);
+	struct bitset rows;
+	int rc = 0;
+	bitset_init(&rows, b->n_rows, false);
+	sum_begin(f);
+	for (uint32_t k = 0; k < pindex_blocks(n) && rc == 0; k++) {
+		bitset_fill(&rows, false);
+		for (uint32_t i = k * each; i < n && i < (k + 1) * each; i++)
+			bitset_set(&rows, v[i].row);
+		rc = sum_write(f, rows.words, bitset_words(b->n_rows) * 8, err);
+	}
+	bitset_fini(&rows);
+	return rc;
+}
+
 static int write_header(struct builder *b, struct sum_writer *f, struct error *err)
 {
 	const struct payload_field *field = b->field;
@@ -464,6 +482,8 @@ static int write_all(struct builder *b, struct sum_writer *f, struct error *err)
 		rc = write_values(b, f, err);
 	if (rc == 0)
 		rc = write_places(b, f, err);
+	if (rc == 0)
+		rc = write_blocks(b, f, err); /* of the values, which are sorted now */
 	free(sorted);
 	return rc;
 }

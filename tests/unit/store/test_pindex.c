@@ -137,6 +137,51 @@ static void a_filter_answers_as_the_reference(void **state)
 	assert_true(some > 100); /* filters that select something, or nothing is proven */
 }
 
+/* Enough values that ranges are put together from blocks, at every border of one. */
+static void wide_ranges_are_exact(void **state)
+{
+	enum { N = 5000 };
+	struct collection *schema = random_schema(true);
+	struct memory_disk *disk = memory_disk_new();
+	struct rows rows = random_rows(N, 2);
+	struct store_io io;
+	struct prng p;
+	memory_disk_io(disk, &io);
+	prng_seed(&p, 1);
+	for (uint32_t i = 0; i < N; i++) { /* {"int": [a, b]}, {"int": a} or {} */
+		struct buf b = BUF_INIT;
+		uint32_t n = (uint32_t)prng_below(&p, 3);
+		size_t mark = pv_open(&b, PV_OBJECT);
+		pv_put_key(&b, "int", 3);
+		size_t array = pv_open(&b, PV_ARRAY);
+		for (uint32_t k = 0; k < n + 1; k++)
+			pv_put_int(&b, (int64_t)prng_below(&p, 3000));
+		pv_close(&b, array, n + 1);
+		pv_close(&b, mark, 1);
+		rows.payloads[i] =
+			(struct pv_slice){arena_copy(rows.arena, b.data, b.len), (uint32_t)b.len};
+		buf_fini(&b);
+	}
+	assert_int_equal(write_rows(&io, 1, schema, &rows, NULL), 0);
+	struct world w = {.schema = schema, .rows = rows};
+	w.s = open_segment(&io, 1, schema);
+	for (int i = 0; i < 400; i++) {
+		struct cond c = {.type = COND_RANGE};
+		uint64_t answered[COND_TYPE_COUNT] = {0};
+		assert_int_equal(path_parse("int", 3, rows.arena, &c.path, NULL), 0);
+		c.range.has_gte = i % 10 != 0;
+		c.range.has_lt = i % 7 != 0;
+		c.range.gte = (double)prng_below(&p, 3100);
+		c.range.lt = i % 5 == 0 ? c.range.gte + 95 : (double)prng_below(&p, 3100);
+		check_cond(&w, &c, answered);
+		assert_int_equal(answered[COND_RANGE], 1);
+	}
+	segment_close(w.s);
+	arena_free(rows.arena);
+	collection_unref(schema);
+	memory_disk_free(disk);
+}
+
 /* ---- what is indexed, and facets ---- */
 
 struct facets {
@@ -345,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_index_answers_as_the_reference),
 		cmocka_unit_test(a_filter_answers_as_the_reference),
+		cmocka_unit_test(wide_ranges_are_exact),
 		cmocka_unit_test(facets_count_each_value),
 		cmocka_unit_test(columns_are_sorted_and_whole),
 		cmocka_unit_test(an_index_can_be_built_later),
