@@ -1,6 +1,6 @@
 /* Folders of text as a source: every file becomes passages, every passage a record with its text, title,
- * path and number. Ids are UUIDs made from path and number, so that loading again overwrites. Files are
- * taken in the order of their paths. */
+ * path and number. Ids are UUIDs made from path and number, so that loading again overwrites. The folders
+ * are taken in the order given, the files of each in the order of their paths. */
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -259,6 +259,19 @@ static int text_next(struct source *s, struct batch *b, uint32_t max, struct err
 
 static const struct source_ops text_ops = {text_next, text_close};
 
+static int add_argument(struct text_source *t, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return error_errno(err, errno, "cannot read %s", path);
+	if (S_ISDIR(st.st_mode))
+		walk(t, path, 0);
+	else
+		add_file(t, path, &st, true);
+	return 0;
+}
+
 int source_open_text(struct source **out, const char *const *paths, size_t n,
 		     const struct source_options *options, struct error *err)
 {
@@ -271,15 +284,13 @@ int source_open_text(struct source **out, const char *const *paths, size_t n,
 	t->head.n_records = UINT64_MAX;
 	t->options = *options;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct stat st;
+		size_t first = t->n_files;
 
 		buf_printf(&name, "%s%s", i ? " " : "", paths[i]);
-		if (stat(paths[i], &st) != 0)
-			rc = error_errno(err, errno, "cannot read %s", paths[i]);
-		else if (S_ISDIR(st.st_mode))
-			walk(t, paths[i], 0);
-		else
-			add_file(t, paths[i], &st, true);
+		rc = add_argument(t, paths[i], err);
+		if (t->n_files > first)
+			qsort(t->files + first, t->n_files - first, sizeof(*t->files),
+			      compare_files);
 	}
 	buf_put_u8(&name, 0);
 	t->head.name = (char *)name.data;
@@ -290,16 +301,6 @@ int source_open_text(struct source **out, const char *const *paths, size_t n,
 		source_close(&t->head);
 		return rc;
 	}
-	qsort(t->files, t->n_files, sizeof(*t->files), compare_files);
-	/* The same file twice would be the same ids twice. */
-	size_t kept = 1;
-	for (size_t i = 1; i < t->n_files; i++) {
-		if (strcmp(t->files[i].path, t->files[kept - 1].path) != 0)
-			t->files[kept++] = t->files[i];
-		else
-			free(t->files[i].path);
-	}
-	t->n_files = kept;
 	*out = &t->head;
 	return 0;
 }
