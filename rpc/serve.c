@@ -35,6 +35,7 @@ struct connection {
 	atomic_uint refs;
 	uint64_t from;
 	enum rpc_class class;
+	bool known;
 	bool stranger; /* does not know its cluster yet: may only ask to join */
 	pthread_mutex_t lock;
 	bool closed, sending;
@@ -147,9 +148,10 @@ static struct frame_head head_for(const struct connection *c, enum frame_kind ki
 {
 	const struct rpc_net *net = c->server->net;
 
+	/* A caller without a cluster must recognise the answer. */
 	return (struct frame_head){.kind = kind,
 				   .class = c->class,
-				   .cluster_id = net->options.cluster_id,
+				   .cluster_id = c->cluster_id,
 				   .from = net->self,
 				   .to = c->from};
 }
@@ -294,7 +296,8 @@ static void run(void *arg)
 /* Types whose handler only hands over, and whose order matters, are handled where they come in. */
 static bool runs_inline(enum rpc_type type)
 {
-	return type == RPC_TYPE_meta;
+	return type == RPC_TYPE_meta || type == RPC_TYPE_heartbeat || type == RPC_TYPE_probe ||
+	       type == RPC_TYPE_join;
 }
 
 static bool add_active(struct connection *c, struct incoming *in)
@@ -322,6 +325,11 @@ static void begin_call(struct connection *c, struct inbound *inbound, const stru
 
 	if (atomic_load(&s->stopping)) {
 		refuse_call(c, r->call, ERR_UNAVAILABLE, "the node is stopping");
+		return;
+	}
+	if (c->cluster_id != net->options.cluster_id && r->type != RPC_TYPE_join) {
+		refuse_call(c, r->call, ERR_FORBIDDEN,
+			    "the caller belongs to no cluster; it must join first");
 		return;
 	}
 	if (r->type == RPC_TYPE_COUNT) {
@@ -419,8 +427,12 @@ static void on_received(void *ctx, uint32_t id, struct wire_message *m)
 	inbound->message = *m;
 	inbound->refs = 1;
 	if (rc == 0) {
-		c->from = head.from;
-		c->class = head.class;
+		if (!c->known) { /* once: answers read it on other threads */
+			c->from = head.from;
+			c->class = head.class;
+		c->cluster_id = head.cluster_id;
+			c->known = true;
+		}
 		c->stranger = head.cluster_id != s->net->options.cluster_id;
 		rc = check_head(s, &head, &err);
 	}
