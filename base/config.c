@@ -51,12 +51,11 @@ static int parse_u64(const struct config_row *row, const char *value, uint64_t *
 	errno = 0;
 	unsigned long long v = strtoull(value, &end, 10);
 	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0)
-		return error_set(err, ERR_INPUT, "%s: '%s' is not a whole number", row->name,
-				 value);
+		return error_set(err, ERR_INPUT, "'%s' is not a whole number", value);
 	if ((double)v < row->min || (double)v > row->max)
 		return error_set(err, ERR_VALIDATION,
-				 "%s: %s is out of range, it must be from %.0f to %.0f", row->name,
-				 value, row->min, row->max);
+				 "%s is out of range, it must be from %.0f to %.0f", value,
+				 row->min, row->max);
 	*out = v;
 	return 0;
 }
@@ -67,11 +66,11 @@ static int parse_f64(const struct config_row *row, const char *value, double *ou
 	char *end;
 	double v = strtod(value, &end);
 	if (end == value || *end != '\0' || !isfinite(v))
-		return error_set(err, ERR_INPUT, "%s: '%s' is not a number", row->name, value);
+		return error_set(err, ERR_INPUT, "'%s' is not a number", value);
 	if (v < row->min || v > row->max)
 		return error_set(err, ERR_VALIDATION,
-				 "%s: %s is out of range, it must be from %g to %g", row->name,
-				 value, row->min, row->max);
+				 "%s is out of range, it must be from %g to %g", value, row->min,
+				 row->max);
 	*out = v;
 	return 0;
 }
@@ -90,7 +89,7 @@ static int parse_bool(const struct config_row *row, const char *value, bool *out
 			}
 		}
 	}
-	return error_set(err, ERR_INPUT, "%s: '%s' is neither true nor false", row->name, value);
+	return error_set(err, ERR_INPUT, "'%s' is neither true nor false", value);
 }
 
 static int set_value(const struct config_row *row, const char *value, void *out,
@@ -212,7 +211,8 @@ static int ini_line(const struct ini *ini, char *line, struct error *err)
 	const struct config_row *row = find_row(ini->rows, ini->n, name, strlen(name));
 	if (row == NULL)
 		return unknown_name(ini->rows, ini->n, name, strlen(name), "", err);
-	return set_value(row, value, ini->out, ini->arena, err);
+	int rc = set_value(row, value, ini->out, ini->arena, err);
+	return rc ? error_wrap(err, rc, "%s", row->name) : 0;
 }
 
 int config_file(const struct config_row *rows, size_t n, const char *path, void *out,
@@ -266,9 +266,8 @@ static int one_flag(const struct config_row *rows, size_t n, struct config_args 
 		value = args->argv[++*at];
 	}
 	int rc = set_value(row, value, target->out, target->arena, err);
-	if (rc != 0)
-		error_wrap(err, rc, "command line");
-	return rc;
+	char flag[NAME_BYTES];
+	return rc ? error_wrap(err, rc, "--%s", flag_name(row->name, flag)) : 0;
 }
 
 int config_flags(const struct config_row *rows, size_t n, struct config_args *args, void *out,

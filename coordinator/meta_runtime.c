@@ -23,7 +23,7 @@
 #include <sys/random.h>
 
 enum {
-	META_FREE_BYTES = 32 << 20, /* less than this on the disk: no new commands */
+	META_FREE_BYTES = 4 << 20, /* less than this on the disk: no new commands */
 	META_DISK_RETRY_US = 50000,
 	META_MESSAGES_QUEUED = 20000, /* more are dropped: the peers send again */
 };

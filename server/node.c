@@ -142,7 +142,13 @@ static int register_self(struct node *n, struct error *err)
 	while (!r.done)
 		pthread_cond_wait(&r.changed, &r.mutex);
 	pthread_mutex_unlock(&r.mutex);
+	bool was_known = known != NULL;
 	map_unref(map);
+	/* A full disk must not keep what is there from being searched. */
+	if (r.result.code == ERR_DISK_FULL && was_known) {
+		log_warn("node", "%s; this start is not recorded", r.result.text);
+		return 0;
+	}
 	if (r.result.code != 0 && err)
 		*err = r.result;
 	return r.result.code;
