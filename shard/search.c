@@ -141,7 +141,7 @@ struct run {
 	struct rpc_call *call;
 	const struct rpc_search_request *request;
 	struct rpc_search_response *response;
-	struct view **views; /* per leaf */
+	struct view **views; /* per leaf; NULL: its partition cannot be searched, which is allowed */
 	uint64_t start_us;
 	struct unit *units; /* when cut up */
 	struct topk *tops;
@@ -230,6 +230,8 @@ static int run_leaf_here(struct run *r, uint32_t leaf)
 	struct scratch *s = scratch_get();
 	struct topk top;
 
+	if (!v)
+		return 0;
 	topk_init(&top, grown(&s->top, &s->top_cap, leaf_top(l, v) + 1), leaf_top(l, v));
 	for (uint32_t i = 0; i < v->n && top.k > 0; i++) {
 		struct unit u = make_unit(r, leaf, i);
@@ -261,7 +263,7 @@ static void cut_up(struct run *r, uint32_t leaf)
 {
 	const struct leaf *l = &r->request->leaves[leaf];
 
-	for (uint32_t i = 0; i < r->views[leaf]->n; i++) {
+	for (uint32_t i = 0; r->views[leaf] && i < r->views[leaf]->n; i++) {
 		struct unit u = make_unit(r, leaf, i);
 		const struct view_entry *e = unit_entry(&u);
 
@@ -302,9 +304,12 @@ static int merge_units(struct run *r)
 
 	for (uint32_t leaf = 0; leaf < r->request->n_leaves; leaf++) {
 		const struct leaf *l = &r->request->leaves[leaf];
-		size_t k = leaf_top(l, r->views[leaf]);
+		size_t k;
 		struct topk top;
 
+		if (!r->views[leaf])
+			continue;
+		k = leaf_top(l, r->views[leaf]);
 		topk_init(&top, grown(&s->top, &s->top_cap, k + 1), k);
 		for (; at < r->n_units && r->units[at].leaf == l; at++) {
 			if (r->units[at].rc) {
@@ -356,7 +361,7 @@ static double total_cost(const struct run *r)
 	double cost = 0;
 
 	for (uint32_t leaf = 0; leaf < r->request->n_leaves; leaf++)
-		for (uint32_t i = 0; i < r->views[leaf]->n; i++) {
+		for (uint32_t i = 0; r->views[leaf] && i < r->views[leaf]->n; i++) {
 			struct unit u = make_unit(r, leaf, i);
 
 			cost += unit_cost(&u);
@@ -389,13 +394,18 @@ static int open_views(struct run *r)
 
 		/* Leaves of one partition see the same state. */
 		for (uint32_t j = i; j-- > 0 && !r->views[i];)
-			if (q->leaves[j].partition == l->partition)
+			if (q->leaves[j].partition == l->partition && r->views[j])
 				r->views[i] = view_ref(r->views[j]);
 			else if (i - j > 16)
 				break;
 		rc = r->views[i] ? 0
 				 : table_view(r->shard, q->target.collection_id, l->partition,
 					      &r->views[i], &r->call->err);
+		if (rc && q->allow_partial) {
+			receipt->incomplete = true;
+			r->call->err = (struct error){0};
+			continue;
+		}
 		if (rc == 0)
 			rc = check_leaf(l, r->views[i]->schema, &r->call->err);
 		if (rc)

@@ -1,10 +1,10 @@
 /* Shard role: hosts replicas of partitions. Serves the calls of rpc/messages.h.
  *
- * Threads: one loop thread owns the mutable state of all replicas of this shard (log positions, id maps, mutable
- * segments, manifests); disk threads append and sync logs in groups; the worker pool seals, builds and compacts. Searches run on the
- * thread that calls (local transport) over an immutable, reference-counted view of a replica and never wait for a writer; a
- * request with several leaves, and scans that are long, spread over the pool.
- */
+ * Threads: one loop thread owns the mutable state of all replicas of this shard (log positions, id
+ * maps, mutable segments, manifests); disk threads append and sync logs in groups; the worker pool
+ * seals, builds and compacts. Searches run on the thread that calls (local transport) over an
+ * immutable, reference-counted view of a replica and never wait for a writer; a request with
+ * several leaves, and scans that are long, spread over the pool. */
 #pragma once
 #include "base/clock.h"
 #include "base/error.h"
@@ -15,21 +15,24 @@
 
 struct shard;
 
-struct shard_options {
-	struct store_io
-		io; /* rooted at the node's data folder; replicas live under "replicas/<collection id>/<partition>" */
+struct shard_options { /* 0 = the default that is named */
+	/* rooted at the node's data folder; replicas live under "replicas/<collection
+	 * id>/<partition>" */
+	struct store_io io;
 	struct pool *pool;
-	const struct clock *clock;
+	const struct clock *clock; /* NULL: the real one */
 	uint64_t self_node;
-	uint32_t seal_rows;  /* a mutable segment is sealed at so many rows; 0 = 20,000 */
-	uint64_t seal_bytes; /* or bytes; 0 = 64 MB */
-	uint64_t seal_idle_ms; /* or when it has at least index_min_rows and nothing was written for so long; 0 = 2,000 */
-	uint32_t index_min_rows;   /* segments below it stay flat; 0 = 2,000 */
-	uint32_t segment_max_rows; /* compaction merges up to this; 0 = 2,000,000 */
-	uint64_t sync_window_us;   /* group commit waits at most so long for company; 0 = none */
-	uint64_t memory_limit_bytes; /* index builds and new segments are refused above it; 0 = 80 % of the machine */
-	uint32_t pending_write_bytes; /* writes in flight above it answer ERR_BUSY; 0 = 256 MB */
-	uint64_t verify_now_bytes; /* checksums of more sealed bytes than this are verified after the start; 0 = 1 GB */
+	/* A mutable segment is sealed at so many rows (20,000) or bytes (64 MB), or when it has at
+	 * least index_min_rows and nothing was written for so long (2,000 ms). */
+	uint32_t seal_rows;
+	uint64_t seal_bytes;
+	uint64_t seal_idle_ms;
+	uint32_t index_min_rows;     /* segments below it stay flat; 2,000 */
+	uint32_t segment_max_rows;   /* compaction merges up to this; 2,000,000 */
+	uint64_t memory_limit_bytes; /* of unsealed rows and background jobs: above it jobs wait and
+	                               * writes answer ERR_BUSY; 80 % of the machine */
+	uint32_t pending_write_bytes; /* writes in flight above it answer ERR_BUSY; 256 MB */
+	uint64_t verify_now_bytes; /* checksums of more bytes than this are verified after the start; 1 GB */
 	bool faiss_only;
 };
 
@@ -44,10 +47,13 @@ int shard_start(struct shard **out, const struct shard_options *options, struct 
 /* Refuses new calls, finishes those in flight, closes logs. NULL ok. */
 void shard_stop(struct shard *s);
 struct rpc_service shard_service(struct shard *s);
-/* Makes the shard host exactly these replicas: opens or creates missing ones (recovering each from its manifest and log),
- * adopts new definitions (payload indexes are built in the background), closes and deletes those no longer named. Blocks until all of them serve
- * or have failed; a replica that fails to open is reported in *err, marked red, and does not hold the others back. */
+/* Makes the shard host exactly these replicas: opens or creates missing ones (recovering each from
+ * its manifest and log), adopts new definitions (payload indexes are built in the background),
+ * closes and deletes those no longer named. Blocks until all of them serve or have failed; a
+ * replica that fails to open is reported in *err, marked red, and does not hold the others back. */
 int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err);
+/* What heartbeats say of each replica here, sorted by collection and partition; *out is freed by the caller. */
+size_t shard_reports(struct shard *s, struct replica_report **out);
 /* Prometheus lines (quiver_shard_...). */
 void shard_metrics(struct shard *s, struct buf *out);
 /* Ready to serve everything assigned? Otherwise the reason in `why`. */

@@ -302,6 +302,20 @@ static void damaged_log_keeps_the_others_serving(void **state)
 	assert_int_equal(info.status, REPLICA_GREEN);
 	count = (struct rpc_count_request){fixture_target(&f, 0), NULL, true};
 	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &count, &counted), ERR_UNAVAILABLE);
+	/* a search that may be partial names what it left out */
+	float v[DIM] = {0};
+	struct leaf leaves[2] = {
+		{.partition = 0, .vector = {VECTOR_DENSE, 0, DIM, v, NULL}, .top = 3}};
+	struct rpc_search_request search = {fixture_target(&f, 0), leaves, 2, false};
+	struct rpc_search_response found = {0};
+
+	leaves[1] = leaves[0];
+	leaves[1].partition = 1;
+	assert_int_equal(fixture_call(&f, RPC_TYPE_search, &search, &found), ERR_UNAVAILABLE);
+	search.allow_partial = true;
+	assert_int_equal(fixture_call(&f, RPC_TYPE_search, &search, &found), 0);
+	assert_true(found.receipts[0].incomplete);
+	assert_false(found.receipts[1].incomplete);
 	count.target.partition = 1;
 	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &count, &counted), 0);
 	fixture_fini(&f);

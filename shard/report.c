@@ -1,0 +1,34 @@
+/* What the heartbeats of this node say of its replicas. */
+#include "base/memory.h"
+#include "shard/host.h"
+
+static struct replica_report report_of(struct hosted *h)
+{
+	struct replica_report r = {.collection_id = h->collection_id,
+				   .partition = h->partition,
+				   .failed = h->failed.code != 0};
+
+	if (r.failed)
+		return r;
+	pthread_mutex_lock(&h->view_lock);
+	r.epoch = h->status.epoch;
+	r.last_epoch = h->status.epoch;
+	r.last_seq = h->status.last_seq;
+	r.commit_seq = h->status.applied_seq;
+	r.digest = h->status.digest;
+	pthread_mutex_unlock(&h->view_lock);
+	return r;
+}
+
+size_t shard_reports(struct shard *s, struct replica_report **out)
+{
+	size_t n;
+
+	pthread_rwlock_rdlock(&s->table_lock);
+	n = s->n_table;
+	*out = mem_array(n + 1, sizeof **out);
+	for (size_t i = 0; i < n; i++)
+		(*out)[i] = report_of(s->table[i]);
+	pthread_rwlock_unlock(&s->table_lock);
+	return n;
+}
