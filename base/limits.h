@@ -14,7 +14,7 @@ enum {
 	LIMIT_BATCH_POINTS = 10000,  /* points in one upsert */
 	LIMIT_BATCH_SEARCHES = 1000, /* searches in one batch request */
 	LIMIT_EF = 10000,            /* hnsw_ef */
-	LIMIT_TOP = 10000,           /* scored candidates fetched from one partition */
+	LIMIT_TOP = 10000,           /* groups, and points of one group */
 	LIMIT_PAGE = 10000,          /* points of one scroll page held in memory at once */
 	LIMIT_COLLECTIONS = 1000,
 	LIMIT_PARTITIONS = 256,  /* of one collection */

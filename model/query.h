@@ -87,7 +87,7 @@ struct leaf {
 	float *idf;           /* sparse with idf: factor per query index, else NULL */
 	const struct filter *filter;
 	struct search_params params;
-	uint32_t top; /* <= LIMIT_TOP */
+	uint32_t top; /* any number: whoever serves it clamps to its rows before it allocates */
 	bool has_threshold;
 	float threshold;               /* displayed unit, strict */
 	struct select_payload payload; /* inlined when cheap; else fetched after the merge */

@@ -112,8 +112,6 @@ int leaf_decode(struct reader *r, struct arena *arena, struct leaf *out, struct 
 	out->has_threshold = wire_bool(r);
 	out->threshold = wire_f32(r);
 	take_selection(r, arena, &out->payload, &out->vectors);
-	if (out->top > LIMIT_TOP)
-		reader_fail(r);
 	if (!reader_ok(r))
 		return error_set(err, ERR_FORMAT, "a leaf search is malformed");
 	return 0;

@@ -171,7 +171,7 @@ static int decode_leaf(struct reader *r, struct arena *a)
 	int rc = leaf_decode(r, a, &l, NULL);
 	if (rc != 0)
 		return rc;
-	assert_true(l.top <= LIMIT_TOP && l.params.ef <= LIMIT_EF);
+	assert_true(l.params.ef <= LIMIT_EF);
 	assert_true(vector_finite(l.vector.values, l.vector.n));
 	struct buf b = BUF_INIT;
 	leaf_encode(&b, &l);
@@ -202,9 +202,6 @@ static int leaf_result(const struct leaf *l)
 static void leaves_beyond_the_limits_are_refused(void **state)
 {
 	struct leaf l = sample_leaf();
-	l.top = LIMIT_TOP + 1;
-	assert_int_equal(leaf_result(&l), ERR_FORMAT);
-	l = sample_leaf();
 	l.params.ef = LIMIT_EF + 1;
 	assert_int_equal(leaf_result(&l), ERR_FORMAT);
 	l = sample_leaf();
