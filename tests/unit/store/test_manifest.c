@@ -143,6 +143,46 @@ static void damage_is_never_passed_over(void **state)
 	memory_disk_free(disk);
 }
 
+/* Contents that a checksum vouches for and that make no sense. */
+static void nonsense_is_refused(void **state)
+{
+	struct prng p;
+	prng_seed(&p, 3);
+	uint64_t refused = 0;
+	for (int i = 0; i < 3000; i++) {
+		struct memory_disk *disk = memory_disk_new();
+		struct store_io io;
+		struct buf b = BUF_INIT;
+		memory_disk_io(disk, &io);
+		struct manifest m, got;
+		manifest_init(&m);
+		m.n_segments = 2;
+		m.segments = mem_array(2, sizeof(*m.segments));
+		for (uint32_t k = 0; k < 2; k++) {
+			m.segments[k].n_rows = 3000;
+			bitset_init(&m.segments[k].deleted, 3000, false);
+			for (uint64_t n = prng_below(&p, 500); n > 0; n--)
+				bitset_set(&m.segments[k].deleted, (uint32_t)prng_below(&p, 3000));
+		}
+		assert_int_equal(manifest_store(&io, &m, NULL), 0);
+		assert_int_equal(store_get_file(&io, "MANIFEST-1", &b, NULL), 0);
+		for (uint64_t n = 1 + prng_below(&p, 4); n > 0; n--)
+			b.data[prng_below(&p, b.len)] = (uint8_t)prng_u64(&p);
+		if (prng_below(&p, 4) == 0)
+			b.len = (size_t)prng_below(&p, b.len);
+		assert_int_equal(store_put_file(&io, "MANIFEST-1", b.data, b.len, NULL), 0);
+		int rc = manifest_load(&io, &got, NULL);
+		assert_true(rc == 0 || rc == ERR_CORRUPT || rc == ERR_VERSION);
+		refused += rc != 0;
+		if (rc == 0)
+			manifest_fini(&got);
+		manifest_fini(&m);
+		buf_fini(&b);
+		memory_disk_free(disk);
+	}
+	assert_true(refused > 500);
+}
+
 /* ---- sealing, as a replica does it ---- */
 
 struct sealing {
@@ -381,6 +421,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_stored_comes_back),
 		cmocka_unit_test(damage_is_never_passed_over),
+		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(power_loss_leaves_the_old_state_or_the_new),
 		cmocka_unit_test(a_failed_operation_leaves_the_state_whole),
 		cmocka_unit_test(a_full_disk_leaves_the_state_whole),

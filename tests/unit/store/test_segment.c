@@ -382,6 +382,54 @@ static void every_cut_is_found(void **state)
 	memory_disk_free(disk);
 }
 
+/* Contents that a checksum vouches for and that make no sense: trailers and the SEGMENT file, put right again
+ * after a change. */
+static void seal_trailer_again(uint8_t *bytes, size_t n)
+{
+	struct sum_trailer t;
+	memcpy(&t, bytes + n - sizeof(t), sizeof(t));
+	t.hash = hash64(&t, offsetof(struct sum_trailer, hash));
+	memcpy(bytes + n - sizeof(t), &t, sizeof(t));
+}
+
+static void nonsense_is_refused(void **state)
+{
+	struct paths paths = {0};
+	struct collection *schema;
+	struct memory_disk *disk = damaged_world(&schema, &paths);
+	struct prng p;
+	prng_seed(&p, 12);
+	for (int round = 0; round < 1500; round++) {
+		struct memory_disk *copy = memory_disk_clone(disk);
+		const char *path = paths.all[prng_below(&p, paths.n)];
+		struct store_io io;
+		memory_disk_io(copy, &io);
+		if (strstr(path, "SEGMENT") != NULL) {
+			struct buf b = BUF_INIT;
+			assert_int_equal(store_get_file(&io, path, &b, NULL), 0);
+			b.data[prng_below(&p, b.len)] ^= (uint8_t)(1u << prng_below(&p, 8));
+			assert_int_equal(store_put_file(&io, path, b.data, b.len, NULL), 0);
+			buf_fini(&b);
+		} else if (strcmp(path, "seg-1/index-0.faiss") != 0) {
+			size_t n;
+			uint8_t *bytes = memory_disk_bytes(copy, path, &n);
+			size_t at = n - sizeof(struct sum_trailer) +
+				    (size_t)prng_below(&p, sizeof(struct sum_trailer) - 16);
+			bytes[at] ^= (uint8_t)(1u << prng_below(&p, 8));
+			seal_trailer_again(bytes, n);
+		}
+		struct segment *s = NULL;
+		int rc = segment_open(&io, 1, schema, &s, NULL);
+		assert_true(rc == 0 || rc == ERR_CORRUPT || rc == ERR_VERSION);
+		if (rc == 0)
+			segment_verify(s, NULL);
+		segment_close(s);
+		memory_disk_free(copy);
+	}
+	collection_unref(schema);
+	memory_disk_free(disk);
+}
+
 /* Files of another segment, or one in the place of another, are not taken for the right ones. */
 static void exchanged_files_are_found(void **state)
 {
@@ -439,6 +487,7 @@ int main(void)
 		cmocka_unit_test(index_files_come_back),
 		cmocka_unit_test(every_flip_is_found),
 		cmocka_unit_test(every_cut_is_found),
+		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(exchanged_files_are_found),
 		cmocka_unit_test(a_missing_file_is_found),
 	};

@@ -257,6 +257,59 @@ static void a_failed_operation_leaves_nothing(void **state)
 	}
 }
 
+/* Opening, reading and cutting with the n-th operation failing: the error comes out, and the next open
+ * finds all there was. */
+static bool open_with_fault(uint64_t n, bool lasting)
+{
+	struct memory_disk *disk = memory_disk_new();
+	struct store_io memory, io;
+	memory_disk_io(disk, &memory);
+	struct wal *w = open_log(&memory, SEGMENT);
+	for (uint64_t seq = 1; seq <= 40; seq++)
+		assert_int_equal(append(w, seq, seq, 0), 0);
+	wal_close(w);
+	struct fault_plan plan = {.ops = FAULT_ALL, .at = n, .code = ERR_IO, .lasting = lasting};
+	struct wal_options options = {SEGMENT};
+	uint64_t last = 40;
+	fault_io(&memory, &plan, &io);
+	w = NULL;
+	int rc = wal_open(&io, "wal", &options, 40, &w, NULL);
+	assert_int_equal(w != NULL, rc == 0);
+	if (rc == 0) {
+		struct expect e = {1, NULL};
+		rc = wal_read(w, 1, check_record, &e, NULL);
+		assert_true(rc == ERR_IO || (rc == 0 && e.next == 41));
+		rc = wal_truncate_after(w, 17, NULL);
+		assert_true(rc == 0 || rc == ERR_IO);
+		if (rc == 0)
+			last = 17;
+		else /* half cut: nothing is taken until it is opened again */
+			assert_int_equal(append(w, 18, 18, 0), ERR_IO);
+	}
+	wal_close(w);
+	plan.at = 0;
+	w = open_log(&io, SEGMENT);
+	if (rc != 0)
+		assert_true(wal_last_seq(w) >= 17 && wal_last_seq(w) <= 40);
+	else
+		assert_int_equal(wal_last_seq(w), last);
+	check_log(w, 1, wal_last_seq(w), NULL);
+	wal_close(w);
+	store_io_fini(&io);
+	memory_disk_free(disk);
+	return plan.fired;
+}
+
+static void a_failed_open_or_cut_loses_nothing(void **state)
+{
+	for (int lasting = 0; lasting < 2; lasting++) {
+		uint64_t n = 1;
+		while (open_with_fault(n, lasting != 0))
+			n++;
+		assert_true(n > 40);
+	}
+}
+
 static void a_failed_write_cannot_come_back_after_a_power_loss(void **state)
 {
 	for (uint64_t seed = 0; seed < 300; seed++) {
@@ -406,6 +459,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_missing_file_is_damage, setup, teardown),
 		cmocka_unit_test(a_failed_operation_leaves_nothing),
+		cmocka_unit_test(a_failed_open_or_cut_loses_nothing),
 		cmocka_unit_test(a_failed_write_cannot_come_back_after_a_power_loss),
 		cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_then_goes_on, setup,
 						teardown),
