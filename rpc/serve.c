@@ -33,6 +33,7 @@ struct connection {
 	struct server *server;
 	uint32_t id;
 	atomic_uint refs;
+	uint64_t cluster_id; /* the caller's; 0: it wants to join */
 	uint64_t from;
 	enum rpc_class class;
 	bool known;
@@ -430,7 +431,7 @@ static void on_received(void *ctx, uint32_t id, struct wire_message *m)
 		if (!c->known) { /* once: answers read it on other threads */
 			c->from = head.from;
 			c->class = head.class;
-		c->cluster_id = head.cluster_id;
+			c->cluster_id = head.cluster_id;
 			c->known = true;
 		}
 		c->stranger = head.cluster_id != s->net->options.cluster_id;
