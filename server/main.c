@@ -14,7 +14,20 @@ static const struct config_row rows[] = {
 		   "folder that holds everything; created when missing"),
 	CONFIG_STR(struct node_config, http, "127.0.0.1:6333", "HOST:PORT",
 		   "where the HTTP API listens; port 0 takes any free one"),
-	CONFIG_STR(struct node_config, node, "node-1", "NAME", "name of this node"),
+	CONFIG_STR(struct node_config, node, NULL, "NAME",
+		   "name of this node in its cluster; unique"),
+	CONFIG_STR(
+		struct node_config, roles, NULL, "ROLES",
+		"what a member of a cluster does: coordinator, shard, or (default) coordinator,shard"),
+	CONFIG_STR(
+		struct node_config, rpc, NULL, "HOST:PORT",
+		"where other nodes of the cluster reach this one; keep it private, it asks for no key"),
+	CONFIG_STR(struct node_config, advertise, NULL, "HOST:PORT",
+		   "the same as others see it, when that differs from --rpc"),
+	CONFIG_STR(struct node_config, bootstrap, NULL, "NAME@HOST:PORT,...",
+		   "first start of a cluster: its 1, 3 or 5 first nodes, the same list on each"),
+	CONFIG_STR(struct node_config, join, NULL, "HOST:PORT,...",
+		   "first start of a further node: --rpc addresses of nodes of the cluster"),
 	CONFIG_STR(struct node_config, api_key, NULL, "KEY",
 		   "clients must send this key; also from QUIVER_API_KEY"),
 	CONFIG_STR(struct node_config, read_only_api_key, NULL, "KEY",
@@ -41,6 +54,10 @@ static const struct config_row rows[] = {
 		   "compaction merges segments up to so many points; 0: 2,000,000"),
 	CONFIG_U64(struct node_config, memory_limit_mb, "0", 0, 100000000, "MB",
 		   "large work is refused above it; 0: 80 % of the machine"),
+	CONFIG_U64(struct node_config, heal_grace_s, "60", 1, 86400, "S",
+		   "a replica that is lost for so long is made again on another node"),
+	CONFIG_U64(struct node_config, heal_moves, "2", 1, 64, "N",
+		   "replicas that are moved at a time, for balance and from draining nodes"),
 	CONFIG_BOOL(struct node_config, faiss_search, "false",
 		    "search HNSW graphs with FAISS's own code (for comparison)"),
 	CONFIG_BOOL(struct node_config, version, "false", "print the version and exit"),
@@ -112,9 +129,13 @@ static int serve(const struct node_config *config)
 		 config->tls_cert ? "s" : "", (int)(colon - config->http), config->http,
 		 node_http_port(node), config->data);
 	wait_for_signal(&signals);
+	bool failed = node_failed(node, &err);
 	node_stop(node);
-	log_info("quiverd", "stopped");
-	return 0;
+	if (failed)
+		fprintf(stderr, "quiverd: %s\n", err.text);
+	else
+		log_info("quiverd", "stopped");
+	return failed ? 1 : 0;
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,9 @@
 /* Order of the start: lock and check the data folder, worker pool, control plane (recovers the shard map, which makes the
  * shard role open its replicas), coordinator, API, and only then the listening socket: whoever can connect finds everything
- * recovered. The stop goes the other way round. */
+ * recovered. The stop goes the other way round.
+ *
+ * A data folder that was never given --bootstrap or --join is a single-node system: a control plane with one voter, no network. Else the
+ * node is a member of a cluster (server/member.h); who it is stands in the folder (server/identity.h). */
 #include "server/node.h"
 #include "api/api.h"
 #include "base/clock.h"
@@ -10,10 +13,16 @@
 #include "coordinator/meta_runtime.h"
 #include "http/http.h"
 #include "rpc/rpc.h"
+#include "server/hosting.h"
+#include "server/identity.h"
+#include "server/join.h"
+#include "server/member.h"
 #include "server/memory_stats.h"
 #include "shard/shard.h"
 #include "store/store.h"
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,77 +31,190 @@ enum { SELF = 1 }; /* the only node of a single-node system */
 
 struct node {
 	struct node_config config;
+	struct arena *arena;
 	struct store_lock *lock;
 	struct store_io io;
 	struct store_io meta_io;
+	bool clustered;
+	struct identity identity;
+	struct first_nodes first; /* n = 0: not the first start of a cluster */
 	struct pool *pool;
 	struct rpc *rpc;
 	struct shard *shard;
+	struct member *member; /* of a cluster; NULL: single node */
+	bool serving;          /* atomic: the member takes messages */
 	struct meta_runtime *meta;
 	struct coord *coord;
 	struct api *api;
 	struct http_server *http;
+	pthread_mutex_t failure_lock;
+	struct error failure;
 };
 
-/* "host:port", "[v6]:port"; the host is copied into `host`. */
-static int parse_address(const char *text, char *host, size_t host_size, uint16_t *port,
-			 struct error *err)
+/* ---- who this node is ---- */
+
+/* Has a single-node system been here? */
+static int refuse_single(struct node *n, struct error *err)
 {
-	const char *colon = strrchr(text, ':');
-	char *end = NULL;
-	unsigned long number = colon ? strtoul(colon + 1, &end, 10) : 0;
-	size_t n = colon ? (size_t)(colon - text) : 0;
-	if (colon == NULL || n == 0 || n >= host_size || *end != 0 || end == colon + 1 ||
-	    number > 65535)
+	struct buf state = BUF_INIT;
+	int rc = store_get_file(&n->meta_io, "state", &state, NULL);
+	buf_fini(&state);
+	if (rc == ERR_NOT_FOUND)
+		return 0;
+	return error_set(err, ERR_INPUT,
+			 "the data folder %s holds a single-node system; a node of a cluster needs "
+			 "an empty one (copy the points with quiver)",
+			 n->config.data);
+}
+
+static int first_start(struct node *n, struct error *err)
+{
+	const struct node_config *c = &n->config;
+	struct identity *id = &n->identity;
+	int rc = first_nodes_parse(c->bootstrap, n->arena, &n->first, err);
+	if (rc != 0)
+		return rc;
+	const struct first_node *own = first_nodes_find(&n->first, c->node ? c->node : "");
+	if (own == NULL)
 		return error_set(err, ERR_INPUT,
-				 "--http %s: write it as HOST:PORT, for example 127.0.0.1:6333",
-				 text);
-	if (text[0] == '[' && text[n - 1] == ']') {
-		text++;
-		n -= 2;
+				 "--bootstrap does not list this node: --node %s must be one of its "
+				 "names",
+				 c->node ? c->node : "NAME");
+	if (!id->coordinator)
+		return error_set(err, ERR_INPUT,
+				 "the nodes of --bootstrap are coordinators: --roles must say so");
+	id->cluster_id = n->first.cluster_id;
+	id->node_id = own->voter.id;
+	snprintf(id->address, sizeof(id->address), "%s", own->voter.address);
+	return identity_save(&n->io, id, err);
+}
+
+static int join(struct node *n, struct error *err)
+{
+	struct identity *id = &n->identity;
+	struct join_answer answer;
+	struct rpc_join_request q = {.name = id->name,
+				     .rpc_address = id->address,
+				     .http_address = n->config.http,
+				     .coordinator = id->coordinator,
+				     .shard = id->shard};
+	if (n->config.node == NULL || id->address[0] == 0)
+		return error_set(err, ERR_INPUT,
+				 "--join needs --node NAME and --rpc HOST:PORT of this node");
+	int rc = join_cluster(n->config.join, &q, &answer, err);
+	if (rc != 0)
+		return rc;
+	id->cluster_id = answer.cluster_id;
+	id->node_id = answer.node;
+	log_info("node", "joined cluster %016llx as node %llu (%s)",
+		 (unsigned long long)id->cluster_id, (unsigned long long)id->node_id, id->name);
+	return identity_save(&n->io, id, err);
+}
+
+/* Where others reach this node, from the flags; "" when they do not say. */
+static int take_address(struct node *n, char *address, struct error *err)
+{
+	const char *text = n->config.advertise ? n->config.advertise : n->config.rpc;
+	char host[ADDRESS_BYTES];
+	uint16_t port;
+	address[0] = 0;
+	if (text == NULL)
+		return 0;
+	const char *flag = n->config.advertise ? "--advertise" : "--rpc";
+	int rc = address_parse(flag, text, host, sizeof(host), &port, err);
+	if (rc == 0 && (port == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0))
+		rc = error_set(
+			err, ERR_INPUT,
+			"%s %s: other nodes cannot connect to that; give the address that they "
+			"should use with --advertise HOST:PORT",
+			flag, text);
+	if (rc == 0)
+		snprintf(address, ADDRESS_BYTES, "%s", text);
+	return rc;
+}
+
+/* A start after the first: the folder knows who it is, the flags may say where it is now. */
+static int come_back(struct node *n, const char *address, struct error *err)
+{
+	const struct node_config *c = &n->config;
+	struct identity *id = &n->identity;
+	struct first_nodes list;
+	if (c->node != NULL && strcmp(c->node, id->name) != 0)
+		return error_set(err, ERR_INPUT,
+				 "the data folder %s is that of node `%s`, not of `%s`; each node "
+				 "needs a folder of its own",
+				 c->data, id->name, c->node);
+	if (c->bootstrap != NULL) {
+		int rc = first_nodes_parse(c->bootstrap, n->arena, &list, err);
+		if (rc == 0 && list.cluster_id != id->cluster_id)
+			rc = error_set(
+				err, ERR_INPUT,
+				"the data folder %s belongs to cluster %016llx, not to that of "
+				"--bootstrap (%016llx); leave --bootstrap away on later "
+				"starts, or use another folder",
+				c->data, (unsigned long long)id->cluster_id,
+				(unsigned long long)list.cluster_id);
+		if (rc != 0)
+			return rc;
 	}
-	memcpy(host, text, n);
-	host[n] = 0;
-	*port = (uint16_t)number;
-	return 0;
+	if (c->roles == NULL && (address[0] == 0 || strcmp(address, id->address) == 0))
+		return 0;
+	if (address[0] != 0 && strcmp(address, id->address) != 0 &&
+	    join_runs_at(id->cluster_id, id->node_id, id->address))
+		return error_set(err, ERR_LOCKED,
+				 "node `%s` runs at %s; the data folder %s is a copy of its folder. "
+				 "A new node starts with an empty one",
+				 id->name, id->address, c->data);
+	if (address[0] != 0)
+		snprintf(id->address, sizeof(id->address), "%s", address);
+	return identity_save(&n->io, id, err);
 }
 
-static bool is_loopback(const char *host)
+static int identify(struct node *n, struct error *err)
 {
-	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
-	       strcmp(host, "localhost") == 0;
+	const struct node_config *c = &n->config;
+	struct identity *id = &n->identity;
+	char address[ADDRESS_BYTES];
+	int found = identity_load(&n->io, id, err);
+	int rc = found < 0 ? found : take_address(n, address, err);
+	if (rc == 0 && c->bootstrap != NULL && c->join != NULL)
+		rc = error_set(err, ERR_INPUT,
+			       "--bootstrap begins a cluster, --join enters one: give one of them");
+	bool roles[2] = {true, true};
+	if (rc == 0 && c->roles != NULL)
+		rc = roles_parse(c->roles, &roles[0], &roles[1], err);
+	if (rc != 0)
+		return rc;
+	n->clustered = found == 0 || c->bootstrap != NULL || c->join != NULL;
+	if (found == 1 || c->roles != NULL) {
+		id->coordinator = roles[0];
+		id->shard = roles[1];
+	}
+	if (found == 0)
+		return come_back(n, address, err);
+	if (!n->clustered && (c->rpc != NULL || c->advertise != NULL || c->roles != NULL))
+		return error_set(
+			err, ERR_INPUT,
+			"--rpc, --advertise and --roles are for members of a cluster: begin "
+			"one with --bootstrap, or enter one with --join");
+	snprintf(id->name, sizeof(id->name), "%s", c->node ? c->node : "node-1");
+	if (!n->clustered) {
+		id->node_id = SELF;
+		return 0;
+	}
+	rc = refuse_single(n, err);
+	snprintf(id->address, sizeof(id->address), "%s", address);
+	if (rc == 0)
+		rc = c->bootstrap != NULL ? first_start(n, err) : join(n, err);
+	return rc;
 }
 
-/* ---- the shard map decides what the shard role hosts ---- */
-
-static bool hosts(const struct map_partition *p, uint64_t node)
-{
-	for (uint32_t i = 0; i < p->n_in_sync; i++)
-		if (p->in_sync[i] == node)
-			return true;
-	return false;
-}
+/* ---- a single node ---- */
 
 static void on_map(void *ctx, const struct map *map)
 {
 	struct node *n = ctx;
-	struct error err = {0};
-	size_t count = 0, cap = 0;
-	for (uint32_t i = 0; i < map->n_collections; i++)
-		cap += map->collections[i].collection->n_partitions;
-	struct shard_assignment *list = calloc(cap + 1, sizeof(*list));
-	if (list == NULL)
-		abort();
-	for (uint32_t i = 0; i < map->n_collections; i++) {
-		const struct map_collection *c = &map->collections[i];
-		for (uint32_t p = 0; p < c->collection->n_partitions; p++)
-			if (hosts(&c->partitions[p], SELF))
-				list[count++] = (struct shard_assignment){c->collection, p,
-									  c->partitions[p].epoch};
-	}
-	if (shard_assign(n->shard, list, count, &err) != 0)
-		log_error("node", "%s", err.text);
-	free(list);
+	hosting_assign(n->shard, SELF, map);
 }
 
 /* Control-plane messages go to other nodes; a single node has none. */
@@ -129,7 +251,7 @@ static int register_self(struct node *n, struct error *err)
 	struct map_command c = {
 		.type = MAP_NODE_PUT,
 		.node = {.id = SELF,
-			 .name = n->config.node,
+			 .name = n->identity.name,
 			 .rpc_address = "",
 			 .http_address = n->config.http,
 			 .incarnation = known ? known->incarnation + 1 : 1,
@@ -168,8 +290,21 @@ static int start_storage(struct node *n, struct error *err)
 	if (rc == 0)
 		rc = store_io_sub(&n->io, "meta", &n->meta_io, err);
 	if (rc == 0)
+		rc = identify(n, err);
+	if (rc == 0)
 		rc = pool_new(&n->pool, searchers, builders, err);
 	return rc;
+}
+
+/* Calls of this and of other nodes, in a cluster. Until the member is there, nobody is served. */
+static void serve(void *ctx, struct rpc_call *call)
+{
+	struct node *n = ctx;
+	struct rpc_service shard = shard_service(n->shard);
+	if (!__atomic_load_n(&n->serving, __ATOMIC_ACQUIRE))
+		rpc_finish(call, error_set(&call->err, ERR_UNAVAILABLE, "the node is starting"));
+	else if (!member_handle(n->member, call))
+		shard.handle(shard.ctx, call);
 }
 
 static int start_shard(struct node *n, struct error *err)
@@ -179,7 +314,7 @@ static int start_shard(struct node *n, struct error *err)
 		.io = n->io,
 		.pool = n->pool,
 		.clock = clock_real(),
-		.self_node = SELF,
+		.self_node = n->identity.node_id,
 		.seal_rows = (uint32_t)c->seal_rows,
 		.index_min_rows = (uint32_t)c->index_min_rows,
 		.segment_max_rows = (uint32_t)c->segment_max_rows,
@@ -188,10 +323,84 @@ static int start_shard(struct node *n, struct error *err)
 	};
 	int rc = shard_start(&n->shard, &o, err);
 	if (rc == 0)
-		rc = rpc_new(&n->rpc, SELF, err);
-	if (rc == 0)
+		rc = rpc_new(&n->rpc, n->identity.node_id, err);
+	if (rc == 0 && !n->clustered)
 		rpc_serve_local(n->rpc, shard_service(n->shard));
+	if (rc == 0 && n->clustered)
+		rpc_serve_local(n->rpc, (struct rpc_service){serve, n});
 	return rc;
+}
+
+/* ---- a member of a cluster ---- */
+
+/* The node cannot go on: noted, and stopped as the operator would. */
+static void on_fatal(void *ctx, const struct error *why)
+{
+	struct node *n = ctx;
+	log_error("node", "%s", why->text);
+	pthread_mutex_lock(&n->failure_lock);
+	n->failure = *why;
+	pthread_mutex_unlock(&n->failure_lock);
+	kill(getpid(), SIGTERM);
+}
+
+bool node_failed(struct node *n, struct error *why)
+{
+	pthread_mutex_lock(&n->failure_lock);
+	bool failed = n->failure.code != 0;
+	if (failed)
+		*why = n->failure;
+	pthread_mutex_unlock(&n->failure_lock);
+	return failed;
+}
+
+static int start_network(struct node *n, struct error *err)
+{
+	const char *listen = n->config.rpc ? n->config.rpc : n->identity.address;
+	struct rpc_net_options o = {.cluster_id = n->identity.cluster_id,
+				    .listen = listen,
+				    .pool = n->pool};
+	char host[ADDRESS_BYTES];
+	uint16_t port;
+	int rc = address_parse("--rpc", listen, host, sizeof(host), &port, err);
+	if (rc == 0 && !address_is_loopback(host))
+		log_warn("node",
+			 "--rpc %s can be reached from other machines and asks for no key: keep it in "
+			 "a private network",
+			 listen);
+	if (rc == 0)
+		rc = rpc_listen(n->rpc, &o, err);
+	if (rc == ERR_LOCKED)
+		error_wrap(err, rc,
+			   "node `%s` cannot listen for the other nodes; does it run already?",
+			   n->identity.name);
+	return rc;
+}
+
+static int start_member(struct node *n, struct error *err)
+{
+	struct member_options o = {
+		.identity = n->identity,
+		.http_address = n->config.http,
+		.first = n->first.n > 0 ? &n->first : NULL,
+		.meta_io = n->meta_io,
+		.rpc = n->rpc,
+		.shard = n->shard,
+		.grace_us = n->config.heal_grace_s * 1000000,
+		.max_moves = (uint32_t)n->config.heal_moves,
+		.fatal = on_fatal,
+		.ctx = n,
+	};
+	int rc = start_network(n, err);
+	if (rc == 0)
+		rc = member_new(&n->member, &o, err);
+	if (rc == 0)
+		rc = member_start(n->member, err);
+	if (rc != 0)
+		return rc;
+	n->meta = member_meta(n->member);
+	__atomic_store_n(&n->serving, true, __ATOMIC_RELEASE);
+	return 0;
 }
 
 static int start_control(struct node *n, struct error *err)
@@ -207,6 +416,8 @@ static int start_control(struct node *n, struct error *err)
 		.on_map = on_map,
 		.ctx = n,
 	};
+	if (n->clustered)
+		return start_member(n, err);
 	int rc = meta_runtime_start(&n->meta, &o, err);
 	return rc ? rc : register_self(n, err);
 }
@@ -216,8 +427,12 @@ static void node_metrics(void *ctx, struct buf *out)
 	struct node *n = ctx;
 	struct http_server_stats h;
 	shard_metrics(n->shard, out);
+	rpc_metrics(n->rpc, out);
 	memory_stats_metrics(out);
-	http_server_stats(n->http, &h);
+	struct http_server *http = __atomic_load_n(&n->http, __ATOMIC_ACQUIRE);
+	if (http == NULL) /* asked in the moment of the start */
+		return;
+	http_server_stats(http, &h);
 	buf_printf(out,
 		   "# HELP quiver_http_requests_total HTTP requests since the start\n"
 		   "# TYPE quiver_http_requests_total counter\nquiver_http_requests_total %llu\n"
@@ -229,6 +444,8 @@ static void node_metrics(void *ctx, struct buf *out)
 static bool node_ready(void *ctx, struct error *why)
 {
 	struct node *n = ctx;
+	if (n->member != NULL && !member_ready(n->member, why))
+		return false;
 	return coord_ready(n->coord, why) && shard_ready(n->shard, why);
 }
 
@@ -239,8 +456,9 @@ static int start_api(struct node *n, struct error *err)
 				   .meta = n->meta,
 				   .clock = clock_real(),
 				   .pool = n->pool,
-				   .self_node = SELF};
-	struct api_options ao = {.api_key = c->api_key,
+				   .self_node = n->identity.node_id};
+	struct api_options ao = {.self_node = n->identity.node_id,
+				 .api_key = c->api_key,
 				 .read_only_api_key = c->read_only_api_key,
 				 .compat_version = c->compat_version,
 				 .url_prefix = c->url_prefix,
@@ -254,8 +472,8 @@ static int start_api(struct node *n, struct error *err)
 				  .tls_key = c->tls_key,
 				  .handle = api_handle,
 				  .stream = api_stream};
-	int rc = parse_address(c->http, host, sizeof(host), &ho.port, err);
-	if (rc == 0 && !is_loopback(host) && (c->api_key == NULL || c->api_key[0] == 0))
+	int rc = address_parse("--http", c->http, host, sizeof(host), &ho.port, err);
+	if (rc == 0 && !address_is_loopback(host) && (c->api_key == NULL || c->api_key[0] == 0))
 		rc = error_set(err, ERR_FORBIDDEN,
 			       "--http %s can be reached from other machines: set an API key first "
 			       "(--api-key or QUIVER_API_KEY), or listen on 127.0.0.1",
@@ -266,8 +484,10 @@ static int start_api(struct node *n, struct error *err)
 	if (rc == 0)
 		rc = api_new(&n->api, &ao, err);
 	ho.ctx = n->api;
+	struct http_server *http = NULL;
 	if (rc == 0)
-		rc = http_server_start(&n->http, &ho, err);
+		rc = http_server_start(&http, &ho, err);
+	__atomic_store_n(&n->http, http, __ATOMIC_RELEASE);
 	return rc;
 }
 
@@ -277,6 +497,8 @@ int node_start(struct node **out, const struct node_config *config, struct error
 	if (n == NULL)
 		return error_set(err, ERR_NOMEM, "start the node: out of memory");
 	n->config = *config;
+	n->arena = arena_new(1024);
+	pthread_mutex_init(&n->failure_lock, NULL);
 	int rc = start_storage(n, err);
 	if (rc == 0)
 		rc = start_shard(n, err);
@@ -298,8 +520,14 @@ void node_stop(struct node *n)
 		return;
 	http_server_stop(n->http);
 	api_free(n->api);
+	/* Other nodes' calls end before what serves them, own calls before the coordinator that waits for them. */
+	member_stop(n->member);
+	if (n->clustered && n->rpc != NULL)
+		rpc_hang_up(n->rpc);
 	coord_stop(n->coord);
-	meta_runtime_stop(n->meta);
+	if (!n->clustered)
+		meta_runtime_stop(n->meta);
+	member_free(n->member);
 	shard_stop(n->shard);
 	rpc_free(n->rpc);
 	pool_free(n->pool);
@@ -308,6 +536,8 @@ void node_stop(struct node *n)
 	if (n->io.ctx != NULL)
 		store_io_fini(&n->io);
 	store_unlock(n->lock);
+	arena_free(n->arena);
+	pthread_mutex_destroy(&n->failure_lock);
 	free(n);
 }
 

@@ -8,7 +8,12 @@
 struct node_config {
 	const char *data;
 	const char *http;
-	const char *node;
+	const char *node;  /* NULL: as the data folder says, or node-1 */
+	const char *roles; /* "coordinator,shard" */
+	const char *rpc;
+	const char *advertise;
+	const char *bootstrap;
+	const char *join;
 	const char *api_key;
 	const char *read_only_api_key;
 	const char *url_prefix;
@@ -24,6 +29,8 @@ struct node_config {
 	uint64_t index_min_rows;
 	uint64_t segment_max_rows;
 	uint64_t memory_limit_mb;
+	uint64_t heal_grace_s;
+	uint64_t heal_moves;
 	bool faiss_search;
 	bool version;
 };
@@ -35,3 +42,5 @@ int node_start(struct node **out, const struct node_config *config, struct error
 /* Stops serving, finishes what is in flight, closes the files. NULL ok. */
 void node_stop(struct node *n);
 uint16_t node_http_port(const struct node *n);
+/* Did the node ask to be stopped (SIGTERM to itself) because it cannot go on? Then why. */
+bool node_failed(struct node *n, struct error *why);

@@ -1,0 +1,121 @@
+/* See hosting.h. */
+#include "server/hosting.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "shard/shard.h"
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct hosting {
+	struct shard *shard;
+	uint64_t self;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	const struct map *next; /* NULL: nothing new */
+	bool busy, stopping;
+	pthread_t thread;
+};
+
+/* Learners too: they are on their way to being in sync, or keep what they have until they are. */
+static bool hosts(const struct map_partition *p, uint64_t node)
+{
+	for (uint32_t i = 0; i < p->n_in_sync; i++)
+		if (p->in_sync[i] == node)
+			return true;
+	for (uint32_t i = 0; i < p->n_learners; i++)
+		if (p->learners[i] == node)
+			return true;
+	return false;
+}
+
+void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
+{
+	struct error err = {0};
+	size_t count = 0, cap = 0;
+	for (uint32_t i = 0; i < map->n_collections; i++)
+		cap += map->collections[i].collection->n_partitions;
+	struct shard_assignment *list = mem_array(cap + 1, sizeof(*list));
+	for (uint32_t i = 0; i < map->n_collections; i++) {
+		const struct map_collection *c = &map->collections[i];
+		for (uint32_t p = 0; p < c->collection->n_partitions; p++)
+			if (hosts(&c->partitions[p], self))
+				list[count++] = (struct shard_assignment){c->collection, p,
+									  c->partitions[p].epoch};
+	}
+	if (shard_assign(shard, list, count, &err) != 0)
+		log_error("node", "%s", err.text);
+	free(list);
+}
+
+static void *loop(void *arg)
+{
+	struct hosting *h = arg;
+	pthread_setname_np(pthread_self(), "hosting");
+	pthread_mutex_lock(&h->lock);
+	for (;;) {
+		while (h->next == NULL && !h->stopping)
+			pthread_cond_wait(&h->changed, &h->lock);
+		if (h->stopping)
+			break;
+		const struct map *map = h->next;
+		h->next = NULL;
+		h->busy = true;
+		pthread_mutex_unlock(&h->lock);
+		hosting_assign(h->shard, h->self, map);
+		map_unref(map);
+		pthread_mutex_lock(&h->lock);
+		h->busy = false;
+		pthread_cond_broadcast(&h->changed);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return NULL;
+}
+
+int hosting_start(struct hosting **out, struct shard *shard, uint64_t self, struct error *err)
+{
+	struct hosting *h = mem_zalloc(sizeof(*h));
+	h->shard = shard;
+	h->self = self;
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->changed, NULL);
+	if (pthread_create(&h->thread, NULL, loop, h) != 0) {
+		free(h);
+		return error_set(err, ERR_NOMEM, "the thread that opens shards cannot be started");
+	}
+	*out = h;
+	return 0;
+}
+
+void hosting_stop(struct hosting *h)
+{
+	if (h == NULL)
+		return;
+	pthread_mutex_lock(&h->lock);
+	h->stopping = true;
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+	pthread_join(h->thread, NULL);
+	map_unref(h->next);
+	pthread_mutex_destroy(&h->lock);
+	pthread_cond_destroy(&h->changed);
+	free(h);
+}
+
+void hosting_map(struct hosting *h, const struct map *map)
+{
+	const struct map *next = map_ref(map);
+	pthread_mutex_lock(&h->lock);
+	map_unref(h->next);
+	h->next = next;
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void hosting_wait(struct hosting *h)
+{
+	pthread_mutex_lock(&h->lock);
+	while (h->next != NULL || h->busy)
+		pthread_cond_wait(&h->changed, &h->lock);
+	pthread_mutex_unlock(&h->lock);
+}
