@@ -181,8 +181,8 @@ static void lead(struct heal *h, bool leads)
 static void heartbeat(struct heal *h, const struct heal_event *e)
 {
 	struct watched *w = heal_watched(h, e->node);
-	/* A node of an older incarnation is a process that should have ended, or a copy. */
-	if (!h->leads || w == NULL || e->incarnation < w->incarnation)
+	/* One of an older incarnation is a process that should have ended, or a copy; 0: it has not registered. */
+	if (!h->leads || w == NULL || e->incarnation < w->incarnation || e->incarnation == 0)
 		return;
 	if (earlier(h->now_us, w->heard_us) >= h->options.suspect_us)
 		w->steady_us = h->now_us;
@@ -334,8 +334,9 @@ static void plan_members(struct heal *h, const struct heal_event *e, struct heal
 	}
 	for (uint32_t i = 0; i < h->map->n_nodes; i++) {
 		const struct map_node *node = &h->map->nodes[i];
-		if (member_of(e, node->id) == NULL && !heal_dead(h, node->id) &&
-		    node->rpc_address[0] != '\0') {
+		/* One that has asked to join cannot register before it follows the log. */
+		bool waits = !heal_dead(h, node->id) || node->incarnation == 0;
+		if (member_of(e, node->id) == NULL && waits && node->rpc_address[0] != '\0') {
 			change_member(h, out, 1, node->id);
 			return;
 		}
