@@ -31,6 +31,7 @@ struct options {
 	uint64_t n, dim, queries, m, ef_construct, k, runs, threads, clusters, rank;
 	double recall;
 	const char *metric, *kernels, *cache, *engines;
+	bool by_faiss;
 };
 
 static const struct config_row option_rows[] = {
@@ -48,6 +49,7 @@ static const struct config_row option_rows[] = {
 	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
 	CONFIG_STR(struct options, kernels, "avx512", "LEVEL", "use none above: plain, avx2, avx512"),
 	CONFIG_STR(struct options, engines, "faiss,hnswlib,quiver", "LIST", "which to run"),
+	CONFIG_BOOL(struct options, by_faiss, "false", "FAISS builds the graph that all but hnswlib search"),
 	CONFIG_STR(struct options, cache, NULL, "FOLDER",
 		   "keep the built indexes here and use them again (no build times then)"),
 };
@@ -119,6 +121,7 @@ static void build_quiver(struct bench *b, struct engine *e, const char *path)
 			   .ef_construct = (uint32_t)b->o.ef_construct},
 		.threads = (uint32_t)b->o.threads,
 		.rows_stay = true,
+		.by_faiss = b->o.by_faiss,
 	};
 	struct error err = {0};
 	struct vindex *v = NULL;
@@ -484,11 +487,12 @@ static void read_options(struct bench *b, int argc, char **argv)
 	b->distance = strcmp(b->o.metric, "euclid") == 0 ? DISTANCE_EUCLID : DISTANCE_COSINE;
 	if (strcmp(b->o.kernels, "avx512"))
 		kernels_limit(strcmp(b->o.kernels, "avx2") ? KERNEL_PLAIN : KERNEL_AVX2);
-	snprintf(b->key, sizeof b->key, "%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%s",
+	snprintf(b->key, sizeof b->key, "%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%s%s",
 		 (unsigned long long)b->o.n, (unsigned long long)b->o.dim,
 		 (unsigned long long)b->o.queries, (unsigned long long)b->o.m,
 		 (unsigned long long)b->o.ef_construct, (unsigned long long)b->o.k,
-		 (unsigned long long)b->o.clusters, (unsigned long long)b->o.rank, b->o.metric);
+		 (unsigned long long)b->o.clusters, (unsigned long long)b->o.rank, b->o.metric,
+		 b->o.by_faiss ? "-by-faiss" : "");
 }
 
 int main(int argc, char **argv)

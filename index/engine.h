@@ -4,7 +4,10 @@
 #include "index/faiss_file.h"
 #include "index/faiss_shim.h"
 #include "index/vindex.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
+struct graph;
 struct walk;
 
 struct vindex {
@@ -17,7 +20,9 @@ struct vindex {
 	const void *bytes;       /* the file it was opened from, or NULL */
 	size_t n_bytes;
 	struct FaissIndex_H *faiss; /* built HNSW, IVF, and HNSW opened with faiss_only */
-	struct walk *walk;          /* HNSW opened */
+	struct graph *graph;        /* HNSW built by us */
+	_Atomic(struct walk *) walk; /* HNSW opened; of a built graph from the first search on */
+	pthread_mutex_t walk_lock;   /* of making it */
 	uint32_t nprobe;            /* IVF: default */
 	char fallback[200];
 };

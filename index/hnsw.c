@@ -1,5 +1,6 @@
-/* HNSW built by FAISS (Malkov and Yashunin, arXiv 1603.09320). The rows stay where they are, during the
- * build and after opening: FAISS keeps the graph only and asks our kernels for distances.
+/* HNSW (Malkov and Yashunin, arXiv 1603.09320): built by us or by FAISS, searched by the walk or by FAISS.
+ * The rows stay where they are, during the build and after opening, also for FAISS, which keeps the
+ * graph only and asks our kernels for distances.
  *
  * Manhattan: the graph is that of the Euclidean distance; a search fetches more candidates and
  * re-scores them.
@@ -7,6 +8,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "index/engine.h"
+#include "index/graph.h"
 #include "index/kernels.h"
 #include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
@@ -36,25 +38,21 @@ static int new_faiss(struct vindex *v, uint32_t m, uint32_t ef_construct, struct
 	return rc ? engine_error(err, rc, &shim) : 0;
 }
 
-static void describe(struct vindex *v, const struct shim_graph *g)
+static void describe(struct vindex *v, uint64_t n_links)
 {
 	v->info.kind = INDEX_HNSW;
-	v->info.link_bytes = g->n_neighbors * 4;
-	v->info.memory_bytes = v->info.link_bytes + g->n_nodes * (4 + 8) +
+	v->info.link_bytes = n_links * 4;
+	v->info.memory_bytes = v->info.link_bytes + (size_t)v->n * (4 + 8) +
 			       (v->own_rows ? (size_t)v->n * v->dim * sizeof(float) : 0);
 }
 
-int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err)
+static int build_by_faiss(struct vindex *v, const struct vindex_build *b, struct error *err)
 {
-	uint32_t m = b->config.m ? b->config.m : HNSW_M_DEFAULT;
-	uint32_t ef = b->config.ef_construct ? b->config.ef_construct : HNSW_EF_CONSTRUCT_DEFAULT;
 	struct shim_error shim;
 	struct shim_graph g;
-	int rc;
+	int rc = new_faiss(v, b->config.m, b->config.ef_construct, err);
 
-	if (m < 2 || m > 512)
-		return error_set(err, ERR_INPUT, "m of hnsw is %u, it must be in 2..512", m);
-	if ((rc = engine_keep_rows(v, b, err)) || (rc = new_faiss(v, m, ef, err)))
+	if (rc)
 		return rc;
 	for (uint32_t done = 0; done < v->n;) {
 		uint32_t more = v->n - done < BUILD_BATCH ? v->n - done : BUILD_BATCH;
@@ -69,21 +67,50 @@ int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err
 			b->progress(b->progress_ctx, done);
 	}
 	shim_hnsw_graph(v->faiss, &g);
-	describe(v, &g);
+	describe(v, g.n_neighbors);
 	return 0;
 }
 
-int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err)
+int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err)
 {
+	struct vindex_build build = *b;
+	int rc;
+
+	if (!build.config.m)
+		build.config.m = HNSW_M_DEFAULT;
+	if (!build.config.ef_construct)
+		build.config.ef_construct = HNSW_EF_CONSTRUCT_DEFAULT;
+	if (build.config.m < 2 || build.config.m > 512)
+		return error_set(err, ERR_INPUT, "m of hnsw is %u, it must be in 2..512",
+				 build.config.m);
+	rc = engine_keep_rows(v, b, err);
+	if (rc)
+		return rc;
+	if (b->by_faiss)
+		return build_by_faiss(v, &build, err);
+	rc = graph_build(&build, &v->graph, err);
+	if (!rc)
+		describe(v, v->graph->offsets[v->n]);
+	return rc;
+}
+
+/* What was built, as a file has it. */
+static void view(const struct vindex *v, struct faiss_graph *out)
+{
+	const struct faiss_flat flat = {.dim = v->dim,
+					.n = v->n,
+					.metric = engine_metric(v->distance),
+					.rows = v->rows.data};
 	struct shim_graph g;
 
+	if (v->graph) {
+		graph_view(v->graph, &flat, out);
+		return;
+	}
 	shim_hnsw_graph(v->faiss, &g);
 	assert(g.n_nodes == v->n);
-	const struct faiss_graph graph = {
-		.flat = {.dim = v->dim,
-			 .n = v->n,
-			 .metric = engine_metric(v->distance),
-			 .rows = v->rows.data},
+	*out = (struct faiss_graph){
+		.flat = flat,
 		.probas = g.probas,
 		.n_probas = (uint32_t)g.n_probas,
 		.cumulative = g.cumulative,
@@ -98,6 +125,13 @@ int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct e
 		.ef_search = EF_DEFAULT, /* for those who open the file with FAISS */
 		.upper_beam = 1,
 	};
+}
+
+int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err)
+{
+	struct faiss_graph graph;
+
+	view(v, &graph);
 	return faiss_file_write_hnsw(&graph, write, ctx, err);
 }
 
@@ -124,7 +158,7 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	rc = shim_hnsw_set_graph(v->faiss, &g, &shim);
 	if (rc)
 		return engine_error(err, rc, &shim);
-	describe(v, &g);
+	describe(v, g.n_neighbors);
 	return 0;
 }
 
@@ -149,11 +183,34 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	v->info.kind = INDEX_HNSW;
 	if (o->faiss_only)
 		return open_faiss(v, &graph, err);
-	rc = walk_new(&graph, &v->rows, v->distance, &v->walk, err);
+	struct walk *walk;
+	rc = walk_new(&graph, &v->rows, v->distance, &walk, err);
 	if (!rc) {
-		v->info.link_bytes = walk_link_bytes(v->walk);
-		v->info.memory_bytes = walk_memory_bytes(v->walk);
+		atomic_store(&v->walk, walk);
+		v->info.link_bytes = walk_link_bytes(walk);
+		v->info.memory_bytes = walk_memory_bytes(walk);
 	}
+	return rc;
+}
+
+/* A graph that was just built gets its layout when somebody searches it: who builds in order to save does
+ * not pay for it. */
+static int make_walk(const struct vindex *v, struct error *err)
+{
+	struct vindex *mine = (struct vindex *)(uintptr_t)v; /* walk is all that changes */
+	int rc = 0;
+
+	pthread_mutex_lock(&mine->walk_lock);
+	if (!atomic_load(&mine->walk)) {
+		struct faiss_graph graph;
+		struct walk *walk;
+
+		view(v, &graph);
+		rc = walk_new(&graph, &v->rows, v->distance, &walk, err);
+		if (!rc)
+			atomic_store(&mine->walk, walk);
+	}
+	pthread_mutex_unlock(&mine->walk_lock);
 	return rc;
 }
 
@@ -207,9 +264,15 @@ static int search_faiss(const struct vindex *v, const struct vindex_query *q, st
 int hnsw_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {
-	int rc = v->walk ? walk_search(v->walk, q, out, n_out, stats, err)
-			 : search_faiss(v, q, out, n_out, stats, err);
+	int rc;
 
+	if (v->faiss) {
+		rc = search_faiss(v, q, out, n_out, stats, err);
+	} else {
+		if (!atomic_load(&v->walk) && (rc = make_walk(v, err)))
+			return rc;
+		rc = walk_search(atomic_load(&v->walk), q, out, n_out, stats, err);
+	}
 	/* A part of a graph may be out of reach. An answer is never short of what is there. */
 	if (!rc && *n_out < q->k && !stats->cut)
 		rc = engine_scan(v, q, out, n_out, stats);

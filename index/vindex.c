@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "index/engine.h"
+#include "index/graph.h"
 #include "index/kernels.h"
 #include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
@@ -125,6 +126,7 @@ static struct vindex *vindex_new(enum distance distance, const struct index_conf
 {
 	struct vindex *v = mem_zalloc(sizeof *v);
 
+	pthread_mutex_init(&v->walk_lock, NULL);
 	v->distance = distance;
 	v->config = *config;
 	v->info.kind = INDEX_FLAT;
@@ -233,7 +235,9 @@ void vindex_free(struct vindex *v)
 		return;
 	if (v->faiss)
 		faiss_Index_free(v->faiss);
-	walk_free(v->walk);
+	walk_free(atomic_load(&v->walk));
+	graph_free(v->graph);
+	pthread_mutex_destroy(&v->walk_lock);
 	free(v->own_rows);
 	free(v);
 }
