@@ -164,17 +164,12 @@ static int load_log(struct meta_disk *d, struct arena *arena, struct meta_saved 
 	return rc;
 }
 
-int meta_disk_open(struct meta_disk *d, const struct store_io *io, uint64_t self,
-		   uint64_t cluster_id, struct arena *arena, struct meta_saved *saved,
+int meta_disk_open(struct meta_disk *d, struct arena *arena, struct meta_saved *saved,
 		   struct error *err)
 {
 	int rc;
 
-	memset(d, 0, sizeof(*d));
 	memset(saved, 0, sizeof(*saved));
-	d->io = *io;
-	d->self = self;
-	d->cluster_id = cluster_id;
 	rc = load_state(d, saved, err);
 	if (rc == 0)
 		rc = load_snapshot(d, arena, saved, err);

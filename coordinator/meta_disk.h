@@ -14,15 +14,14 @@
 
 struct meta_disk {
 	struct store_io io;
-	struct wal *wal;
 	uint64_t self, cluster_id;
+	struct wal *wal;
 	struct buf scratch;
 };
 
-/* Opens or creates; fills `saved`, whose memory is in the arena. ERR_INPUT when the folder belongs
- * to another node or cluster. */
-int meta_disk_open(struct meta_disk *d, const struct store_io *io, uint64_t self,
-		   uint64_t cluster_id, struct arena *arena, struct meta_saved *saved,
+/* Opens or creates what d->io, d->self and d->cluster_id name; fills `saved`, whose memory is in the
+ * arena. ERR_INPUT when the folder belongs to another node or cluster. */
+int meta_disk_open(struct meta_disk *d, struct arena *arena, struct meta_saved *saved,
 		   struct error *err);
 void meta_disk_close(struct meta_disk *d);
 /* Does everything that an update asks for. Entries are durable after meta_disk_sync, the rest on

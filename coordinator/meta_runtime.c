@@ -446,8 +446,10 @@ static int load(struct meta_runtime *rt, struct error *err)
 				       .bootstrap = o->bootstrap,
 				       .n_bootstrap = o->n_bootstrap,
 				       .cluster_id = o->cluster_id};
-	int rc = meta_disk_open(&rt->disk, &o->io, o->self, o->cluster_id, arena, &saved, err);
+	int rc;
 
+	rt->disk = (struct meta_disk){.io = o->io, .self = o->self, .cluster_id = o->cluster_id};
+	rc = meta_disk_open(&rt->disk, arena, &saved, err);
 	if (rc == 0)
 		rc = meta_new(&options, &saved, &rt->meta, err);
 	arena_free(arena);

@@ -581,11 +581,12 @@ void rpc_response_encode(struct buf *b, enum rpc_type type, const void *request,
 	message_of(type)->put_response(b, request, response);
 }
 
-int rpc_response_decode(enum rpc_type type, const void *shape, const void *bytes, size_t n,
+int rpc_response_decode(enum rpc_type type, const void *shape, struct reader bytes,
 			struct arena *arena, void *response, struct error *err)
 {
+	size_t n = reader_left(&bytes);
 	/* Payloads are borrowed from the bytes, so they move into the arena first. */
-	struct reader r = reader_make(arena_copy(arena, bytes, n), n);
+	struct reader r = reader_make(arena_copy(arena, bytes.at, n), n);
 	int rc = message_of(type)->take_response(&r, shape, arena, response, err);
 
 	return finish(&r, rc, type, "response", err);

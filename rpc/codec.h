@@ -18,7 +18,7 @@ void rpc_response_encode(struct buf *b, enum rpc_type type, const void *request,
  * points to may be gone. */
 void *rpc_request_shape(enum rpc_type type, const void *request);
 /* Fills the caller's struct; everything it refers to is in the arena. */
-int rpc_response_decode(enum rpc_type type, const void *shape, const void *bytes, size_t n,
+int rpc_response_decode(enum rpc_type type, const void *shape, struct reader bytes,
 			struct arena *arena, void *response, struct error *err);
 enum rpc_class rpc_type_class(enum rpc_type type);
 const char *rpc_type_name(enum rpc_type type);

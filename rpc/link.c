@@ -397,8 +397,8 @@ static void finish(struct link *l, struct pending *p, const struct frame_respons
 	else if (rc != 0)
 		frame_error(r, &call->err);
 	else
-		rc = rpc_response_decode(p->type, p->shape, r->bytes, r->n, call->arena,
-					 call->response, &call->err);
+		rc = rpc_response_decode(p->type, p->shape, reader_make(r->bytes, r->n),
+					 call->arena, call->response, &call->err);
 	pending_free(l, p);
 	if (call != NULL)
 		rpc_finish(call, rc);

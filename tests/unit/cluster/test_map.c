@@ -323,38 +323,44 @@ static void test_retry_applies_once(void **state)
 }
 
 /* A random history of commands, many of them refused. */
+struct scratch {
+	uint64_t replicas[8];
+	char names[3][16];
+	struct alias_action action;
+	struct collection *definition;
+};
+
 static void random_command(struct prng *p, const struct map *m, struct map_command *c,
-			   struct collection **definition, uint64_t replicas[], char names[3][16],
-			   struct alias_action *action)
+			   struct scratch *s)
 {
 	memset(c, 0, sizeof(*c));
-	*definition = NULL;
-	snprintf(names[0], 16, "c%u", (unsigned)prng_below(p, 12));
-	snprintf(names[1], 16, "a%u", (unsigned)prng_below(p, 6));
-	snprintf(names[2], 16, "10.0.1.%u:1", (unsigned)prng_below(p, 9));
+	s->definition = NULL;
+	snprintf(s->names[0], 16, "c%u", (unsigned)prng_below(p, 12));
+	snprintf(s->names[1], 16, "a%u", (unsigned)prng_below(p, 6));
+	snprintf(s->names[2], 16, "10.0.1.%u:1", (unsigned)prng_below(p, 9));
 	c->type = (enum map_command_type)prng_below(p, MAP_COMMAND_COUNT);
 	c->command_hi = prng_below(p, 3);
 	c->command_lo = prng_below(p, 200);
-	c->name = names[0];
+	c->name = s->names[0];
 	switch (c->type) {
 	case MAP_CREATE_COLLECTION:
 	case MAP_UPDATE_COLLECTION:
-		*definition = fixture_collection(names[0], 1 + (uint32_t)prng_below(p, 2), 2);
-		c->collection = *definition;
-		c->replicas = replicas;
+		s->definition = fixture_collection(s->names[0], 1 + (uint32_t)prng_below(p, 2), 2);
+		c->collection = s->definition;
+		c->replicas = s->replicas;
 		c->n_replicas = 2;
 		c->expect_revision = 1 + prng_below(p, 2);
 		for (uint32_t i = 0; i < 4; i++)
-			replicas[i] = 1 + prng_below(p, 4);
+			s->replicas[i] = 1 + prng_below(p, 4);
 		break;
 	case MAP_ALIASES:
-		*action = (struct alias_action){(enum alias_action_type)prng_below(p, 3), names[1],
-						names[0]};
-		c->actions = action;
+		s->action = (struct alias_action){(enum alias_action_type)prng_below(p, 3),
+						  s->names[1], s->names[0]};
+		c->actions = &s->action;
 		c->n_actions = 1;
 		break;
 	case MAP_NODE_PUT:
-		*c = fixture_node(prng_below(p, 6), names[1], names[2]);
+		*c = fixture_node(prng_below(p, 6), s->names[1], s->names[2]);
 		c->node.incarnation = prng_below(p, 4);
 		break;
 	case MAP_NODE_REMOVE: c->node.id = prng_below(p, 20); break;
@@ -370,7 +376,7 @@ static void random_command(struct prng *p, const struct map *m, struct map_comma
 			c->config.n_learners = 1;
 		}
 		break;
-	case MAP_KEY_PUT: c->key.name = names[1]; break;
+	case MAP_KEY_PUT: c->key.name = s->names[1]; break;
 	default: break;
 	}
 }
@@ -388,14 +394,11 @@ static void test_equal_histories_equal_bytes(void **state)
 	prng_seed(&p, 42);
 	for (size_t i = 0; i < 600; i++) {
 		struct map_command c;
-		struct collection *definition;
-		uint64_t replicas[8];
-		char names[3][16];
-		struct alias_action action;
+		struct scratch scratch;
 		struct map *next;
 		struct error why;
 
-		random_command(&p, m, &c, &definition, replicas, names, &action);
+		random_command(&p, m, &c, &scratch);
 		log[i] = BUF_INIT;
 		map_command_encode(&log[i], &c);
 		assert_int_equal(map_apply(m, ++index, log[i].data, log[i].len, &next, &why), 0);
@@ -403,7 +406,7 @@ static void test_equal_histories_equal_bytes(void **state)
 		assert_true(why.code == 0 || why.text[0] != '\0');
 		map_unref(m);
 		m = next;
-		collection_unref(definition);
+		collection_unref(scratch.definition);
 	}
 	assert_in_range(applied, 100, 590);
 	map_encode(&a, m);
@@ -493,16 +496,13 @@ static void test_hostile_command_bytes(void **state)
 	prng_seed(&p, 11);
 	for (int round = 0; round < 20000; round++) {
 		struct map_command c;
-		struct collection *definition;
-		uint64_t replicas[8];
-		char names[3][16];
-		struct alias_action action;
+		struct scratch scratch;
 		struct buf b = BUF_INIT;
 		struct map *next = NULL;
 		struct error why;
 		size_t n;
 
-		random_command(&p, m, &c, &definition, replicas, names, &action);
+		random_command(&p, m, &c, &scratch);
 		map_command_encode(&b, &c);
 		for (uint64_t i = prng_below(&p, 3); i-- > 0;)
 			b.data[prng_below(&p, b.len)] = (uint8_t)prng_u64(&p);
@@ -520,7 +520,7 @@ static void test_hostile_command_bytes(void **state)
 			assert_int_equal(why.code, ERR_VERSION);
 		}
 		buf_fini(&b);
-		collection_unref(definition);
+		collection_unref(scratch.definition);
 	}
 	map_unref(m);
 }
