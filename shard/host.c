@@ -349,7 +349,9 @@ static void fill_status(struct hosted *h, struct host_status *st)
 	st->digest = h->state.digest;
 	st->log_bytes = h->log_bytes;
 	st->disk_bytes = h->log_bytes;
-	st->indexing = h->pending || h->working || h->n_frozen > 0;
+	/* Points in memory that will be sealed and indexed when writes pause count as work to come. */
+	st->indexing = h->pending || h->working || h->n_frozen > 0 ||
+		       state_mutable(&h->state)->rows->n >= h->machine.limits.seal_min_rows;
 	for (uint32_t i = 0; i < h->base.n; i++)
 		st->disk_bytes += segment_disk_bytes(h->base.entries[i].seg->sealed);
 	for (uint32_t i = 0; i < h->n_lost; i++) {
