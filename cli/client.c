@@ -37,6 +37,12 @@ int client_new(struct client **out, const char *url, const char *api_key, uint64
 
 	*out = NULL;
 	url = or_environment(url, "QUIVER_URL", CLIENT_DEFAULT_URL);
+	if (strstr(url, "://") && strncasecmp(url, "http://", 7) != 0 &&
+	    strncasecmp(url, "https://", 8) != 0) {
+		free(c);
+		return error_set(err, ERR_INPUT, "`%s` is no URL of a server: http://HOST:PORT is",
+				 url);
+	}
 	if (api_key == NULL)
 		api_key = or_environment(NULL, "QUIVER_API_KEY", "");
 	buf_printf(&text, "%s%s", strstr(url, "://") ? "" : "http://", url);

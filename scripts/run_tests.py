@@ -20,10 +20,11 @@ STAGES = {
     "unit": ("asan", "unit_tests", "unit"),
     "recall": ("release", None, "recall"),
     "api": ("release", None, "api"),
+    "cli": ("release", None, "cli"),
     "crash": ("release", None, "crash"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "recall", "api", "crash"]
+DEFAULT = ["check", "unit", "recall", "api", "cli", "crash"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 

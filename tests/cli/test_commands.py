@@ -1,0 +1,186 @@
+"""quiver collection, count, search and bench: what they print, and their exit codes."""
+import json
+import os
+import unittest
+
+from support import DONE, FAILED, MISSING, UNREACHABLE, USAGE, CliTest, fvecs, ivecs, vectors, write_hdf5
+
+
+class UsageTest(CliTest):
+    def test_help(self):
+        for words in ((), ("collection",), ("collection", "create"), ("collection", "list"), ("collection", "info"),
+                      ("collection", "delete"), ("ingest",), ("search",), ("count",), ("bench",)):
+            out = self.good(*words, "--help")
+            self.assertIn("Usage: quiver", out)
+            self.assertIn("Examples:", out)
+        self.assertIn("Exit codes:", self.good("--help"))
+        self.assertRegex(self.good("--version"), r"^quiver \d+\.\d+\.\d+\n$")
+
+    def test_wrong_usage(self):
+        for words, text in (((), "Usage:"), (("serch",), "no command `serch`"), (("collection",), "say what to do"),
+                            (("collection", "make"), "`make` is not known"), (("count",), "an argument is missing"),
+                            (("count", "a", "b"), "unexpected argument `b`"), (("count", "a", "--flter", "x"), "filter"),
+                            (("collection", "create", "x"), "--dim is missing"),
+                            (("collection", "create", "x", "--dim", "3", "--distance", "near"), "is no distance"),
+                            (("search", "x"), "is needed"), (("search", "x", "--text", " "), "--text is empty"),
+                            (("search", "x", "--text", "a", "--id", "1"), "only one"),
+                            (("search", "x", "--text", "a", "--limit", "0"), "limit"),
+                            (("ingest", "x"), "an argument is missing"), (("ingest", "x", "a", "b"), "one file at a time"),
+                            (("ingest", "x", "a.fvecs", "--body", "xml"), "binary or json"),
+                            (("bench",), "--data and --random"), (("bench", "--random", "9,9", "--ef", "a"), "no list of numbers")):
+            self.refused(USAGE, text, *words)
+
+    def test_no_server(self):
+        for words in (("count", "x"), ("collection", "list"), ("search", "x", "--text", "a"),
+                      ("bench", "--random", "100,4")):
+            self.refused(UNREACHABLE, "no server answers at http://127.0.0.1:1", *words, "--url", "http://127.0.0.1:1")
+        self.refused(FAILED, "is no URL", "count", "x", "--url", "gopher://x")
+
+    def test_failures_as_json(self):
+        out, _ = self.refused(MISSING, "doesn't exist", "count", "x", "--json")
+        self.assertIn("doesn't exist", json.loads(out)["error"])
+
+
+class KeyTest(CliTest):
+    flags = ("--api-key", "secret")
+
+    @classmethod
+    def setUpClass(cls):
+        from harness import Server
+        cls.server = Server.__new__(Server)
+        headers = {"api-key": "secret"}
+        original = Server.call
+
+        def call(self, method, path, body=None, **more):
+            more["headers"] = dict(more.get("headers") or {}, **headers)
+            return original(self, method, path, body, **more)
+        cls.server.call = call.__get__(cls.server)
+        cls.server.__init__(*cls.flags)
+
+    def test_api_key(self):
+        self.refused(FAILED, "API key", "collection", "list")
+        self.good("collection", "list", "--api-key", "secret")
+        self.good("collection", "list", QUIVER_API_KEY="secret")
+        self.good("ingest", "k", self.file("a.fvecs", fvecs(vectors(10, 3))), QUIVER_API_KEY="secret")
+        self.good("bench", "--random", "200,4", "--n-queries", "5", "--ef", "16", "--clients", "1", "--seconds", "0.2",
+                  "--runs", "1", "--warmup", "0", "--api-key", "secret")
+
+
+class CollectionTest(CliTest):
+    def test_life_of_a_collection(self):
+        name = "a name%ü"
+        self.assertIn("created", self.good("collection", "create", name, "--dim", "4", "--distance", "l2", "--m", "8",
+                                           "--shards", "2"))
+        self.refused(FAILED, "already exists", "collection", "create", name, "--dim", "4")
+        self.good("collection", "create", name, "--dim", "4", "--if-missing")
+        listed = {c["name"]: c for c in self.good_json("collection", "list")}
+        self.assertEqual((listed[name]["dim"], listed[name]["distance"]), (4, "Euclid"))
+        self.assertIn(name, self.good("collection", "list"))
+        info = self.good_json("collection", "info", name)
+        self.assertEqual(info["config"]["params"]["shard_number"], 2)
+        self.assertEqual(info["config"]["hnsw_config"]["m"], 8)
+        self.assertIn("Euclid", self.good("collection", "info", name))
+        self.assertEqual(self.good("count", name), "0\n")
+        self.good("collection", "delete", name)
+        self.refused(MISSING, "doesn't exist", "collection", "delete", name)
+        self.refused(MISSING, "doesn't exist", "collection", "info", name)
+
+
+class SearchTest(CliTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.rows = vectors(200, 4)
+        cls.server.call("PUT", "/collections/s", {"vectors": {"size": 4, "distance": "Euclid"}})
+        points = [{"id": i, "vector": r, "payload": {"n": i, "title": "point %d" % i}} for i, r in enumerate(cls.rows)]
+        cls.server.call("PUT", "/collections/s/points?wait=true", {"points": points})
+
+    def search(self, *more):
+        return [h["id"] for h in self.good_json("search", "s", *more)["hits"]]
+
+    def test_by_vector_file_and_point(self):
+        path = self.file("q.fvecs", fvecs(self.rows))
+        self.assertEqual(self.search("--vector", json.dumps(self.rows[7]))[0], 7)
+        self.assertEqual(self.search("--vector-file", path, "--row", "33")[0], 33)
+        self.assertEqual(self.search("--vector-file", self.file("q.json", json.dumps(self.rows[9])))[0], 9)
+        self.assertNotIn(12, self.search("--id", "12"))
+        self.assertEqual(len(self.search("--id", "12", "--limit", "17", "--ef", "64")), 17)
+        self.assertEqual(self.search("--vector", "[1,2,3,4]", "--offset", "3", "--exact"),
+                         self.search("--vector", "[1,2,3,4]", "--limit", "8")[3:])
+        self.refused(FAILED, "has only 200 rows", "search", "s", "--vector-file", path, "--row", "200")
+        self.refused(FAILED, "list of numbers", "search", "s", "--vector", '{"a":1}')
+        self.refused(FAILED, "expected dim: 4, got 2", "search", "s", "--vector", "[1,2]")
+
+    def test_filter(self):
+        text = '{"must":[{"key":"n","range":{"gte":150,"lt":153}}]}'
+        self.assertEqual(sorted(self.search("--vector", "[1,2,3,4]", "--filter", text)), [150, 151, 152])
+        self.assertEqual(self.good("count", "s", "--filter", text), "3\n")
+        self.assertEqual(self.good("count", "s", "--filter-file", self.file("f", text)), "3\n")
+        self.refused(FAILED, "JSON", "count", "s", "--filter", '{"must":')
+
+    def test_printed_hits(self):
+        out = self.good("search", "s", "--vector", json.dumps(self.rows[7]), "--limit", "2")
+        self.assertIn(" 1. 0.0000  point 7\n    id 7", out)
+        self.assertIn("2 hits in ", out)
+        self.assertIn('"n":7', self.good("search", "s", "--vector", json.dumps(self.rows[7]), "--payload"))
+
+
+class BenchTest(CliTest):
+    def test_random(self):
+        page, results = os.path.join(self.folder, "r.html"), os.path.join(self.folder, "r.json")
+        result = self.good_json("bench", "--random", "3000,16", "--n-queries", "20", "--ef", "8,64", "--clients", "1,3",
+                                "--rate", "50", "--seconds", "0.3", "--warmup", "0.1", "--runs", "1", "--report", page,
+                                "--output", results)
+        self.assertEqual(result["data"]["points"], 3000)
+        self.assertGreater(result["load"]["points_per_second"], 0)
+        points = result["points"]
+        self.assertEqual([(p["loop"], p["effort"], p["clients"]) for p in points if p["loop"] == "closed"],
+                         [("closed", 8, 1), ("closed", 8, 3), ("closed", 64, 1), ("closed", 64, 3)])
+        for p in points:
+            self.assertGreater(p["recall"], 0.8)
+            self.assertGreater(p["answers"], 0)
+            self.assertLessEqual(p["p50_us"], p["p99_us"])
+            self.assertEqual(p["unanswered"], 0)
+        with open(results) as f:
+            self.assertEqual(json.load(f), result)
+        with open(page) as f:
+            text = f.read()
+        self.assertIn('"points":3000', text)
+        self.assertNotIn("/*DATA*/", text)
+        self.assertNotIn("http://", text.split("</script>")[0].replace("http://www.w3.org/2000/svg", ""))
+        self.refused(MISSING, "", "collection", "info", "quiver-bench")  # it was ours, so it is gone
+
+    def test_ground_truth_from_files(self):
+        rows, queries = vectors(500, 4), vectors(10, 4, 5)
+        best = [sorted(range(500), key=lambda i, q=q: (sum((a - b) ** 2 for a, b in zip(rows[i], q)), i))[:10] for q in queries]
+        path = os.path.join(self.folder, "a.hdf5")
+        write_hdf5(path, "euclidean", train=("f", rows), test=("f", queries), neighbors=("i", best))
+        measure = ("--ef", "100", "--clients", "1", "--seconds", "0.2", "--runs", "1", "--warmup", "0")
+        result = self.good_json("bench", "--data", path, *measure)
+        self.assertEqual(result["data"]["truth"], path)
+        self.assertEqual(result["data"]["distance"], "Euclid")
+        self.assertGreater(result["points"][0]["recall"], 0.95)  # equal distances may come in another order
+        wrong = [[(i + 250) % 500 for i in ids] for ids in best]
+        result = self.good_json("bench", "--data", self.file("a.fvecs", fvecs(rows)), "--queries",
+                                self.file("q.fvecs", fvecs(queries)), "--truth", self.file("t.ivecs", ivecs(wrong)),
+                                "--distance", "Euclid", "--route", "search", *measure)
+        self.assertLess(result["points"][0]["recall"], 0.5)
+
+    def test_load_only(self):
+        for form in ("binary", "json"):
+            result = self.good_json("bench", "--random", "2500,8", "--load-only", "--load-form", form, "--keep")
+            self.assertEqual(result["points"], [])
+            self.assertEqual(self.count("quiver-bench"), 2500)
+
+    def test_a_collection_of_the_user_is_left_alone(self):
+        self.good("collection", "create", "mine", "--dim", "4")
+        self.refused(FAILED, "collection mine exists", "bench", "--random", "100,4", "--collection", "mine")
+        self.refused(FAILED, "--reuse", "bench", "--random", "100,4", "--collection", "mine", "--reuse")
+        code, _, err = self.run_quiver("bench", "--random", "100,4", "--collection", "other", "--ef", "10", "--clients", "1",
+                                       "--seconds", "0.2", "--runs", "1", "--warmup", "0")
+        self.assertEqual(code, DONE, err)
+        self.assertEqual(self.count("other"), 100)
+
+
+if __name__ == "__main__":
+    unittest.main()
