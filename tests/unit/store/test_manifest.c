@@ -149,7 +149,7 @@ static void nonsense_is_refused(void **state)
 	struct prng p;
 	prng_seed(&p, 3);
 	uint64_t refused = 0;
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 1500; i++) {
 		struct memory_disk *disk = memory_disk_new();
 		struct store_io io;
 		struct buf b = BUF_INIT;
@@ -180,7 +180,7 @@ static void nonsense_is_refused(void **state)
 		buf_fini(&b);
 		memory_disk_free(disk);
 	}
-	assert_true(refused > 500);
+	assert_true(refused > 250);
 }
 
 /* ---- sealing, as a replica does it ---- */
@@ -331,7 +331,7 @@ static bool crash_at(uint64_t n, enum memory_crash mode, uint64_t round)
 static void power_loss_leaves_the_old_state_or_the_new(void **state)
 {
 	uint64_t states = 0;
-	for (uint64_t round = 0; round < 8; round++) {
+	for (uint64_t round = 0; round < 6; round++) {
 		/* Only what is lost by chance is worth more than one round. */
 		enum memory_crash mode = round < CRASH_ANY ? (enum memory_crash)round : CRASH_ANY;
 		uint64_t n = 1;

@@ -195,7 +195,7 @@ static void a_hole_is_reported(void **state)
 	struct base b = make_base();
 	struct prng random;
 	prng_seed(&random, 9);
-	for (int round = 0; round < 2000; round++) {
+	for (int round = 0; round < 1000; round++) {
 		size_t i = (size_t)prng_below(&random, b.n_files), n;
 		struct memory_disk *copy = memory_disk_clone(b.disk);
 		uint8_t *bytes = memory_disk_bytes(copy, b.path[i], &n);
@@ -311,7 +311,7 @@ static void a_log_inside_a_record_proves_nothing(void **state)
 
 static void what_goes_bad_after_opening_is_reported(void **state)
 {
-	for (size_t at = 64; at < 3000; at += 7) {
+	for (size_t at = 64; at < 3000; at += 13) {
 		struct base b = make_base();
 		struct store_io io;
 		memory_disk_io(b.disk, &io);
