@@ -142,7 +142,14 @@ float fuse_score(enum distance distance, const float *a, const float *b, uint32_
 	return (float)(distance == DISTANCE_EUCLID ? sqrt(sum) : sum);
 }
 
-/* Similarity, larger is nearer, for any distance. */
+/* A displayed score as a similarity, larger is nearer: the negated distance, squared for Euclid. */
+static float score_similarity(const struct mmr_options *o, float score)
+{
+	if (o->kind == VECTOR_SPARSE || distance_larger_is_better(o->distance))
+		return score;
+	return o->distance == DISTANCE_EUCLID ? -score * score : -score;
+}
+
 static float similarity(const struct mmr_options *o, const struct vector *a, const struct vector *b)
 {
 	if (a == NULL || b == NULL)
@@ -151,8 +158,7 @@ static float similarity(const struct mmr_options *o, const struct vector *a, con
 		return fuse_sparse_dot(a, b);
 	if (a->n != b->n)
 		return 0;
-	float score = fuse_score(o->distance, a->values, b->values, a->n);
-	return distance_larger_is_better(o->distance) ? score : -score;
+	return score_similarity(o, fuse_score(o->distance, a->values, b->values, a->n));
 }
 
 void fuse_mmr(const struct hits *candidates, const struct mmr_options *o, struct arena *arena,
@@ -161,7 +167,6 @@ void fuse_mmr(const struct hits *candidates, const struct mmr_options *o, struct
 	uint32_t n = candidates->n, limit = o->limit < n ? o->limit : n;
 	float *nearest = arena_alloc(arena, (n + 1) * sizeof(*nearest));
 	bool *taken = arena_zalloc(arena, n + 1);
-	bool larger = o->kind == VECTOR_SPARSE || distance_larger_is_better(o->distance);
 	out->items = arena_alloc(arena, (limit + 1) * sizeof(*out->items));
 	out->n = 0;
 	for (uint32_t i = 0; i < n; i++)
@@ -173,7 +178,7 @@ void fuse_mmr(const struct hits *candidates, const struct mmr_options *o, struct
 			if (taken[i])
 				continue;
 			float score = candidates->items[i].score;
-			float value = (1 - o->diversity) * (larger ? score : -score);
+			float value = (1 - o->diversity) * score_similarity(o, score);
 			if (out->n > 0)
 				value -= o->diversity * nearest[i];
 			if (best == UINT32_MAX || value > best_value) {

@@ -21,6 +21,7 @@ struct group_run {
 struct key_visit {
 	struct group_run *run;
 	const struct hit *hit;
+	bool refused; /* a value that cannot be a key was seen */
 };
 
 static bool same_key(struct pv_slice a, struct pv_slice b)
@@ -60,10 +61,36 @@ static bool visit_key(void *ctx, struct pv v)
 		struct pv_iter it = pv_iterate(v);
 		while (pv_next(&it))
 			visit_key(ctx, it.value);
-	} else if (pv_type(v) == PV_STRING || pv_type(v) == PV_INT || pv_type(v) == PV_UINT) {
+	} else {
 		add_to_group(visit->run, v, visit->hit);
 	}
 	return false;
+}
+
+static bool check_key(void *ctx, struct pv v)
+{
+	struct key_visit *visit = ctx;
+	if (pv_type(v) == PV_ARRAY) {
+		struct pv_iter it = pv_iterate(v);
+		while (pv_next(&it))
+			check_key(ctx, it.value);
+	} else if (pv_type(v) != PV_STRING && pv_type(v) != PV_INT && pv_type(v) != PV_UINT) {
+		visit->refused = true;
+	}
+	return visit->refused;
+}
+
+/* Adds the hit to the group of each of its values; a point of which any value is neither a string nor
+ * an integer is in no group at all. */
+static void add_hit(struct group_run *run, const struct hit *hit)
+{
+	struct key_visit visit = {.run = run, .hit = hit};
+	if (hit->payload.n == 0)
+		return;
+	struct pv payload = pv_of(hit->payload.bytes);
+	path_visit(&run->request->group_by, payload, check_key, &visit);
+	if (!visit.refused)
+		path_visit(&run->request->group_by, payload, visit_key, &visit);
 }
 
 static bool groups_full(const struct group_run *run)
@@ -155,12 +182,8 @@ static void searched(struct coord_call *call)
 		finish(run, call->rc ? call->rc : result->rc, call->rc ? &call->err : &result->err);
 		return;
 	}
-	for (uint32_t i = 0; i < result->hits.n; i++) {
-		struct key_visit visit = {run, &result->hits.items[i]};
-		if (result->hits.items[i].payload.n > 0)
-			path_visit(&run->request->group_by,
-				   pv_of(result->hits.items[i].payload.bytes), visit_key, &visit);
-	}
+	for (uint32_t i = 0; i < result->hits.n; i++)
+		add_hit(run, &result->hits.items[i]);
 	bool exhausted = result->hits.n < run->query.limit;
 	if (exhausted || groups_full(run) || ++run->pass == MAX_PASSES) {
 		retrieve_chosen(run);

@@ -68,8 +68,10 @@ int plan_add_query(struct plan *plan, const struct query *q, struct query_result
 void node_prepare(struct plan *plan, struct plan_node *node);
 void node_absorb(struct plan *plan, struct plan_node *node);
 void node_fail(struct plan_node *node, int rc, const struct error *err);
-/* recommend.c: scores of candidates for best_score and sum_scores; average vector. */
+/* recommend.c: scores of candidates for best_score and sum_scores; average vector; idf put into the
+ * values of sparse examples. */
 void recommend_average(struct plan *plan, struct plan_node *node);
+void recommend_weigh(struct plan *plan, struct plan_node *node);
 float recommend_score(const struct plan_node *node, const struct vector *candidate);
 /* reads.c */
 void scroll_merge(struct round *r, uint32_t first, uint32_t n, const struct rpc_scroll_request *s,

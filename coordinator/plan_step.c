@@ -56,7 +56,8 @@ static void resolve_prepare(struct plan *plan, struct plan_node *node)
 		fetch_add(&node->fetch, &plan->round);
 }
 
-/* The vector of an example; a copy of its own where it must be normalised. */
+/* The vector of an example; a copy of its own where it must be normalised. An average is made of the
+ * vectors as they were given, so that longer ones weigh more, and is normalised itself. */
 static int example_vector(struct plan *plan, struct plan_node *node, const struct query_input *in,
 			  const struct id_table *found, struct vector *out, struct error *err)
 {
@@ -76,7 +77,9 @@ static int example_vector(struct plan *plan, struct plan_node *node, const struc
 	*out = in->vector;
 	out->kind = node->kind;
 	out->space = node->space;
-	if (node->kind == VECTOR_DENSE && node->distance == DISTANCE_COSINE) {
+	const struct query *q = node->query;
+	bool averaged = q->kind == QUERY_RECOMMEND && q->strategy == RECOMMEND_AVERAGE;
+	if (node->kind == VECTOR_DENSE && node->distance == DISTANCE_COSINE && !averaged) {
 		float *copy = arena_alloc_aligned(arena_of(plan), out->n * sizeof(float), 64);
 		memcpy(copy, out->values, out->n * sizeof(float));
 		vector_normalize(copy, out->n);
@@ -117,6 +120,12 @@ static void resolve_absorb(struct plan *plan, struct plan_node *node)
 
 /* ---- IDF ---- */
 
+/* Candidates of best_score and sum_scores: the neighbourhoods of the examples, scored afterwards. */
+static bool is_scored_recommend(const struct query *q)
+{
+	return q->kind == QUERY_RECOMMEND && q->strategy != RECOMMEND_AVERAGE;
+}
+
 static void idf_prepare(struct plan *plan, struct plan_node *node)
 {
 	struct round *r = &plan->round;
@@ -151,6 +160,8 @@ static void idf_absorb(struct plan *plan, struct plan_node *node)
 		double all = (double)points, some = (double)with[i];
 		node->idf[i] = (float)log((all - some + 0.5) / (some + 0.5) + 1);
 	}
+	if (is_scored_recommend(node->query))
+		recommend_weigh(plan, node);
 	node->stage = NODE_SEARCH;
 }
 
@@ -220,12 +231,6 @@ static void add_leaf(struct plan *plan, struct plan_node *node, const struct lea
 		plan->cap_leaves = cap;
 	}
 	plan->leaves[plan->n_leaves++] = (struct plan_leaf){.node = node, .leaf = *leaf};
-}
-
-/* Candidates of best_score and sum_scores: the neighbourhoods of the examples, scored afterwards. */
-static bool is_scored_recommend(const struct query *q)
-{
-	return q->kind == QUERY_RECOMMEND && q->strategy != RECOMMEND_AVERAGE;
 }
 
 static void leaf_prepare(struct plan *plan, struct plan_node *node)
@@ -331,6 +336,29 @@ static int by_score_up(const void *a, const void *b)
 	return hit_compare(a, b, false);
 }
 
+static bool sparse_overlap(const struct vector *a, const struct vector *b)
+{
+	for (uint32_t i = 0, j = 0; i < a->n && j < b->n;) {
+		if (a->indices[i] == b->indices[j])
+			return true;
+		if (a->indices[i] < b->indices[j])
+			i++;
+		else
+			j++;
+	}
+	return false;
+}
+
+/* Whether a candidate can be a result: a sparse query finds only what shares an index with it, over
+ * candidates as over all points. */
+static bool is_match(const struct plan_node *node, const struct vector *v)
+{
+	if (v == NULL)
+		return false;
+	return node->kind != VECTOR_SPARSE || is_scored_recommend(node->query) ||
+	       sparse_overlap(&node->vector, v);
+}
+
 /* Scores the candidates by the node's own query, drops what misses the threshold, sorts, cuts. */
 static void score_candidates(struct plan_node *node, struct hits *hits)
 {
@@ -339,7 +367,7 @@ static void score_candidates(struct plan_node *node, struct hits *hits)
 	for (uint32_t i = 0; i < hits->n; i++) {
 		struct hit h = hits->items[i];
 		const struct vector *v = hit_vector(&h, node->kind, node->space);
-		if (v == NULL)
+		if (!is_match(node, v))
 			continue;
 		if (is_scored_recommend(q))
 			h.score = recommend_score(node, v);

@@ -100,6 +100,16 @@ static bool wants_fetch(const struct plan_node *root)
 	       (q->payload.enabled || q->vectors.enabled);
 }
 
+/* Vectors that were fetched only to score with are not part of the answer. */
+static void drop_unasked(struct hits *hits)
+{
+	for (uint32_t i = 0; i < hits->n; i++) {
+		hits->items[i].has_vectors = false;
+		hits->items[i].n_vectors = 0;
+		hits->items[i].payload.n = 0;
+	}
+}
+
 static void cut_page(struct plan_node *root)
 {
 	uint64_t offset = root->query->offset;
@@ -121,8 +131,11 @@ static void begin_fetch(struct plan *plan)
 	for (uint32_t i = 0; i < plan->n_nodes; i++) {
 		struct plan_node *root = &plan->nodes[i];
 		cut_page(root);
-		if (!wants_fetch(root))
+		if (!wants_fetch(root)) {
+			if (!root->inlined)
+				drop_unasked(&root->hits);
 			continue;
+		}
 		struct fetch *f = &plan->final_fetch[i];
 		struct point_id *ids = arena_alloc(arena, root->hits.n * sizeof(*ids));
 		for (uint32_t j = 0; j < root->hits.n; j++)

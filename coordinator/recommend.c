@@ -85,6 +85,30 @@ void recommend_average(struct plan *plan, struct plan_node *node)
 		average_sparse(arena, node, positive, negative);
 }
 
+/* values * idf, by index: node->vector holds every index that an example has, in growing order. */
+static void weigh(struct arena *arena, const struct plan_node *node, struct vector *v)
+{
+	float *weighed = arena_alloc(arena, (v->n + 1) * sizeof(*weighed));
+	for (uint32_t i = 0, at = 0; i < v->n; i++) {
+		while (node->vector.indices[at] != v->indices[i])
+			at++;
+		weighed[i] = v->values[i] * node->idf[at];
+	}
+	v->values = weighed;
+}
+
+/* The examples of best_score and sum_scores are compared with one by one, so each carries the weights
+ * that a single sparse query would get from idf. */
+void recommend_weigh(struct plan *plan, struct plan_node *node)
+{
+	const struct query *q = node->query;
+	struct arena *arena = plan->request->call.arena;
+	for (uint32_t i = 0; i < q->n_positive + q->n_negative; i++)
+		weigh(arena, node, &node->positive[i]);
+	weigh(arena, node, &node->vector);
+	node->idf = NULL;
+}
+
 static float example_similarity(const struct plan_node *node, const struct vector *a,
 				const struct vector *b)
 {
