@@ -54,17 +54,20 @@ static void *timer_main(void *arg)
 {
 	struct rpc_net *net = arg;
 	bool open = true;
+	unsigned idle = 0;
 
 	pthread_setname_np(pthread_self(), "rpc-timer");
 	while (open) {
 		uint64_t wait_us = TIMER_TICK_US;
 		struct mail *mails;
 
-		atomic_store(&net->timer_sleeps, true);
-		if (atomic_load(&net->n_pending) == 0)
-			wait_us = UINT64_MAX;
-		else
-			atomic_store(&net->timer_sleeps, false);
+		idle = atomic_load(&net->n_pending) == 0 ? idle + 1 : 0;
+		if (idle > TIMER_LINGER_TICKS) {
+			atomic_store(&net->timer_sleeps, true);
+			/* Who came in between has seen us awake. */
+			if (atomic_load(&net->n_pending) == 0)
+				wait_us = UINT64_MAX;
+		}
 		mails = mailbox_take(net->events, wait_us);
 		atomic_store(&net->timer_sleeps, false);
 		open = mails != NULL || wait_us != UINT64_MAX;

@@ -21,13 +21,16 @@
 #include <stdatomic.h>
 
 enum {
-	LINK_WINDOW = 48,           /* calls in flight on one connection, see nng.c */
+	LINK_WINDOW = 48,     /* calls in flight on one connection, see nng.c */
+	LINK_OPEN_FRAMES = 8, /* beyond, calls gather, for COALESCE_US at most (link.c) */
+	COALESCE_US = 1000,
 	LINK_QUEUE = 1024,          /* calls that wait for the window; more: ERR_BUSY */
 	FRAME_SOFT_BYTES = 1 << 20, /* a frame is not filled beyond this */
 	BODY_LIMIT = LIMIT_RPC_BYTES - (1 << 20),
 	LINK_STUCK_US = 5000000, /* the window is full of calls given up: connect anew */
 	CONNECTION_CALLS = 256,  /* of one peer at work here; more: ERR_BUSY */
 	TIMER_TICK_US = 5000,
+	TIMER_LINGER_TICKS = 40 /* without calls, before it sleeps: waking it costs each caller */,
 };
 
 struct rpc_net {
