@@ -245,6 +245,17 @@ static void take_heading(struct man *m, const char *s, size_t n, bool lower)
 	buf_fini(&argument);
 }
 
+/* The dash between the names and what they do: one with white space on both sides. */
+static const char *find_dash(const char *s, size_t n)
+{
+	for (size_t i = 1; i + 1 < n; i++) {
+		if (s[i] == '-' && isspace((unsigned char)s[i - 1]) &&
+		    isspace((unsigned char)s[i + 1]))
+			return s + i - 1;
+	}
+	return NULL;
+}
+
 /* The section NAME has just ended: its text says what the page is about. */
 static void close_name(struct man *m, size_t from)
 {
@@ -257,7 +268,7 @@ static void close_name(struct man *m, size_t from)
 		return;
 	if (m->name.len > 0)
 		buf_put(m->title, m->name.data, m->name.len);
-	dash = memmem(s, n, " - ", 3);
+	dash = find_dash(s, n);
 	if (dash == NULL)
 		return;
 	n -= (size_t)(dash - s);

@@ -49,6 +49,14 @@ static void test_man_page(void **state)
 	lacks("\\f");
 }
 
+static void test_title_over_two_lines(void **state)
+{
+	convert(MARKUP_MAN,
+		".TH select 2\n.SH NAME\nselect, pselect, fd_set \\-\nsynchronous I/O multiplexing\n"
+		".SH X\ny\n");
+	assert_string_equal((char *)title.data, "select(2) - synchronous I/O multiplexing");
+}
+
 static void test_mdoc_page(void **state)
 {
 	convert(MARKUP_MAN,
@@ -160,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_man_page),
+		cmocka_unit_test(test_title_over_two_lines),
 		cmocka_unit_test(test_mdoc_page),
 		cmocka_unit_test(test_table_in_a_page),
 		cmocka_unit_test(test_macros_that_are_none),
