@@ -79,6 +79,9 @@ static void on_map(void *ctx, const struct map *map)
 	p->map = map_ref(map);
 	member_post(m, p);
 	hosting_map(m->hosting, map);
+	/* Others try again when a shard is not there yet; a lone node has nobody else to ask, so it must be there at once. */
+	if (map->n_nodes == 1)
+		hosting_wait(m->hosting);
 }
 
 static void check_own_entry(struct member *m)
@@ -253,10 +256,15 @@ static void beat(struct member *m, const struct meta_runtime_status *s)
 	} else if (s->leader != 0) {
 		member_send_beat(m, s->leader, reports, (uint32_t)n);
 	} else {
-		/* Whoever leads hears it, and knows where this node is now. */
-		for (uint32_t i = 0; m->map != NULL && i < m->map->n_nodes; i++)
-			if (m->map->nodes[i].coordinator && m->map->nodes[i].id != m->self)
-				member_send_beat(m, m->map->nodes[i].id, reports, (uint32_t)n);
+		/* Whoever leads hears it, and knows where this node is now. After a start the map may still be unknown, but
+		 * not who votes. */
+		for (uint32_t i = 0; i < s->n_members; i++) {
+			const struct meta_runtime_member *voter = &s->members[i];
+			if (!voter->voter || voter->id == m->self)
+				continue;
+			member_peer(m, voter->id, voter->address, false);
+			member_send_beat(m, voter->id, reports, (uint32_t)n);
+		}
 	}
 	free(reports);
 }

@@ -1,0 +1,112 @@
+"""Lost, paused and returning nodes."""
+import signal
+import threading
+import unittest
+
+from nodes import ClusterTest
+
+
+class Searches:
+    """Searches in the background until stopped; whatever is not right is kept."""
+
+    def __init__(self, test, node, name, expect):
+        self.errors, self.n, self.stopping = [], 0, False
+        self.test, self.node, self.name, self.expect = test, node, name, expect
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping:
+            try:
+                found = self.test.top(self.node, self.name, len(self.expect))
+                if found != self.expect:
+                    self.errors.append(found)
+            except Exception as error:
+                self.errors.append(repr(error))
+            self.n += 1
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+
+
+class Faults(ClusterTest):
+    def elsewhere(self, c, node):
+        """A collection of 20 points with its only partition on another node than this one."""
+        own = self.peers(c[0])[node.name]
+        for i in range(20):
+            name = "t%d" % i
+            self.create(c[0], name)
+            self.known(c, name)
+            if own not in self.places(c[0], name)[0]:
+                self.upsert(c[0], name, range(20))
+                return name
+        self.fail("every collection is on " + node.name)
+
+    def test_leader_killed(self):
+        c = self.cluster(3)
+        leader = c.leader()
+        name = self.elsewhere(c, leader)
+        others = [node for node in c.nodes if node is not leader]
+        searches = [Searches(self, node, name, [19, 18, 17]) for node in others]
+        leader.kill()
+        # A change of the map needs a new leader.
+        self.create(others[0], "after")
+        self.assertIsNot(c.leader(), leader)
+        c.wait(lambda: "node %s is dead" % leader.name in c.leader().log(), "noticed")
+        self.upsert(others[1], name, [20, 21, 22])
+        for s in searches:
+            s.expect = None
+            s.stop()
+        for s in searches:
+            self.assertGreater(s.n, 0)
+            wrong = [e for e in s.errors if e not in ([19, 18, 17], [22, 21, 20]) and
+                     "NoneType" not in str(e)]
+            self.assertEqual(wrong, [])
+        leader.start()
+        c.wait_ready()
+        self.known(c, "after")
+        for node in c.nodes:
+            self.assertEqual(self.count(node, name), 23)
+
+    def test_quorum_lost_and_back(self):
+        """Without a majority of the coordinators, what is there is served; changes of the map wait."""
+        c = self.cluster(3)
+        name = self.elsewhere(c, c[1])
+        home = self.places(c[0], name)[0].pop()
+        node = c[home - 1]
+        for other in c.nodes:
+            if other is not node:
+                other.kill()
+        self.assertEqual(self.top(node, name, 3), [19, 18, 17])
+        self.upsert(node, name, [20])
+        self.assertEqual(self.top(node, name, 3), [20, 19, 18])
+        status, answer = node.call("PUT", "/collections/new",
+                                   {"vectors": {"size": 2, "distance": "Dot"}})
+        self.assertIn(status, (408, 500, 503), answer)
+        for other in c.nodes:
+            if other is not node:
+                other.start()
+        c.wait_ready()
+        self.create(node, "later")
+        self.assertEqual(self.count(node, name), 21)
+
+    def test_paused_leader_returns(self):
+        c = self.cluster(3)
+        leader = c.leader()
+        others = [node for node in c.nodes if node is not leader]
+        leader.send(signal.SIGSTOP)
+        self.create(others[0], "meanwhile")
+        c.wait(lambda: "node %s is dead" % leader.name in others[0].log() + others[1].log(),
+               "noticed")
+        leader.send(signal.SIGCONT)
+        c.wait(lambda: "node %s is back" % leader.name in others[0].log() + others[1].log(),
+               "welcomed")
+        self.known(c, "meanwhile")
+        self.assertTrue(leader.ready())
+        self.create(leader, "by_the_old_leader")
+        self.known(c, "by_the_old_leader")
+
+
+if __name__ == "__main__":
+    unittest.main()
