@@ -166,8 +166,11 @@ static int bootstrap(struct meta *m, struct error *err)
 
 static int meta_load(struct meta *m, const struct meta_saved *saved, struct error *err)
 {
-	bool fresh = saved->snapshot == NULL && saved->n_entries == 0 && saved->vote == 0 &&
-		     saved->term <= 1;
+	/* A first start that stopped between writing the term and the first entry is one, too. */
+	bool unused = saved->term <= 1 && saved->vote == 0;
+	bool alone = saved->term <= 2 && saved->vote == m->options.self &&
+		     m->options.n_bootstrap == 1;
+	bool fresh = saved->snapshot == NULL && saved->n_entries == 0 && (unused || alone);
 	int rc = 0;
 
 	m->start.term = m->saved_term = saved->term;

@@ -71,7 +71,7 @@ struct meta_event {
 
 struct meta_message {
 	uint64_t to;
-	const char *address;
+	const char *address; /* as far as the coordinators know it; "" = not at all */
 	void *bytes;
 	size_t n;
 };

@@ -8,6 +8,8 @@
  *   index for it, and never takes it as committed. So a batch is cut before each configuration.
  * - It trusts its peers. A rejection from a follower that lost entries it had acknowledged, or an
  *   AppendEntries of our own term while we lead, breaks its assumptions; both are dropped here.
+ * - A server that is the only voter leads without a new term, although another may have led the
+ *   present one (two voters, the leader removed itself). So a new term is begun for it here.
  * - Its configuration decoder does not look where the bytes end; ours runs before it.
  */
 #include "base/assert.h"
@@ -253,6 +255,44 @@ static int fill_metadata(struct raft_snapshot_metadata *md, const struct core_sn
 				    &md->configuration);
 }
 
+static bool only_voter(const struct raft_configuration *conf, uint64_t self)
+{
+	bool is_voter = false;
+
+	for (unsigned i = 0; i < conf->n; i++) {
+		if (conf->servers[i].role != RAFT_VOTER)
+			continue;
+		if (conf->servers[i].id != self)
+			return false;
+		is_voter = true;
+	}
+	return is_voter;
+}
+
+/* Will the start make this server leader at once? As the library finds out: by the last
+ * configuration of the log, committed or not. */
+static bool begins_alone(const struct meta_core *c, const struct core_start *start)
+{
+	const struct meta_log *log = &c->meta->log;
+	const struct buf *snapshot = start->snapshot_index > 0 ? start->configuration : NULL;
+	const void *bytes = snapshot != NULL ? snapshot->data : NULL;
+	size_t n = snapshot != NULL ? snapshot->len : 0;
+	struct raft_configuration conf;
+	bool alone;
+
+	for (size_t i = 0; i < log->n; i++) {
+		if (log->items[i].type == ENTRY_CONFIGURATION) {
+			bytes = log->items[i].bytes;
+			n = log->items[i].n;
+		}
+	}
+	if (bytes == NULL || decode_configuration(bytes, n, &conf) != 0)
+		return false;
+	alone = only_voter(&conf, c->raft.id);
+	raft_configuration_close(&conf);
+	return alone;
+}
+
 int core_begin(struct meta_core *c, const struct core_start *start, struct error *err)
 {
 	struct meta_log *log = &c->meta->log;
@@ -270,6 +310,10 @@ int core_begin(struct meta_core *c, const struct core_start *start, struct error
 	}
 	event.start.term = start->term;
 	event.start.voted_for = start->vote;
+	if (begins_alone(c, start)) {
+		event.start.term++;
+		event.start.voted_for = c->raft.id;
+	}
 	event.start.start_index = log->first;
 	event.start.entries = entries;
 	event.start.n_entries = (unsigned)log->n;
@@ -290,6 +334,10 @@ int core_timeout(struct meta_core *c, struct error *err)
 
 	if (c->meta->now_us / 1000 < raft_timeout(&c->raft))
 		return 0;
+	if (c->raft.state != RAFT_LEADER && only_voter(&c->raft.configuration, c->raft.id)) {
+		c->raft.current_term++;
+		c->raft.voted_for = c->raft.id;
+	}
 	rv = step(c, &event);
 	return rv == 0 ? 0 : core_error(c, rv, "timer", err);
 }
@@ -530,6 +578,8 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 							  .pre_vote = w->vote_result.pre};
 		break;
 	default:
+		if (only_voter(&c->raft.configuration, c->raft.id))
+			return 0; /* the timer does it, with a term of its own */
 		message.type = RAFT_TIMEOUT_NOW;
 		message.timeout_now.term = w->term;
 		message.timeout_now.last_log_index = w->timeout_now.last_index;

@@ -359,13 +359,46 @@ static int change_now(struct meta *m, struct request *r, struct error *err)
 	return rc;
 }
 
+static uint64_t term_at(const struct meta *m, uint64_t index)
+{
+	const struct log_entry *e = meta_log_get(&m->log, index);
+
+	if (e != NULL)
+		return e->term;
+	return index == m->snapshot.index ? m->snapshot.term : 0;
+}
+
+/* A leader may not change the servers before an entry of its own term is committed: else a change
+ * that a leader before it began, and that it does not know of, could be committed by a majority
+ * that has no server in common with its own (Ongaro's correction of single-server changes, 2015).
+ * 1 = it may; 0 = an empty entry is on its way. */
+static int may_change(struct meta *m, struct error *err)
+{
+	static const uint64_t nothing;
+	struct error why = {0};
+	int rc;
+
+	if (term_at(m, core_commit(m->core)) == core_term(m->core))
+		return 1;
+	if (term_at(m, meta_log_last(&m->log)) == core_term(m->core))
+		return 0;
+	rc = core_submit(m->core, ENTRY_BARRIER, &nothing, sizeof(nothing), &why);
+	if (rc == 0 || rc == ERR_UNAVAILABLE)
+		return 0;
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
 static int start_change(struct meta *m, struct request *r, struct error *err)
 {
 	struct buf next = BUF_INIT;
 	struct error why = {0};
 	uint64_t match;
-	int rc;
+	int rc = may_change(m, err);
 
+	if (rc <= 0)
+		return rc;
 	if (r->change != 2)
 		return change_now(m, r, err);
 	rc = core_change(m->core, r->change, &r->voter, &next, &why);

@@ -402,6 +402,86 @@ static void test_random_faults(void **state)
 
 /* ---- membership ---- */
 
+static size_t members_of(const struct sim *s, uint64_t at, uint64_t ids[], bool voters_only)
+{
+	struct meta_member member;
+	size_t n = 0;
+
+	for (size_t i = 0; meta_member(s->nodes[at].meta, i, &member); i++) {
+		if (member.voter || !voters_only)
+			ids[n++] = member.id;
+	}
+	return n;
+}
+
+/* Servers come and go under faults; whoever is one at the end agrees with all the others. */
+static void random_membership(uint64_t seed, size_t *changes)
+{
+	struct sim *s = sim_new(seed, 7, 3);
+	uint64_t ids[SIM_NODES];
+	size_t tags[200], n_tags = 0;
+
+	s->snapshot_entries = 8 + prng_below(&s->prng, 40);
+	sim_start_all(s);
+	settle(s);
+	for (int round = 0; round < 200; round++) {
+		static const int kinds[] = {1, 2, 2, -1};
+		uint64_t at = 1 + prng_below(&s->prng, s->n);
+
+		sim_run(s, prng_below(&s->prng, 400000));
+		if (prng_below(&s->prng, 4) == 0)
+			one_fault(s);
+		if (prng_below(&s->prng, 4) == 0)
+			heal(s);
+		if (s->nodes[at].meta == NULL)
+			continue;
+		sim_submit(s, at);
+		tags[n_tags++] = sim_change(s, at, kinds[prng_below(&s->prng, 4)],
+					    1 + prng_below(&s->prng, s->n));
+	}
+	heal(s);
+	sim_run(s, 30000000);
+	uint64_t leader = sim_leader(s);
+
+	assert_true(leader != 0);
+	/* What was acknowledged is on every server of the last configuration. */
+	size_t n = members_of(s, leader, ids, true);
+
+	assert_true(n >= 1);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(meta_applied_index(s->nodes[ids[i]].meta),
+				 meta_applied_index(s->nodes[leader].meta));
+		for (size_t tag = 0; tag < s->n_requests; tag++) {
+			bool change = false;
+
+			for (size_t k = 0; k < n_tags; k++)
+				change = change || tags[k] == tag;
+			if (!change && s->requests[tag].done && s->requests[tag].code == 0)
+				assert_true(sim_has(s, ids[i], tag));
+		}
+	}
+	for (size_t k = 0; k < n_tags; k++)
+		*changes += s->requests[tags[k]].done && s->requests[tags[k]].code == 0;
+	sim_free(s);
+}
+
+static void test_random_membership(void **state)
+{
+	const char *from = getenv("QUIVER_SEED");
+	const char *rounds = getenv("QUIVER_ROUNDS");
+	uint64_t seed = from != NULL ? strtoull(from, NULL, 10) : 2000;
+	uint64_t n = rounds != NULL ? strtoull(rounds, NULL, 10) : 6;
+	size_t changes = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (rounds != NULL)
+			print_message("# membership, QUIVER_SEED=%u\n", (unsigned)(seed + i));
+		random_membership(seed + i, &changes);
+	}
+	print_message("# %zu changes of the servers were carried out\n", changes);
+	assert_true(changes > 10 * n);
+}
+
 static void test_grow_and_replace(void **state)
 {
 	for (uint64_t seed = 200; seed < 206; seed++) {
@@ -632,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_cut_off_leader_serves_no_stale_read),
 		cmocka_unit_test(test_lagging_follower_gets_snapshot),
 		cmocka_unit_test(test_random_faults),
+		cmocka_unit_test(test_random_membership),
 		cmocka_unit_test(test_grow_and_replace),
 		cmocka_unit_test(test_membership_refusals),
 		cmocka_unit_test(test_transfer),
