@@ -8,7 +8,7 @@
 #include "shard/search.h"
 #include <string.h>
 
-enum { SCAN_ROWS = 65536, EXACT_ROWS = 1000, EXACT_SHARE = 50, WALK_COST = 36, EF_DEFAULT = 64 };
+enum { SCAN_ROWS = 65536, EXACT_ROWS = 1000, EXACT_SHARE = 50, WALK_COST = 36, EF_DEFAULT = 128 };
 
 static bool exact_is_cheaper(const struct leaf *l, uint64_t n_allow, uint64_t n)
 {

@@ -416,6 +416,17 @@ static int open_views(struct run *r)
 	return 0;
 }
 
+/* A damaged block that was met on the way: what was read from it may be missing. */
+static void note_damage(struct run *r)
+{
+	for (uint32_t i = 0; i < r->request->n_leaves; i++) {
+		const struct view *v = r->views[i];
+		for (uint32_t e = 0; v && e < v->n; e++)
+			if (v->entries[e].seg->sealed && segment_damaged(v->entries[e].seg->sealed))
+				r->response->receipts[i].incomplete = true;
+	}
+}
+
 void serve_search(struct shard *s, struct rpc_call *call)
 {
 	struct run r = {.shard = s,
@@ -437,6 +448,8 @@ void serve_search(struct shard *s, struct rpc_call *call)
 	else
 		for (uint32_t i = 0; i < n && rc == 0; i++)
 			rc = run_leaf_here(&r, i);
+	if (rc == 0)
+		note_damage(&r);
 	for (uint32_t i = 0; i < n; i++)
 		view_unref(r.views[i]);
 	rpc_finish(call, rc);

@@ -46,6 +46,7 @@ struct seg {
 	uint32_t n_order;
 	/* the loop thread's */
 	bool unverified; /* checksums are still to be verified */
+	bool reverified; /* they were verified after a reader met a damaged block */
 	/* opened at start: its payload indexes may be of an older schema than `schema` */
 	bool recovered;
 	bool healed;   /* it lost a damaged index when it was opened */

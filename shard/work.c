@@ -279,12 +279,18 @@ static void choose_compaction(const struct hosted *h, struct work *w, bool idle)
 	free(sorted);
 }
 
+/* Checksums that a fast start put off, or a damaged block that a reader has met since. */
+static bool needs_verify(const struct seg *seg)
+{
+	return seg->unverified || (!seg->reverified && segment_damaged(seg->sealed));
+}
+
 static bool choose_one(const struct hosted *h, struct work *w)
 {
 	const struct snap_entry *largest = NULL;
 
 	for (uint32_t i = 0; i < h->base.n; i++)
-		if (h->base.entries[i].seg->unverified) {
+		if (needs_verify(h->base.entries[i].seg)) {
 			w->kind = WORK_VERIFY;
 			take_source(w, &h->base.entries[i]);
 			return true;
@@ -361,7 +367,11 @@ static const char *work_name(enum work_kind kind)
 static void work_succeeded(struct hosted *h, struct work *w)
 {
 	switch (w->kind) {
-	case WORK_VERIFY: w->sources.entries[0].seg->unverified = false; break;
+	case WORK_VERIFY:
+		w->sources.entries[0].seg->unverified = false;
+		w->sources.entries[0].seg->reverified =
+			segment_damaged(w->sources.entries[0].seg->sealed);
+		break;
 	case WORK_FIELDS: swap_seg(h, w->sources.entries[0].seg, w->out); break;
 	case WORK_COMPACT:
 		install(h, &w->sources, w->out);
