@@ -235,8 +235,18 @@ static void step_down(struct worker *w, uint32_t *at, uint32_t *key, uint32_t le
 
 /* ---- choosing -------------------------------------------------------------------------------- */
 
-/* Of n candidates sorted by key, the nearest first: each that is not nearer to a chosen one than to the
- * node itself, at most `most` (algorithm 4). Writes the nodes; returns how many. */
+/* Is a candidate so near to a chosen node that it can be reached through it? Algorithm 4 asks for nearer
+ * than to the node itself. Asking for a tenth of the squared distance more keeps some longer links, and
+ * walks over the graph need about half the effort for the same recall (the idea of Vamana, Subramanya
+ * et al., NeurIPS 2019, where the factor is larger). Inner products have no zero to take a tenth from. */
+static inline bool covered(const struct graph_codes *c, uint32_t to_chosen, uint32_t to_node)
+{
+	return c->inner_product ? to_chosen < to_node
+				: (uint64_t)to_chosen * 11 < (uint64_t)to_node * 10;
+}
+
+/* Of n candidates sorted by key, the nearest first: each that no chosen one covers, at most `most`. Writes
+ * the nodes; returns how many. */
 static uint32_t choose(struct worker *w, uint64_t *candidates, uint32_t n, uint32_t most,
 		       uint32_t *out)
 {
@@ -254,7 +264,7 @@ static uint32_t choose(struct worker *w, uint64_t *candidates, uint32_t n, uint3
 		graph_query_init(&w->b->codes, node, &w->other);
 		graph_keys(&w->b->codes, &w->other, w->ids, n - 1, w->sums, w->keys);
 		for (uint32_t i = 1; i < n; i++) {
-			if (w->keys[i - 1] >= (uint32_t)(candidates[i] >> 32))
+			if (!covered(&w->b->codes, w->keys[i - 1], (uint32_t)(candidates[i] >> 32)))
 				candidates[left++] = candidates[i];
 		}
 		n = left;
