@@ -139,6 +139,7 @@ static void fill_append(struct meta_core *c, const struct raft_append_entries *a
 	struct meta *m = c->meta;
 
 	w->type = WIRE_APPEND;
+	w->term = a->term;
 	w->append.prev_index = a->prev_log_index;
 	w->append.prev_term = a->prev_log_term;
 	w->append.commit = a->leader_commit;
@@ -152,7 +153,7 @@ static void fill_append(struct meta_core *c, const struct raft_append_entries *a
 	}
 }
 
-/* Raft's message in our words. */
+/* Raft's message in our words. Its term is not always the current one (pre-votes). */
 static void fill_message(struct meta_core *c, const struct raft_message *from, struct meta_wire *w)
 {
 	struct meta *m = c->meta;
@@ -162,11 +163,13 @@ static void fill_message(struct meta_core *c, const struct raft_message *from, s
 	case RAFT_APPEND_ENTRIES: fill_append(c, &from->append_entries, w); break;
 	case RAFT_APPEND_ENTRIES_RESULT:
 		w->type = WIRE_APPEND_RESULT;
+		w->term = from->append_entries_result.term;
 		w->append_result.rejected = from->append_entries_result.rejected;
 		w->append_result.last_index = from->append_entries_result.last_log_index;
 		break;
 	case RAFT_REQUEST_VOTE:
 		w->type = WIRE_VOTE;
+		w->term = from->request_vote.term;
 		w->vote = (struct wire_vote){from->request_vote.candidate_id,
 					     from->request_vote.last_log_index,
 					     from->request_vote.last_log_term,
@@ -175,12 +178,14 @@ static void fill_message(struct meta_core *c, const struct raft_message *from, s
 		break;
 	case RAFT_REQUEST_VOTE_RESULT:
 		w->type = WIRE_VOTE_RESULT;
+		w->term = from->request_vote_result.term;
 		w->vote_result.granted = from->request_vote_result.vote_granted;
 		w->vote_result.pre = from->request_vote_result.pre_vote;
 		break;
 	case RAFT_INSTALL_SNAPSHOT:
 		assert(from->install_snapshot.last_index == m->snapshot.index);
 		w->type = WIRE_SNAPSHOT;
+		w->term = from->install_snapshot.term;
 		w->snapshot.index = m->snapshot.index;
 		w->snapshot.index_term = m->snapshot.term;
 		w->snapshot.bytes.bytes = m->snapshot.bytes.data;
@@ -188,24 +193,11 @@ static void fill_message(struct meta_core *c, const struct raft_message *from, s
 		break;
 	case RAFT_TIMEOUT_NOW:
 		w->type = WIRE_TIMEOUT_NOW;
+		w->term = from->timeout_now.term;
 		w->timeout_now.last_index = from->timeout_now.last_log_index;
 		w->timeout_now.last_term = from->timeout_now.last_log_term;
 		break;
 	}
-}
-
-/* The term that goes with a message; not always the current one (pre-votes). */
-static uint64_t message_term(const struct raft_message *m)
-{
-	switch (m->type) {
-	case RAFT_APPEND_ENTRIES: return m->append_entries.term;
-	case RAFT_APPEND_ENTRIES_RESULT: return m->append_entries_result.term;
-	case RAFT_REQUEST_VOTE: return m->request_vote.term;
-	case RAFT_REQUEST_VOTE_RESULT: return m->request_vote_result.term;
-	case RAFT_INSTALL_SNAPSHOT: return m->install_snapshot.term;
-	case RAFT_TIMEOUT_NOW: return m->timeout_now.term;
-	}
-	return 0;
 }
 
 static void collect_messages(struct meta_core *c, const struct raft_update *u)
@@ -215,7 +207,6 @@ static void collect_messages(struct meta_core *c, const struct raft_update *u)
 		struct meta_wire w;
 
 		fill_message(c, message, &w);
-		w.term = message_term(message);
 		meta_send(c->meta, message->server_id, message->server_address, &w);
 	}
 }
@@ -244,6 +235,15 @@ static int step(struct meta_core *c, struct raft_event *event)
 }
 
 /* ---- events ---- */
+
+/* A step, unless what led to it failed already; the library's answer in our words. */
+static int run(struct meta_core *c, struct raft_event *event, int rv, const char *what,
+	       struct error *err)
+{
+	if (rv == 0)
+		rv = step(c, event);
+	return rv == 0 ? 0 : core_error(c, rv, what, err);
+}
 
 static int fill_metadata(struct raft_snapshot_metadata *md, const struct core_snapshot *s)
 {
@@ -330,7 +330,6 @@ int core_begin(struct meta_core *c, const struct core_start *start, struct error
 int core_timeout(struct meta_core *c, struct error *err)
 {
 	struct raft_event event = {.type = RAFT_TIMEOUT};
-	int rv;
 
 	if (c->meta->now_us / 1000 < raft_timeout(&c->raft))
 		return 0;
@@ -338,18 +337,15 @@ int core_timeout(struct meta_core *c, struct error *err)
 		c->raft.current_term++;
 		c->raft.voted_for = c->raft.id;
 	}
-	rv = step(c, &event);
-	return rv == 0 ? 0 : core_error(c, rv, "timer", err);
+	return run(c, &event, 0, "timer", err);
 }
 
 int core_persisted(struct meta_core *c, uint64_t index, struct error *err)
 {
 	struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES};
-	int rv;
 
 	event.persisted_entries.index = index;
-	rv = step(c, &event);
-	return rv == 0 ? 0 : core_error(c, rv, "entries were persisted", err);
+	return run(c, &event, 0, "entries were persisted", err);
 }
 
 int core_snapshot_taken(struct meta_core *c, const struct core_snapshot *s, uint64_t trailing,
@@ -359,9 +355,7 @@ int core_snapshot_taken(struct meta_core *c, const struct core_snapshot *s, uint
 	int rv = fill_metadata(&event.snapshot.metadata, s);
 
 	event.snapshot.trailing = (unsigned)trailing;
-	if (rv == 0)
-		rv = step(c, &event);
-	return rv == 0 ? 0 : core_error(c, rv, "a snapshot was taken", err);
+	return run(c, &event, rv, "a snapshot was taken", err);
 }
 
 int core_snapshot_installed(struct meta_core *c, const struct core_snapshot *s, struct error *err)
@@ -370,9 +364,7 @@ int core_snapshot_installed(struct meta_core *c, const struct core_snapshot *s, 
 	int rv = fill_metadata(&event.persisted_snapshot.metadata, s);
 
 	event.persisted_snapshot.last = true;
-	if (rv == 0)
-		rv = step(c, &event);
-	return rv == 0 ? 0 : core_error(c, rv, "a snapshot was installed", err);
+	return run(c, &event, rv, "a snapshot was installed", err);
 }
 
 int core_configuration_committed(struct meta_core *c, uint64_t index, const void *bytes, size_t n,
@@ -382,9 +374,7 @@ int core_configuration_committed(struct meta_core *c, uint64_t index, const void
 	int rv = decode_configuration(bytes, n, &event.configuration.conf);
 
 	event.configuration.index = index;
-	if (rv == 0)
-		rv = step(c, &event);
-	return rv == 0 ? 0 : core_error(c, rv, "a configuration was committed", err);
+	return run(c, &event, rv, "a configuration was committed", err);
 }
 
 int core_transfer(struct meta_core *c, uint64_t to, struct error *err)
@@ -618,15 +608,6 @@ static const struct raft_server *server_of(const struct raft_configuration *conf
 	return NULL;
 }
 
-static unsigned voters(const struct raft_configuration *conf)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < conf->n; i++)
-		n += conf->servers[i].role == RAFT_VOTER;
-	return n;
-}
-
 static int check_change(const struct raft_configuration *conf, int change,
 			const struct meta_voter *server, struct error *err)
 {
@@ -635,7 +616,7 @@ static int check_change(const struct raft_configuration *conf, int change,
 	if (change == -1) {
 		if (now == NULL)
 			return 1;
-		if (now->role == RAFT_VOTER && voters(conf) == 1)
+		if (only_voter(conf, server->id))
 			return error_set(err, ERR_VALIDATION,
 					 "node %llu is the last coordinator and cannot leave",
 					 (unsigned long long)server->id);
@@ -694,14 +675,12 @@ int core_change(const struct meta_core *c, int change, const struct meta_voter *
 int core_catch_up_start(struct meta_core *c, uint64_t id, struct error *err)
 {
 	struct raft_event event = {.type = RAFT_CATCH_UP};
-	int rv;
 
 	if (c->raft.state != RAFT_LEADER || c->raft.configuration_uncommitted_index != 0 ||
 	    c->raft.leader_state.promotee_id != 0 || server_of(&c->raft.configuration, id) == NULL)
 		return error_set(err, ERR_BUSY, "another change of the coordinators is under way");
 	event.catch_up.server_id = id;
-	rv = step(c, &event);
-	return rv == 0 ? 0 : core_error(c, rv, "catching up", err);
+	return run(c, &event, 0, "catching up", err);
 }
 
 int core_catch_up_state(const struct meta_core *c, uint64_t id)
