@@ -22,9 +22,10 @@ STAGES = {
     "api": ("release", None, "api"),
     "cli": ("release", None, "cli"),
     "crash": ("release", None, "crash"),
+    "cluster": ("release", None, "cluster"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "recall", "api", "cli", "crash"]
+DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 
