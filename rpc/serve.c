@@ -294,11 +294,17 @@ static void run(void *arg)
 	net->service.handle(net->service.ctx, call);
 }
 
-/* Types whose handler only hands over, and whose order matters, are handled where they come in. */
+/* Types whose handler only hands over are handled where they come in: in order, and not behind the
+ * searches that wait for a worker. A node that is busy must not pass for one that is dead. */
 static bool runs_inline(enum rpc_type type)
 {
-	return type == RPC_TYPE_meta || type == RPC_TYPE_heartbeat || type == RPC_TYPE_probe ||
-	       type == RPC_TYPE_join;
+	switch (type) {
+	case RPC_TYPE_meta:
+	case RPC_TYPE_heartbeat:
+	case RPC_TYPE_probe:
+	case RPC_TYPE_join: return true;
+	default: return false;
+	}
 }
 
 static bool add_active(struct connection *c, struct incoming *in)
