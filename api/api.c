@@ -23,7 +23,7 @@ int api_new(struct api **out, const struct api_options *options, struct error *e
 	assert(options->coord != NULL);
 	a->options = *options;
 	if (a->options.compat_version == NULL)
-		a->options.compat_version = "1.18.0";
+		a->options.compat_version = "1.19.0"; /* clients of 1.18 to 1.20 are content */
 	if (a->options.url_prefix == NULL)
 		a->options.url_prefix = "";
 	if (a->options.url_prefix[0] != 0 && a->options.url_prefix[0] != '/') {

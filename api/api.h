@@ -8,7 +8,7 @@ struct api_options {
 	struct coord *coord;
 	const char *api_key;           /* NULL: no key is asked for */
 	const char *read_only_api_key; /* NULL: none */
-	const char *compat_version;    /* of GET /: "1.18.0" */
+	const char *compat_version;    /* of GET /: "1.19.0" */
 	const char *url_prefix;        /* NULL or "/prefix" */
 	/* More Prometheus text (shard, memory), and whether the node can serve. */
 	void (*metrics)(void *ctx, struct buf *out);

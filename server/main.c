@@ -33,7 +33,7 @@ static const struct config_row rows[] = {
 	CONFIG_STR(struct node_config, read_only_api_key, NULL, "KEY",
 		   "a second key that may only read"),
 	CONFIG_STR(struct node_config, url_prefix, NULL, "/PATH", "serve the API below this path"),
-	CONFIG_STR(struct node_config, compat_version, "1.18.0", "X.Y.Z",
+	CONFIG_STR(struct node_config, compat_version, "1.19.0", "X.Y.Z",
 		   "API level that GET / reports to clients"),
 	CONFIG_STR(struct node_config, tls_cert, NULL, "FILE", "PEM certificate: serve HTTPS"),
 	CONFIG_STR(struct node_config, tls_key, NULL, "FILE", "PEM private key of the certificate"),
