@@ -2,6 +2,7 @@
 """The stages behind scripts/test: build, run, count. Every count comes from what a test printed.
 
 A stage NAME is the meson tests of the suite NAME, then the Python tests tests/NAME/test_*.py.
+A folder tests/NAME with a program `run` counts by itself and leaves its counts in a file.
 A C test program that says nothing in TAP counts as one test; one that dies, or that a sanitizer
 stops, counts as one failure more than it had printed.
 """
@@ -23,6 +24,7 @@ STAGES = {
     "cli": ("release", None, "cli"),
     "crash": ("release", None, "crash"),
     "cluster": ("release", None, "cluster"),
+    "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
 DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster"]
@@ -117,6 +119,22 @@ def run_python(folder, build_dir, word):
     return Count(counts["passed"], counts["failed"], counts["skipped"])
 
 
+def run_own(folder, build_dir, word):
+    """A stage that is a program of its own: tests/clients/run."""
+    report = os.path.join(build_dir, "own-tests.json")
+    if os.path.exists(report):
+        os.unlink(report)
+    subprocess.run([os.path.join(folder, "run"), "--report", report, "-k", word],
+                   env=dict(os.environ, QUIVERD=os.path.join(build_dir, "quiverd")))
+    try:
+        with open(report) as file:
+            counts = json.load(file)
+    except (OSError, ValueError):
+        print("%s/run ended without a result" % folder)
+        return Count(failed=1)
+    return Count(counts["passed"], counts["failed"], counts["skipped"])
+
+
 def run_stage(stage, word):
     kind, target, suite = STAGES[stage]
     build_dir = os.path.join(ROOT, BUILD_DIR.get(kind, "build"))
@@ -131,7 +149,9 @@ def run_stage(stage, word):
         print("== %s: built in %.0f s" % (stage, time.monotonic() - start))
         count.add(run_meson(build_dir, suite, word))
     folder = os.path.join(ROOT, "tests", stage)
-    if os.path.isdir(folder):
+    if os.path.exists(os.path.join(folder, "run")):
+        count.add(run_own(folder, build_dir, word))
+    elif os.path.isdir(folder):
         count.add(run_python(folder, build_dir, word))
     return count
 

@@ -98,5 +98,22 @@ class T(unittest.TestCase):
 """, "wanted"), (1, 0, 0))
 
 
+class OwnProgram(unittest.TestCase):
+    def counts(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "run")
+            with open(program, "w") as file:
+                file.write("#!/bin/sh\n" + text)
+            os.chmod(program, 0o755)
+            count = run_tests.run_own(folder, folder, "")
+        return count.passed, count.failed, count.skipped
+
+    def test_its_report_counts(self):
+        self.assertEqual(self.counts("""echo '{"passed": 7, "failed": 2, "skipped": 1}' >"$2"; exit 1\n"""), (7, 2, 1))
+
+    def test_silence_is_a_failure(self):
+        self.assertEqual(self.counts("echo 9 passed, 0 failed\n"), (0, 1, 0))
+
+
 if __name__ == "__main__":
     unittest.main()
