@@ -47,7 +47,7 @@ static const struct config_row rows[] = {
 	CONFIG_STR(struct bench_options, ef, "16,32,64,128,256", "LIST", "hnsw: efs to measure"),
 	CONFIG_STR(struct bench_options, nprobe, NULL, "LIST",
 		   "ivf: nprobes to measure, instead of efs"),
-	CONFIG_STR(struct bench_options, clients, "1,8,32", "LIST",
+	CONFIG_STR(struct bench_options, clients, "1,4,16,64", "LIST",
 		   "closed loop: connections that each wait for their answer"),
 	CONFIG_STR(struct bench_options, rate, NULL, "LIST",
 		   "open loop: requests a second, whether answers come or not"),

@@ -261,14 +261,21 @@ static const struct source_ops text_ops = {text_next, text_close};
 
 static int add_argument(struct text_source *t, const char *path, struct error *err)
 {
+	/* Ids are made of paths, so the same file must have the same one however it is named. */
+	char *whole = realpath(path, NULL);
 	struct stat st;
 
-	if (stat(path, &st) != 0)
-		return error_errno(err, errno, "cannot read %s", path);
+	if (whole == NULL || stat(whole, &st) != 0) {
+		int code = errno;
+
+		free(whole);
+		return error_errno(err, code, "cannot read %s", path);
+	}
 	if (S_ISDIR(st.st_mode))
-		walk(t, path, 0);
+		walk(t, whole, 0);
 	else
-		add_file(t, path, &st, true);
+		add_file(t, whole, &st, true);
+	free(whole);
 	return 0;
 }
 

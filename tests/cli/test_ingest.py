@@ -283,7 +283,7 @@ class TextTest(CliTest):
     def test_again_overwrites(self):
         folder = self.make_folder()
         first = self.good_json("ingest", self.name, "--text", folder)
-        second = self.good_json("ingest", self.name, "--text", folder)
+        second = self.good_json("ingest", self.name, "--text", os.path.join(folder, "..", "doc", "."))
         self.assertEqual(first["read"], second["read"])
         self.assertEqual(self.count(self.name), first["read"])
 
