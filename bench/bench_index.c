@@ -173,10 +173,10 @@ static int prepare_quiver(struct bench *b, struct engine *e)
 		.config = {.kind = INDEX_HNSW},
 		.faiss_only = strcmp(e->name, "quiver-faiss") == 0,
 	};
-	double t = seconds();
+	double t = cpu_seconds();
 	if (vindex_open(&open, &v, &err))
 		die("quiver", err.text);
-	e->open_s = seconds() - t;
+	e->open_s = cpu_seconds() - t;
 	e->index = v;
 	return 0;
 }
@@ -224,10 +224,10 @@ static int prepare_faiss(struct bench *b, struct engine *e)
 	}
 	omp_set_num_threads(1);
 	FILE *f = fmemopen(b->file, b->file_bytes, "rb");
-	double t = seconds();
+	double t = cpu_seconds();
 	if (!f || faiss_read_index(f, 0, &index))
 		die("FAISS", "cannot read the index");
-	e->open_s = seconds() - t;
+	e->open_s = cpu_seconds() - t;
 	fclose(f);
 	e->index = index;
 	return 0;

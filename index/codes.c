@@ -105,22 +105,26 @@ static inline uint8_t encode_value(float x, float middle, float inverse)
 {
 	float c = (x - middle) * inverse + 128.5f;
 
-	c = c < 0 ? 0 : c;
-	c = c > 255 ? 255 : c;
-	return c == c ? (uint8_t)c : 128;
+	/* NaN becomes 0: every comparison with it is false */
+	c = c > 0 ? c : 0;
+	c = c < 255 ? c : 255;
+	return (uint8_t)(int32_t)c;
 }
 
 float code_encode(const struct code_scale *s, const float *row, uint8_t *out)
 {
+	const float *restrict middle = s->middle, *restrict inverse = s->inverse;
+	uint8_t *restrict to = out;
 	float norm = 0;
 
-	for (uint32_t d = 0; d < s->dim; d++) {
-		out[d] = encode_value(load_f32(row, d), s->middle[d], s->inverse[d]);
+	for (uint32_t d = 0; d < s->dim; d++)
+		to[d] = encode_value(load_f32(row, d), middle[d], inverse[d]);
+	memset(out + s->dim, 0, code_stride(s->dim) - s->dim);
+	for (uint32_t d = 0; d < s->dim && s->distance == DISTANCE_EUCLID; d++) {
 		float decoded = s->step[d] * ((float)out[d] - 128);
 
 		norm += decoded * decoded;
 	}
-	memset(out + s->dim, 0, code_stride(s->dim) - s->dim);
 	return norm;
 }
 
@@ -141,7 +145,8 @@ void code_query_init(const struct code_scale *s, const struct code_kernels *k, c
 		float x = s->distance == DISTANCE_EUCLID ? vector[d] - s->middle[d] : vector[d];
 
 		scratch[d] = x * s->step[d];
-		most = fmaxf(most, fabsf(scratch[d]));
+		float size = fabsf(scratch[d]);
+		most = size > most ? size : most;
 	}
 	if (!(most > 0) || !isfinite(most))
 		return;

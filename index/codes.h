@@ -49,8 +49,8 @@ static inline size_t code_stride(uint32_t dim)
 /* Looks at a sample of the rows. */
 void code_scale_init(struct code_scale *s, const struct vindex_rows *rows, enum distance distance);
 void code_scale_fini(struct code_scale *s);
-/* Codes one row (any alignment) into code_stride(dim) bytes; returns the squared norm of the decoded row
- * measured from the middle. */
+/* Codes one row (any alignment) into code_stride(dim) bytes; for Euclid returns the squared norm of
+ * the decoded row, measured from the middle. */
 float code_encode(const struct code_scale *s, const float *row, uint8_t *out);
 
 /* A query made ready: its bytes, and what turns an integer into a key. */

@@ -14,6 +14,7 @@
 #include <faiss/c_api/Index_c.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { BUILD_BATCH = 16384, MANHATTAN_OVERSAMPLE = 4 };
 
@@ -162,6 +163,18 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	return 0;
 }
 
+/* The links in the file are not read again: their pages need not stay in memory. (MADV_PAGEOUT changes no
+ * content, whatever the memory is; it is a wish.) */
+static void let_go(const struct faiss_graph *g)
+{
+	const uintptr_t page = 4096;
+	uintptr_t from = ((uintptr_t)g->levels + page - 1) / page * page;
+	uintptr_t to = (uintptr_t)(g->neighbors + 4 * g->n_neighbors) / page * page;
+
+	if (from < to)
+		madvise((void *)from, to - from, MADV_PAGEOUT);
+}
+
 int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 {
 	struct faiss_graph graph;
@@ -186,6 +199,7 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	struct walk *walk;
 	rc = walk_new(&graph, &v->rows, v->distance, &walk, err);
 	if (!rc) {
+		let_go(&graph);
 		atomic_store(&v->walk, walk);
 		v->info.link_bytes = walk_link_bytes(walk);
 		v->info.memory_bytes = walk_memory_bytes(walk);

@@ -6,7 +6,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20, AHEAD = 8 };
+
+/* The links of a row that will be read soon. */
+static void fetch(const struct faiss_graph *g, uint32_t row)
+{
+	const uint8_t *links = faiss_graph_links(g, row, 0);
+
+	__builtin_prefetch(links);
+	__builtin_prefetch(links + 64);
+}
 
 /* New numbers: breadth first over level 0 from the entry point, then whatever it does not reach. Nodes
  * that are looked at together get numbers close together, and so do their codes and links. */
@@ -23,6 +32,8 @@ static void order_nodes(const struct faiss_graph *g, uint32_t *node_of, uint32_t
 		while (head < tail) {
 			const uint8_t *links = faiss_graph_links(g, row_of[head++], 0);
 
+			if (head + AHEAD < tail)
+				fetch(g, row_of[head + AHEAD]);
 			for (uint32_t s = 0; s < slots; s++) {
 				uint32_t to = load_u32(links + 4 * (size_t)s);
 
@@ -47,6 +58,8 @@ static void copy_links(const struct faiss_graph *g, const uint32_t *node_of, str
 		uint32_t *to = w->links + (size_t)node * w->width;
 		uint32_t s = 0;
 
+		if (node + AHEAD < w->n)
+			fetch(g, w->row_of[node + AHEAD]);
 		for (; s < w->width; s++) {
 			uint32_t row = load_u32(links + 4 * (size_t)s);
 
@@ -162,8 +175,10 @@ static int map_block(struct walk *w, struct error *err)
 
 static void encode_rows(struct walk *w)
 {
-	for (uint32_t node = 0; node < w->n; node++) {
-		float norm = code_encode(&w->scale, walk_row(w, w->row_of[node]),
+	/* in the order of the file, which may have to be read from disk */
+	for (uint32_t row = 0; row < w->n; row++) {
+		uint32_t node = w->node_of[row];
+		float norm = code_encode(&w->scale, walk_row(w, row),
 					 w->codes + (size_t)node * w->stride);
 
 		if (w->norms)

@@ -164,11 +164,36 @@ static inline uint32_t gather(struct search *x, uint32_t node)
 
 	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
 		to[n] = links[i];
-		fetch_code(x->w, links[i]);
 		n += visit(s, links[i]);
 	}
 	s->n_touched += n;
+	for (uint32_t i = 0; i < n; i++)
+		fetch_code(x->w, to[i]);
 	return n;
+}
+
+/* The codes that will be wanted if no nearer node turns up than the best that is not expanded yet; and the
+ * links of the one after it. */
+static inline void look_ahead(const struct search *x)
+{
+	const struct walk_scratch *s = x->s;
+	uint32_t found = 0;
+
+	for (uint32_t i = x->cursor; i < x->size && found < 2; i++) {
+		if (s->pool[i] & 1)
+			continue;
+		uint32_t node = node_of_entry(s->pool[i]);
+
+		if (found++) {
+			fetch_links(x->w, node);
+			break;
+		}
+		const uint32_t *links = walk_links(x->w, node);
+		for (uint32_t j = 0; j < x->w->width && links[j] != WALK_NONE; j++) {
+			if (!(s->visited[links[j] >> 6] >> (links[j] & 63) & 1))
+				fetch_code(x->w, links[j]);
+		}
+	}
 }
 
 static inline bool allowed(const struct search *x, uint32_t node)
@@ -297,18 +322,13 @@ static void walk_level_0(struct search *x, uint32_t start)
 
 		*entry |= 1;
 		x->cursor++;
-		for (uint32_t i = x->cursor; i < x->size && i < x->cursor + 4; i++) {
-			if (!(s->pool[i] & 1)) {
-				fetch_links(x->w, node_of_entry(s->pool[i]));
-				break;
-			}
-		}
 		walk_scratch_touch(s, x->w->width);
 		if (x->allowed_only) {
 			n = gather_allowed(x, node, s->ids);
 		} else {
 			ids = s->touched + s->n_touched;
 			n = gather(x, node);
+			look_ahead(x);
 		}
 		compute(x, ids, n, s->sums);
 		insert_all(x, ids, s->sums, n);
