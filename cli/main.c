@@ -37,7 +37,7 @@ static void print_usage(FILE *out)
 		"  1    failed: the server refused, the data is wrong, or a tally does not add up\n"
 		"  2    wrong usage\n"
 		"  3    no server answers at the URL\n"
-		"  4    the collection or point does not exist\n"
+		"  4    the collection, point or file does not exist\n"
 		"  130  stopped by Ctrl-C (`quiver ingest` goes on when it is called again)\n\n"
 		"Examples:\n"
 		"  quiver ingest manuals --text /usr/share/man/man1\n"
