@@ -102,7 +102,15 @@ static int read_config(int argc, char **argv, struct node_config *config, struct
 	return rc;
 }
 
-/* Blocks until SIGINT or SIGTERM. The signals were blocked before any thread was started. */
+/* Libraries start threads before main() does, which do not block the signals; one that arrives there is passed on. */
+static pthread_t main_thread;
+
+static void pass_on(int number)
+{
+	pthread_kill(main_thread, number);
+}
+
+/* Blocks until SIGINT or SIGTERM. The signals were blocked before any of our threads was started. */
 static void wait_for_signal(const sigset_t *signals)
 {
 	int number = 0;
@@ -118,7 +126,10 @@ static int serve(const struct node_config *config)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	main_thread = pthread_self();
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGINT, pass_on);
+	signal(SIGTERM, pass_on);
 	signal(SIGPIPE, SIG_IGN);
 	if (node_start(&node, config, &err) != 0) {
 		fprintf(stderr, "quiverd: %s\n", err.text);
