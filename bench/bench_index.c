@@ -1,6 +1,6 @@
 /* Search speed of one HNSW index in one process and one thread, at equal recall: FAISS, hnswlib (where its
  * headers are installed) and quiver on the same vectors with the same M, ef_construction and k, in
- * one run. FAISS and quiver search the very same graph.
+ * one run. Each engine builds its own graph; faiss-on-quiver is FAISS's search over quiver's.
  *
  * For each engine the recall is measured over a sweep of ef. The two efs around the target recall are
  * then timed, the engines in turn, `--runs` times; the figures are medians, and the queries per second
@@ -12,7 +12,6 @@
 #include "base/memory.h"
 #include "bench/dataset.h"
 #include "bench/rival_hnswlib.h"
-#include "index/kernels.h"
 #include "index/vindex.h"
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Index_c.h>
@@ -31,7 +30,6 @@ struct options {
 	uint64_t n, dim, queries, m, ef_construct, k, runs, threads, clusters, rank;
 	double recall;
 	const char *metric, *kernels, *cache, *engines;
-	bool by_faiss;
 };
 
 static const struct config_row option_rows[] = {
@@ -47,9 +45,9 @@ static const struct config_row option_rows[] = {
 	CONFIG_U64(struct options, rank, "24", 1, 4096, "RANK", "hidden dimensions of the vectors"),
 	CONFIG_F64(struct options, recall, "0.99", 0, 1, "RECALL", "compare at this recall"),
 	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
-	CONFIG_STR(struct options, kernels, "avx512", "LEVEL", "use none above: plain, avx2, avx512"),
+	CONFIG_STR(struct options, kernels, "avx512", "LEVEL",
+		   "use none above: plain, avx2, avx512"),
 	CONFIG_STR(struct options, engines, "faiss,hnswlib,quiver", "LIST", "which to run"),
-	CONFIG_BOOL(struct options, by_faiss, "false", "FAISS builds the graph that all but hnswlib search"),
 	CONFIG_STR(struct options, cache, NULL, "FOLDER",
 		   "keep the built indexes here and use them again (no build times then)"),
 };
@@ -121,7 +119,6 @@ static void build_quiver(struct bench *b, struct engine *e, const char *path)
 			   .ef_construct = (uint32_t)b->o.ef_construct},
 		.threads = (uint32_t)b->o.threads,
 		.rows_stay = true,
-		.by_faiss = b->o.by_faiss,
 	};
 	struct error err = {0};
 	struct vindex *v = NULL;
@@ -187,8 +184,9 @@ static void search_quiver(struct bench *b, struct engine *e, uint32_t ef, uint32
 	struct topk_item out[1000];
 
 	for (uint64_t i = 0; i < b->o.queries; i++) {
-		const struct vindex_query q = {
-			.vector = b->queries + i * b->o.dim, .k = k, .ef = ef};
+		const struct vindex_query q = {.vector = b->queries + i * b->o.dim,
+					       .k = k,
+					       .ef = ef};
 		struct vindex_stats stats;
 		uint32_t n;
 
@@ -201,34 +199,57 @@ static void search_quiver(struct bench *b, struct engine *e, uint32_t ef, uint32
 
 /* ---- FAISS ----------------------------------------------------------------------------------- */
 
-static int prepare_faiss(struct bench *b, struct engine *e)
+static FaissIndex *build_faiss(struct bench *b, struct engine *e)
 {
 	FaissMetricType metric = b->distance == DISTANCE_EUCLID ? METRIC_L2 : METRIC_INNER_PRODUCT;
 	FaissParameterSpace *space;
 	FaissIndex *index;
-	char text[600];
+	char text[64];
 
-	if (!b->o.cache) { /* for the time only: it searches the graph of the file */
-		snprintf(text, sizeof text, "HNSW%u,Flat", (uint32_t)b->o.m);
-		if (faiss_index_factory(&index, (int)b->o.dim, text, metric) ||
-		    faiss_ParameterSpace_new(&space))
-			die("FAISS", text);
-		faiss_ParameterSpace_set_index_parameter(space, index, "efConstruction",
-							 (double)b->o.ef_construct);
-		omp_set_num_threads((int)b->o.threads);
-		double t = seconds();
-		faiss_Index_add(index, (idx_t)b->o.n, b->rows);
-		e->build_s = seconds() - t;
-		faiss_Index_free(index);
-		faiss_ParameterSpace_free(space);
+	snprintf(text, sizeof text, "HNSW%u,Flat", (uint32_t)b->o.m);
+	if (faiss_index_factory(&index, (int)b->o.dim, text, metric) ||
+	    faiss_ParameterSpace_new(&space))
+		die("FAISS", text);
+	faiss_ParameterSpace_set_index_parameter(space, index, "efConstruction",
+						 (double)b->o.ef_construct);
+	omp_set_num_threads((int)b->o.threads);
+	double t = seconds();
+	faiss_Index_add(index, (idx_t)b->o.n, b->rows);
+	e->build_s = seconds() - t;
+	faiss_ParameterSpace_free(space);
+	return index;
+}
+
+static int prepare_faiss(struct bench *b, struct engine *e)
+{
+	FaissIndex *index = NULL;
+	char path[600];
+
+	cache_path(b, "faiss-own", path, sizeof path);
+	if (!b->o.cache || access(path, R_OK) || faiss_read_index_fname(path, 0, &index)) {
+		index = build_faiss(b, e);
+		if (b->o.cache)
+			faiss_write_index_fname(index, path);
 	}
 	omp_set_num_threads(1);
-	FILE *f = fmemopen(b->file, b->file_bytes, "rb");
+	e->index = index;
+	return 0;
+}
+
+/* FAISS's search over quiver's graph, read from quiver's file. */
+static int prepare_faiss_file(struct bench *b, struct engine *e)
+{
+	FaissIndex *index;
+	FILE *f;
+
+	map_file(b, e);
+	f = fmemopen(b->file, b->file_bytes, "rb");
 	double t = cpu_seconds();
 	if (!f || faiss_read_index(f, 0, &index))
 		die("FAISS", "cannot read the index");
 	e->open_s = cpu_seconds() - t;
 	fclose(f);
+	omp_set_num_threads(1);
 	e->index = index;
 	return 0;
 }
@@ -388,8 +409,9 @@ static void time_all(struct bench *b, struct engine *engines, size_t n)
 
 static void find_truth(struct bench *b)
 {
-	const struct vindex_rows rows = {
-		.data = b->rows, .n = (uint32_t)b->o.n, .dim = (uint32_t)b->o.dim};
+	const struct vindex_rows rows = {.data = b->rows,
+					 .n = (uint32_t)b->o.n,
+					 .dim = (uint32_t)b->o.dim};
 	size_t bytes = b->o.queries * b->o.k * sizeof *b->truth;
 	struct topk_item out[1000];
 	char path[600];
@@ -424,7 +446,7 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 	       "medians of %llu runs of %llu queries\n",
 	       (unsigned long long)b->o.n, (unsigned long long)b->o.dim, b->o.metric,
 	       (unsigned long long)b->o.k, (unsigned long long)b->o.m,
-	       (unsigned long long)b->o.ef_construct, kernels_get()->name,
+	       (unsigned long long)b->o.ef_construct, vindex_kernels(),
 	       (unsigned long long)b->o.runs, (unsigned long long)b->o.queries);
 	printf("| engine | ef | recall | QPS | ef | recall | QPS | QPS at %.4f | build s | open s |",
 	       b->o.recall);
@@ -485,14 +507,26 @@ static void read_options(struct bench *b, int argc, char **argv)
 	}
 	free(args.rest);
 	b->distance = strcmp(b->o.metric, "euclid") == 0 ? DISTANCE_EUCLID : DISTANCE_COSINE;
-	if (strcmp(b->o.kernels, "avx512"))
-		kernels_limit(strcmp(b->o.kernels, "avx2") ? KERNEL_PLAIN : KERNEL_AVX2);
-	snprintf(b->key, sizeof b->key, "%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%s%s",
+	if (vindex_limit_kernels(b->o.kernels, &err))
+		die("options", err.text);
+	snprintf(b->key, sizeof b->key, "%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%s",
 		 (unsigned long long)b->o.n, (unsigned long long)b->o.dim,
 		 (unsigned long long)b->o.queries, (unsigned long long)b->o.m,
 		 (unsigned long long)b->o.ef_construct, (unsigned long long)b->o.k,
-		 (unsigned long long)b->o.clusters, (unsigned long long)b->o.rank, b->o.metric,
-		 b->o.by_faiss ? "-by-faiss" : "");
+		 (unsigned long long)b->o.clusters, (unsigned long long)b->o.rank, b->o.metric);
+}
+
+/* Is name one of the list's, which commas separate? */
+static bool named(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, name, length) == 0 && (at[length] == ',' || !at[length]))
+			return true;
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -502,6 +536,7 @@ int main(int argc, char **argv)
 		{.name = "quiver", .prepare = prepare_quiver, .search = search_quiver},
 		{.name = "quiver-faiss", .prepare = prepare_quiver, .search = search_quiver},
 		{.name = "faiss", .prepare = prepare_faiss, .search = search_faiss},
+		{.name = "faiss-on-quiver", .prepare = prepare_faiss_file, .search = search_faiss},
 #ifdef HAVE_HNSWLIB
 		{.name = "hnswlib", .prepare = prepare_hnswlib, .search = search_hnswlib},
 #endif
@@ -511,16 +546,9 @@ int main(int argc, char **argv)
 	read_options(&b, argc, argv);
 	make_data(&b);
 	for (size_t i = 0; i < n; i++) {
-		const char *at = strstr(b.o.engines, engines[i].name);
-		size_t length = strlen(engines[i].name);
-
-		while (at && at[length] && at[length] != ',')
-			at = strstr(at + 1, engines[i].name);
-		if (!at)
+		if (!named(b.o.engines, engines[i].name))
 			continue;
 		engines[i].build_s = engines[i].open_s = NAN;
-		if (!b.file)
-			map_file(&b, &engines[0]);
 		engines[i].prepare(&b, &engines[i]);
 		engines[i].ready = bracket(&b, &engines[i]);
 	}

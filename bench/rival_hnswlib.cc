@@ -31,8 +31,8 @@ struct rival_hnswlib *rival_hnswlib_build(const struct rival_shape *shape, const
 	std::vector<std::thread> threads;
 	std::atomic<uint32_t> next{1};
 
-	r->index = std::make_unique<hnswlib::HierarchicalNSW<float>>(
-		r->space.get(), shape->n, shape->m, shape->ef_construct);
+	r->index = std::make_unique<hnswlib::HierarchicalNSW<float>>(r->space.get(), shape->n,
+								     shape->m, shape->ef_construct);
 	r->index->addPoint(rows, 0);
 	for (uint32_t t = 0; t < shape->threads; t++) {
 		threads.emplace_back([&] {
@@ -41,7 +41,8 @@ struct rival_hnswlib *rival_hnswlib_build(const struct rival_shape *shape, const
 
 				if (row >= shape->n)
 					return;
-				r->index->addPoint(rows + static_cast<size_t>(row) * shape->dim, row);
+				r->index->addPoint(rows + static_cast<size_t>(row) * shape->dim,
+						   row);
 			}
 		});
 	}

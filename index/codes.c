@@ -173,8 +173,8 @@ static void plain_dot(const uint8_t *query, const uint8_t *codes, size_t stride,
 	}
 }
 
-static void plain_l1(const uint8_t *query, const uint8_t *codes, size_t stride,
-		     const uint32_t *ids, uint32_t n, int32_t *out)
+static void plain_l1(const uint8_t *query, const uint8_t *codes, size_t stride, const uint32_t *ids,
+		     uint32_t n, int32_t *out)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *code = codes + (size_t)ids[i] * stride;
@@ -186,20 +186,18 @@ static void plain_l1(const uint8_t *query, const uint8_t *codes, size_t stride,
 	}
 }
 
-static const struct code_kernels plain = {
-	.name = "plain", .dot = plain_dot, .l1 = plain_l1, .query_max = 127};
+static const struct code_kernels plain = {.name = "plain",
+					  .dot = plain_dot,
+					  .l1 = plain_l1,
+					  .query_max = 127};
 
 const struct code_kernels *code_kernels_at(enum kernel_level level)
 {
 	switch (level) {
-	case KERNEL_PLAIN:
-		return &plain;
-	case KERNEL_AVX2:
-		return code_kernels_avx2();
-	case KERNEL_AVX512:
-		return code_kernels_avx512();
-	default:
-		return NULL;
+	case KERNEL_PLAIN: return &plain;
+	case KERNEL_AVX2: return code_kernels_avx2();
+	case KERNEL_AVX512: return code_kernels_avx512();
+	default: return NULL;
 	}
 }
 

@@ -24,8 +24,8 @@ typedef void (*code_fn)(const uint8_t *query, const uint8_t *codes, size_t strid
 
 struct code_kernels {
 	const char *name;
-	code_fn dot; /* query: int8_t */
-	code_fn l1;  /* query: uint8_t */
+	code_fn dot;       /* query: int8_t */
+	code_fn l1;        /* query: uint8_t */
 	int32_t query_max; /* largest absolute value of a query byte in dot */
 };
 
@@ -36,8 +36,8 @@ const struct code_kernels *code_kernels_get(void);
 struct code_scale {
 	uint32_t dim;
 	enum distance distance;
-	float *middle; /* dim */
-	float *step;   /* dim; all the same for Manhattan; 0 where the dimension is constant */
+	float *middle;  /* dim */
+	float *step;    /* dim; all the same for Manhattan; 0 where the dimension is constant */
 	float *inverse; /* 1 / step, or 0 */
 };
 

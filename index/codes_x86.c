@@ -14,10 +14,11 @@ enum { AHEAD = 8, LINE = 64 };
 /* GCC 12's AddressSanitizer may spill a register into a frame that is not aligned for it: see
  * kernels_x86.c. */
 #define AVX2_TARGET target("avx2"), no_sanitize("address")
-#define AVX512_TARGET target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"), no_sanitize("address")
-#define AVX2 __attribute__((AVX2_TARGET))
-#define AVX2_INLINE static inline __attribute__((always_inline, AVX2_TARGET))
-#define AVX512 __attribute__((AVX512_TARGET))
+#define AVX512_TARGET                                                                              \
+	target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"), no_sanitize("address")
+#define AVX2          __attribute__((AVX2_TARGET))
+#define AVX2_INLINE   static inline __attribute__((always_inline, AVX2_TARGET))
+#define AVX512        __attribute__((AVX512_TARGET))
 #define AVX512_INLINE static inline __attribute__((always_inline, AVX512_TARGET))
 
 static inline __attribute__((always_inline)) void prefetch_row(const uint8_t *row, size_t stride)
@@ -146,16 +147,20 @@ AVX512_KERNEL(l1)
 
 const struct code_kernels *code_kernels_avx2(void)
 {
-	static const struct code_kernels table = {
-		.name = "avx2", .dot = avx2_dot, .l1 = avx2_l1, .query_max = 64};
+	static const struct code_kernels table = {.name = "avx2",
+						  .dot = avx2_dot,
+						  .l1 = avx2_l1,
+						  .query_max = 64};
 
 	return __builtin_cpu_supports("avx2") ? &table : NULL;
 }
 
 const struct code_kernels *code_kernels_avx512(void)
 {
-	static const struct code_kernels table = {
-		.name = "avx512", .dot = avx512_dot, .l1 = avx512_l1, .query_max = 127};
+	static const struct code_kernels table = {.name = "avx512",
+						  .dot = avx512_dot,
+						  .l1 = avx512_l1,
+						  .query_max = 127};
 
 	if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
 	    !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||

@@ -19,11 +19,11 @@ struct vindex {
 	float *own_rows;         /* heap copy behind rows, or NULL */
 	const void *bytes;       /* the file it was opened from, or NULL */
 	size_t n_bytes;
-	struct FaissIndex_H *faiss; /* built HNSW, IVF, and HNSW opened with faiss_only */
-	struct graph *graph;        /* HNSW built by us */
+	struct FaissIndex_H *faiss;  /* built HNSW, IVF, and HNSW opened with faiss_only */
+	struct graph *graph;         /* HNSW built by us */
 	_Atomic(struct walk *) walk; /* HNSW opened; of a built graph from the first search on */
 	pthread_mutex_t walk_lock;   /* of making it */
-	uint32_t nprobe;            /* IVF: default */
+	uint32_t nprobe;             /* IVF: default */
 	char fallback[200];
 };
 
@@ -41,9 +41,8 @@ int engine_metric(enum distance distance); /* of the file: FAISS_METRIC_IP or _L
 /* Rows stay at hand after a build: borrowed when the caller promised that, else copied. */
 int engine_keep_rows(struct vindex *v, const struct vindex_build *b, struct error *err);
 /* Candidates (label -1 is none) to the best k: with their keys, or by exact keys from the rows. */
-void engine_select(const struct vindex *v, const struct vindex_query *q,
-		   const struct candidates *c, bool rescore, struct topk_item *out,
-		   uint32_t *n_out);
+void engine_select(const struct vindex *v, const struct vindex_query *q, const struct candidates *c,
+		   bool rescore, struct topk_item *out, uint32_t *n_out);
 /* Exact search, with the statistics of a search. */
 int engine_scan(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 		uint32_t *n_out, struct vindex_stats *stats);

@@ -140,8 +140,7 @@ static int check_nodes(const struct faiss_graph *g, struct error *err)
 			return corrupt(err, "the offsets of the links do not add up");
 		expected += load_u32(g->cumulative + 4 * (size_t)levels);
 	}
-	if (load_u64(g->offsets + 8 * (size_t)g->flat.n) != expected ||
-	    expected != g->n_neighbors)
+	if (load_u64(g->offsets + 8 * (size_t)g->flat.n) != expected || expected != g->n_neighbors)
 		return corrupt(err, "the offsets of the links do not add up");
 	return 0;
 }
@@ -164,9 +163,11 @@ static int check_links(const struct faiss_graph *g, struct error *err)
 				if (to == UINT32_MAX)
 					break;
 				if (to >= n)
-					return corrupt(err, "a link leads to a row that is not there");
+					return corrupt(err,
+						       "a link leads to a row that is not there");
 				if (level && faiss_graph_levels(g, to) <= level)
-					return corrupt(err, "a link leads to a level without the node");
+					return corrupt(err,
+						       "a link leads to a level without the node");
 			}
 		}
 	}
@@ -177,7 +178,8 @@ static int check_entry(const struct faiss_graph *g, struct error *err)
 {
 	if (g->entry < 0 || (uint32_t)g->entry >= g->flat.n)
 		return corrupt(err, "the entry point is not a row");
-	if (g->max_level < 0 || faiss_graph_levels(g, (uint32_t)g->entry) != (uint32_t)g->max_level + 1)
+	if (g->max_level < 0 ||
+	    faiss_graph_levels(g, (uint32_t)g->entry) != (uint32_t)g->max_level + 1)
 		return corrupt(err, "the entry point is not on the highest level");
 	return 0;
 }
@@ -221,8 +223,7 @@ int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *g, struct e
 	return check_links(g, err);
 }
 
-static int read_pq(struct reader *r, const struct header *h, uint64_t code_bytes,
-		   struct error *err)
+static int read_pq(struct reader *r, const struct header *h, uint64_t code_bytes, struct error *err)
 {
 	uint64_t n_centroids;
 	uint64_t dim = reader_u64(r), m = reader_u64(r), bits = reader_u64(r);
@@ -393,8 +394,8 @@ int faiss_file_write_flat(const struct faiss_flat *flat, vindex_write_fn write, 
 	return rc;
 }
 
-static int write_vector(const void *items, uint64_t count, size_t item_bytes,
-			vindex_write_fn write, void *ctx, struct error *err)
+static int write_vector(const void *items, uint64_t count, size_t item_bytes, vindex_write_fn write,
+			void *ctx, struct error *err)
 {
 	int rc = write(ctx, &count, sizeof count, err);
 

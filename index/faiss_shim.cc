@@ -15,14 +15,16 @@
 
 extern "C" void openblas_set_num_threads(int);
 
-namespace {
+namespace
+{
 
 using idx_t = faiss::Index::idx_t;
 
 /* OpenMP's number of threads belongs to the calling thread; it is put back afterwards. OpenBLAS has one
  * number for the whole process: it is one, always, since our own threads give the parallelism. */
-class Threads {
-public:
+class Threads
+{
+      public:
 	explicit Threads(uint32_t n) : before(omp_get_max_threads())
 	{
 		static const bool blas_once = [] {
@@ -32,33 +34,46 @@ public:
 		(void)blas_once;
 		omp_set_num_threads(n ? static_cast<int>(n) : 1);
 	}
-	~Threads() { omp_set_num_threads(before); }
+	~Threads()
+	{
+		omp_set_num_threads(before);
+	}
 	Threads(const Threads &) = delete;
 	Threads &operator=(const Threads &) = delete;
 
-private:
+      private:
 	int before;
 };
 
 /* Distances computed by this thread since it began: a search reports the difference. */
 thread_local uint64_t computed_here = 0;
 
-class RowsDistance final : public faiss::DistanceComputer {
-public:
+class RowsDistance final : public faiss::DistanceComputer
+{
+      public:
 	RowsDistance(const float *data, size_t n_dims, shim_distance_fn fn)
-	    : query(nullptr), rows(data), dim(n_dims), distance(fn)
+		: query(nullptr), rows(data), dim(n_dims), distance(fn)
 	{
 	}
-	void set_query(const float *x) override { query = x; }
+	void set_query(const float *x) override
+	{
+		query = x;
+	}
 	float operator()(idx_t i) override
 	{
 		computed_here++;
 		return distance(query, row(i), dim);
 	}
-	float symmetric_dis(idx_t i, idx_t j) override { return distance(row(i), row(j), dim); }
+	float symmetric_dis(idx_t i, idx_t j) override
+	{
+		return distance(row(i), row(j), dim);
+	}
 
-private:
-	const float *row(idx_t i) const { return rows + static_cast<size_t>(i) * dim; }
+      private:
+	const float *row(idx_t i) const
+	{
+		return rows + static_cast<size_t>(i) * dim;
+	}
 	const float *query;
 	const float *rows;
 	size_t dim;
@@ -67,15 +82,22 @@ private:
 
 /* Storage of an HNSW index: rows that somebody else keeps. Its metric is called L2 for every distance, so
  * that FAISS takes the keys, which are smaller for better already, as they are. */
-class RowsInPlace final : public faiss::Index {
-public:
+class RowsInPlace final : public faiss::Index
+{
+      public:
 	RowsInPlace(const float *data, size_t dim, shim_distance_fn fn)
-	    : faiss::Index(static_cast<idx_t>(dim), faiss::METRIC_L2), rows(data), distance(fn)
+		: faiss::Index(static_cast<idx_t>(dim), faiss::METRIC_L2), rows(data), distance(fn)
 	{
 		is_trained = true;
 	}
-	void add(idx_t n, const float *) override { ntotal += n; }
-	void reset() override { ntotal = 0; }
+	void add(idx_t n, const float *) override
+	{
+		ntotal += n;
+	}
+	void reset() override
+	{
+		ntotal = 0;
+	}
 	void search(idx_t, const float *, idx_t, float *, idx_t *,
 		    const faiss::SearchParameters *) const override
 	{
@@ -89,8 +111,9 @@ public:
 	shim_distance_fn distance;
 };
 
-class Writer final : public faiss::IOWriter {
-public:
+class Writer final : public faiss::IOWriter
+{
+      public:
 	Writer(shim_write_fn fn, void *fn_ctx) : write(fn), ctx(fn_ctx) {}
 	size_t operator()(const void *bytes, size_t size, size_t n) override
 	{
@@ -100,13 +123,14 @@ public:
 	}
 	int rc = 0;
 
-private:
+      private:
 	shim_write_fn write;
 	void *ctx;
 };
 
-class Reader final : public faiss::IOReader {
-public:
+class Reader final : public faiss::IOReader
+{
+      public:
 	Reader(const void *bytes, size_t n) : at(static_cast<const char *>(bytes)), left(n) {}
 	size_t operator()(void *out, size_t size, size_t n) override
 	{
@@ -120,7 +144,7 @@ public:
 		return n;
 	}
 
-private:
+      private:
 	const char *at;
 	size_t left;
 };

@@ -50,17 +50,17 @@ int shim_hnsw_set_graph(struct FaissIndex_H *index, const struct shim_graph *g,
 struct shim_query {
 	const float *vector;
 	uint32_t k;
-	uint32_t ef;           /* HNSW */
-	uint32_t nprobe;       /* IVF */
-	const void *bitmap;    /* NULL: every row; else bit i of the bytes allows row i */
+	uint32_t ef;        /* HNSW */
+	uint32_t nprobe;    /* IVF */
+	const void *bitmap; /* NULL: every row; else bit i of the bytes allows row i */
 	size_t bitmap_bytes;
 };
 /* Fills k distances and labels; a label of -1 means that there are no more. For HNSW, `computed` grows by
  * the number of distances that it took. */
-int shim_hnsw_search(const struct FaissIndex_H *index, const struct shim_query *q,
-		     float *distances, int64_t *labels, uint64_t *computed, struct shim_error *err);
-int shim_ivf_search(const struct FaissIndex_H *index, const struct shim_query *q,
-		    float *distances, int64_t *labels, struct shim_error *err);
+int shim_hnsw_search(const struct FaissIndex_H *index, const struct shim_query *q, float *distances,
+		     int64_t *labels, uint64_t *computed, struct shim_error *err);
+int shim_ivf_search(const struct FaissIndex_H *index, const struct shim_query *q, float *distances,
+		    int64_t *labels, struct shim_error *err);
 
 /* Train and add with a number of OpenMP threads that holds for this call only. */
 int shim_train(struct FaissIndex_H *index, const float *rows, uint32_t n, uint32_t threads,

@@ -25,7 +25,7 @@ struct builder {
 	const struct vindex_build *b;
 	struct graph *g;
 	struct graph_codes codes;
-	uint32_t *order; /* n: rows as they are inserted; the entry point first */
+	uint32_t *order;        /* n: rows as they are inserted; the entry point first */
 	_Atomic uint8_t *locks; /* n */
 	_Atomic uint32_t next;
 	_Atomic uint32_t done;
@@ -428,7 +428,8 @@ static void run(struct builder *b)
 	pthread_t *threads = mem_array(n_threads, sizeof *threads);
 
 	/* the calling thread is one of them; fewer are no error */
-	while (started + 1 < n_threads && pthread_create(&threads[started], NULL, work_thread, b) == 0)
+	while (started + 1 < n_threads &&
+	       pthread_create(&threads[started], NULL, work_thread, b) == 0)
 		started++;
 	work(b, true);
 	for (uint32_t i = 0; i < started; i++)
@@ -449,8 +450,9 @@ int graph_build(const struct vindex_build *build, struct graph **out, struct err
 	rc = graph_new(build->rows.n, build->config.m, &b.g, err);
 	if (rc)
 		return rc;
-	b.g->ef_construct = build->config.ef_construct > build->config.m ? build->config.ef_construct
-									   : build->config.m;
+	b.g->ef_construct = build->config.ef_construct > build->config.m
+				    ? build->config.ef_construct
+				    : build->config.m;
 	rc = graph_codes_init(&b.codes, &build->rows, build->distance, err);
 	b.order = malloc((size_t)b.g->n * sizeof *b.order);
 	b.locks = calloc(b.g->n, sizeof *b.locks);

@@ -11,10 +11,10 @@ int graph_new(uint32_t n, uint32_t m, struct graph **out, struct error *err);
 struct graph_codes {
 	uint32_t n, dim;
 	size_t stride;
-	bool inner_product;  /* key falls with the dot product; else squared Euclidean distance */
+	bool inner_product; /* key falls with the dot product; else squared Euclidean distance */
 	const struct code_kernels *kernels;
-	uint8_t *codes;      /* n x stride, aligned; padding 128 = zero */
-	int32_t *norms;      /* n: sum of t squared */
+	uint8_t *codes; /* n x stride, aligned; padding 128 = zero */
+	int32_t *norms; /* n: sum of t squared */
 };
 
 int graph_codes_init(struct graph_codes *c, const struct vindex_rows *rows, enum distance distance,
@@ -24,7 +24,7 @@ void graph_codes_fini(struct graph_codes *c);
 /* A coded row made ready to be compared with others. */
 struct graph_query {
 	uint8_t *bytes; /* stride, aligned, the caller's: t as int8_t */
-	int32_t shift;  /* 128 times the sum of t: what the +128 of the codes adds to a dot product */
+	int32_t shift; /* 128 times the sum of t: what the +128 of the codes adds to a dot product */
 	int32_t norm;
 };
 void graph_query_init(const struct graph_codes *c, uint32_t row, struct graph_query *q);

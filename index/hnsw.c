@@ -20,8 +20,8 @@ enum { BUILD_BATCH = 16384, MANHATTAN_OVERSAMPLE = 4 };
 
 static kernel_fn graph_distance(enum distance distance)
 {
-	return kernels_distance(kernels_get(), distance == DISTANCE_MANHATTAN ? DISTANCE_EUCLID
-									       : distance);
+	return kernels_distance(kernels_get(),
+				distance == DISTANCE_MANHATTAN ? DISTANCE_EUCLID : distance);
 }
 
 static int new_faiss(struct vindex *v, uint32_t m, uint32_t ef_construct, struct error *err)
@@ -183,7 +183,8 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	if (rc)
 		return rc;
 	if (graph.flat.metric != engine_metric(o->distance))
-		return error_set(err, ERR_CORRUPT, "index file: it was written for another distance");
+		return error_set(err, ERR_CORRUPT,
+				 "index file: it was written for another distance");
 	v->dim = graph.flat.dim;
 	v->n = graph.flat.n;
 	v->rows = (struct vindex_rows){

@@ -62,8 +62,9 @@ bool ivf_possible(struct vindex *v)
 	if (v->config.quantizer == QUANTIZER_BINARY)
 		snprintf(v->fallback, room, "flat, since ivf knows no binary codes");
 	else if (v->n < IVF_MIN_ROWS)
-		snprintf(v->fallback, room, "flat, since %u rows are too few to train ivf; it takes %d",
-			 v->n, IVF_MIN_ROWS);
+		snprintf(v->fallback, room,
+			 "flat, since %u rows are too few to train ivf; it takes %d", v->n,
+			 IVF_MIN_ROWS);
 	else if (v->n / TRAIN_PER_LIST < nlist)
 		snprintf(v->fallback, room,
 			 "flat, since %u rows are too few to train ivf with nlist %u; it takes %llu",
@@ -141,8 +142,8 @@ static int add(struct vindex *v, const struct vindex_build *b, struct error *err
 
 	for (uint32_t done = 0; done < v->n;) {
 		uint32_t more = v->n - done < ADD_BATCH ? v->n - done : ADD_BATCH;
-		const char *from = (const char *)b->rows.data +
-				   (size_t)done * v->dim * sizeof(float);
+		const char *from =
+			(const char *)b->rows.data + (size_t)done * v->dim * sizeof(float);
 
 		if (b->cancel && __atomic_load_n(b->cancel, __ATOMIC_RELAXED))
 			return error_set(err, ERR_CLOSED, "cancelled after %u rows", done);
@@ -237,7 +238,8 @@ int ivf_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	if (rc)
 		return rc;
 	if (ivf.metric != engine_metric(o->distance))
-		return error_set(err, ERR_CORRUPT, "index file: it was written for another distance");
+		return error_set(err, ERR_CORRUPT,
+				 "index file: it was written for another distance");
 	v->dim = ivf.dim;
 	v->n = ivf.n;
 	if (o->rows.data && o->rows.n == v->n && o->rows.dim == v->dim)

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "index/kernels_x86.h"
+#include "index/vindex.h"
 #include <stdatomic.h>
 #include <string.h>
 
@@ -63,14 +64,10 @@ static _Atomic int limit_level = KERNEL_LEVELS - 1;
 const struct kernels *kernels_at(enum kernel_level level)
 {
 	switch (level) {
-	case KERNEL_PLAIN:
-		return &plain;
-	case KERNEL_AVX2:
-		return kernels_avx2();
-	case KERNEL_AVX512:
-		return kernels_avx512();
-	default:
-		return NULL;
+	case KERNEL_PLAIN: return &plain;
+	case KERNEL_AVX2: return kernels_avx2();
+	case KERNEL_AVX512: return kernels_avx512();
+	default: return NULL;
 	}
 }
 
@@ -105,27 +102,39 @@ void kernels_limit(enum kernel_level level)
 kernel_fn kernels_distance(const struct kernels *k, enum distance distance)
 {
 	switch (distance) {
-	case DISTANCE_EUCLID:
-		return k->l2;
-	case DISTANCE_MANHATTAN:
-		return k->l1;
+	case DISTANCE_EUCLID: return k->l2;
+	case DISTANCE_MANHATTAN: return k->l1;
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
-	default:
-		return k->dot;
+	default: return k->dot;
 	}
 }
 
 kernel4_fn kernels_distance4(const struct kernels *k, enum distance distance)
 {
 	switch (distance) {
-	case DISTANCE_EUCLID:
-		return k->l24;
-	case DISTANCE_MANHATTAN:
-		return k->l14;
+	case DISTANCE_EUCLID: return k->l24;
+	case DISTANCE_MANHATTAN: return k->l14;
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
-	default:
-		return k->dot4;
+	default: return k->dot4;
 	}
+}
+
+const char *vindex_kernels(void)
+{
+	return kernels_get()->name;
+}
+
+int vindex_limit_kernels(const char *level, struct error *err)
+{
+	static const char *const names[KERNEL_LEVELS] = {"plain", "avx2", "avx512"};
+
+	for (int i = 0; i < KERNEL_LEVELS; i++) {
+		if (strcmp(level, names[i]) == 0) {
+			kernels_limit((enum kernel_level)i);
+			return 0;
+		}
+	}
+	return error_set(err, ERR_INPUT, "kernels are plain, avx2 or avx512, not '%s'", level);
 }

@@ -14,12 +14,12 @@
 
 #include <immintrin.h>
 
-#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX2        __attribute__((target("avx2,fma")))
 #define AVX2_INLINE static inline __attribute__((always_inline, target("avx2,fma")))
 /* GCC 12's AddressSanitizer may put a register that it spills in a frame aligned to 32 bytes only, so
  * these are left out; the kernels for AVX2 and the plain ones read the same bytes under its eyes. */
 #define AVX512_TARGET target("avx512f,avx512bw,avx512vl,avx512dq,fma"), no_sanitize("address")
-#define AVX512 __attribute__((AVX512_TARGET))
+#define AVX512        __attribute__((AVX512_TARGET))
 #define AVX512_INLINE static inline __attribute__((always_inline, AVX512_TARGET))
 
 /* One block: sum, query, row -> sum. */

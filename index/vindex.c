@@ -45,9 +45,8 @@ static const float *row_of(const struct vindex *v, uint64_t row)
 					     (size_t)row * v->dim * sizeof(float));
 }
 
-void engine_select(const struct vindex *v, const struct vindex_query *q,
-		   const struct candidates *c, bool rescore, struct topk_item *out,
-		   uint32_t *n_out)
+void engine_select(const struct vindex *v, const struct vindex_query *q, const struct candidates *c,
+		   bool rescore, struct topk_item *out, uint32_t *n_out)
 {
 	kernel_fn distance = kernels_distance(kernels_get(), v->distance);
 	struct topk top;
@@ -63,7 +62,8 @@ void engine_select(const struct vindex *v, const struct vindex_query *q,
 		if (rescore)
 			key = distance(q->vector, row_of(v, (uint64_t)label), v->dim);
 		else
-			key = engine_metric(v->distance) == FAISS_METRIC_IP && v->info.kind != INDEX_HNSW
+			key = engine_metric(v->distance) == FAISS_METRIC_IP &&
+					      v->info.kind != INDEX_HNSW
 				      ? -c->keys[i]
 				      : c->keys[i];
 		topk_push(&top, key, (uint64_t)label);
@@ -106,7 +106,8 @@ static int flat_open(struct vindex *v, const struct vindex_open *o, struct error
 	if (rc)
 		return rc;
 	if (flat.metric != flat_metric(o->distance))
-		return error_set(err, ERR_CORRUPT, "index file: it was written for another distance");
+		return error_set(err, ERR_CORRUPT,
+				 "index file: it was written for another distance");
 	v->dim = flat.dim;
 	v->n = flat.n;
 	v->rows = (struct vindex_rows){.data = flat.rows, .n = flat.n, .dim = flat.dim};
@@ -143,15 +144,13 @@ static int build_kind(struct vindex *v, const struct vindex_build *b, struct err
 		return 0;
 	}
 	switch (b->config.kind) {
-	case INDEX_HNSW:
-		return hnsw_build(v, b, err);
+	case INDEX_HNSW: return hnsw_build(v, b, err);
 	case INDEX_IVF:
 		if (ivf_possible(v))
 			return ivf_build(v, b, err);
 		v->info.fallback = v->fallback;
 		return 0;
-	case INDEX_FLAT:
-		return 0;
+	case INDEX_FLAT: return 0;
 	default:
 		return error_set(err, ERR_INPUT, "index kind %d is not known", (int)b->config.kind);
 	}
@@ -164,7 +163,8 @@ int vindex_build(const struct vindex_build *b, struct vindex **out, struct error
 
 	*out = NULL;
 	if (b->rows.dim == 0 || b->rows.dim > LIMIT_DIMENSION || b->rows.n > INT32_MAX)
-		return error_set(err, ERR_INPUT, "build index: %u rows of %u dimensions are out of range",
+		return error_set(err, ERR_INPUT,
+				 "build index: %u rows of %u dimensions are out of range",
 				 b->rows.n, b->rows.dim);
 	v = vindex_new(b->distance, &b->config);
 	v->dim = b->rows.dim;
@@ -183,22 +183,20 @@ int vindex_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct
 	if (v->bytes)
 		return write(ctx, v->bytes, v->n_bytes, err);
 	switch (v->info.kind) {
-	case INDEX_HNSW:
-		return hnsw_save(v, write, ctx, err);
-	case INDEX_IVF:
-		return ivf_save(v, write, ctx, err);
+	case INDEX_HNSW: return hnsw_save(v, write, ctx, err);
+	case INDEX_IVF: return ivf_save(v, write, ctx, err);
 	case INDEX_FLAT:
-	default:
-		return flat_save(v, write, ctx, err);
+	default: return flat_save(v, write, ctx, err);
 	}
 }
 
 static int check_rows(const struct vindex *v, const struct vindex_open *o, struct error *err)
 {
 	if (o->rows.data && (o->rows.n != v->n || o->rows.dim != v->dim))
-		return error_set(err, ERR_CORRUPT,
-				 "open index: it holds %u rows of %u dimensions, the segment %u of %u", v->n,
-				 v->dim, o->rows.n, o->rows.dim);
+		return error_set(
+			err, ERR_CORRUPT,
+			"open index: it holds %u rows of %u dimensions, the segment %u of %u", v->n,
+			v->dim, o->rows.n, o->rows.dim);
 	return 0;
 }
 
@@ -265,12 +263,9 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 	if (query.k == 0)
 		return 0;
 	switch (v->info.kind) {
-	case INDEX_HNSW:
-		return hnsw_search(v, &query, out, n_out, stats, err);
-	case INDEX_IVF:
-		return ivf_search(v, &query, out, n_out, stats, err);
+	case INDEX_HNSW: return hnsw_search(v, &query, out, n_out, stats, err);
+	case INDEX_IVF: return ivf_search(v, &query, out, n_out, stats, err);
 	case INDEX_FLAT:
-	default:
-		return engine_scan(v, &query, out, n_out, stats);
+	default: return engine_scan(v, &query, out, n_out, stats);
 	}
 }

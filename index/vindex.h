@@ -99,3 +99,8 @@ int vindex_scan(const struct vindex_rows *rows, enum distance distance,
 		const struct vindex_query *q, struct topk_item *out, uint32_t *n_out);
 /* One distance key between query and row (same units as above). */
 float vindex_distance(enum distance distance, const float *a, const float *b, uint32_t dim);
+
+/* The kernels in use: "plain", "avx2" or "avx512". Benchmarks ask for none above a level before they build
+ * or open an index; ERR_INPUT for another name. */
+const char *vindex_kernels(void);
+int vindex_limit_kernels(const char *level, struct error *err);

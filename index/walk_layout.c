@@ -157,7 +157,8 @@ static int map_block(struct walk *w, struct error *err)
 	w->block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->block == MAP_FAILED) {
 		w->block = NULL;
-		return error_set(err, ERR_NOMEM, "opening the graph takes %zu bytes of memory", bytes);
+		return error_set(err, ERR_NOMEM, "opening the graph takes %zu bytes of memory",
+				 bytes);
 	}
 	w->block_bytes = bytes;
 	char *at = w->block;
@@ -239,7 +240,8 @@ size_t walk_link_bytes(const struct walk *w)
 
 size_t walk_memory_bytes(const struct walk *w)
 {
-	size_t bytes = (size_t)w->n * (w->stride + 2 * sizeof(uint32_t) + (w->norms ? sizeof(float) : 0));
+	size_t bytes =
+		(size_t)w->n * (w->stride + 2 * sizeof(uint32_t) + (w->norms ? sizeof(float) : 0));
 
 	for (uint32_t i = 0; i < w->n_levels; i++)
 		bytes += (size_t)w->levels[i].n * 2 * sizeof(uint32_t);

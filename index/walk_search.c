@@ -20,7 +20,7 @@ enum {
 	GATHER_MAX = 1024,
 	CLOCK_EVERY = 16, /* expansions between looks at the clock */
 	SCAN_CHUNK = 256,
-	FETCH_LINES = 4,  /* of a code, fetched while gathering */
+	FETCH_LINES = 4,     /* of a code, fetched while gathering */
 	RESCORE_FETCH = 512, /* bytes of a row, fetched ahead */
 };
 
@@ -32,8 +32,8 @@ struct search {
 	struct code_query query;
 	struct vindex_stats *stats;
 	uint32_t ef;
-	uint32_t size;   /* of the pool */
-	uint32_t cursor; /* everything before it is expanded */
+	uint32_t size;     /* of the pool */
+	uint32_t cursor;   /* everything before it is expanded */
 	bool allowed_only; /* only allowed nodes enter the pool */
 	uint32_t enough;   /* then: gathered nodes that make a second hop needless */
 };
@@ -52,14 +52,11 @@ static inline uint32_t key_of_float(float f)
 static inline uint32_t key_of(const struct search *x, int32_t sum, uint32_t node)
 {
 	switch (x->w->distance) {
-	case DISTANCE_EUCLID:
-		return key_of_float(x->w->norms[node] - x->query.factor * (float)sum);
-	case DISTANCE_MANHATTAN:
-		return (uint32_t)sum;
+	case DISTANCE_EUCLID: return key_of_float(x->w->norms[node] - x->query.factor * (float)sum);
+	case DISTANCE_MANHATTAN: return (uint32_t)sum;
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
-	default:
-		return 0x80000000u - (uint32_t)sum;
+	default: return 0x80000000u - (uint32_t)sum;
 	}
 }
 
@@ -71,8 +68,9 @@ static inline void compute(struct search *x, const uint32_t *ids, uint32_t n, in
 		for (uint32_t i = 0; i < n; i++)
 			__builtin_prefetch(&w->norms[ids[i]]);
 	}
-	(w->distance == DISTANCE_MANHATTAN ? x->kernels->l1 : x->kernels->dot)(
-		x->query.bytes, w->codes, w->stride, ids, n, sums);
+	(w->distance == DISTANCE_MANHATTAN ? x->kernels->l1 : x->kernels->dot)(x->query.bytes,
+									       w->codes, w->stride,
+									       ids, n, sums);
 	x->stats->distances += n;
 }
 
@@ -379,7 +377,8 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	}
 	topk_init(&top, out, x->q->k);
 	for (uint32_t i = 0; i < n; i++)
-		topk_push(&top, distance(x->q->vector, walk_row(w, (uint32_t)rows[i]), w->dim), rows[i]);
+		topk_push(&top, distance(x->q->vector, walk_row(w, (uint32_t)rows[i]), w->dim),
+			  rows[i]);
 	x->stats->distances += n;
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;

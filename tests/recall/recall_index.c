@@ -23,7 +23,7 @@ enum { ROWS = 12000, DIM = 48, QUERIES = 150, K = 10, THREADS = 4 };
 struct kind {
 	const char *name;
 	struct index_config config;
-	double floor;         /* at default effort, no filter */
+	double floor; /* at default effort, no filter */
 	double filtered_floor;
 	bool euclid_only; /* training takes long */
 };
@@ -53,8 +53,8 @@ static void require(double value, double floor, const char *what, const char *ki
 {
 	if (value >= floor)
 		return;
-	printf("FAILED: %s, %s, %s: %.4f is below %.4f\n", kind, distance_name(distance), what, value,
-	       floor);
+	printf("FAILED: %s, %s, %s: %.4f is below %.4f\n", kind, distance_name(distance), what,
+	       value, floor);
 	failures++;
 }
 
@@ -213,7 +213,8 @@ static void check_effort(const struct space *s, const struct vindex *v, const st
 		before = now;
 	}
 	if (kind->config.quantizer != QUANTIZER_PQ)
-		require(before, kind->config.m == 8 ? 0.97 : 0.99, "much effort", kind->name, s->distance);
+		require(before, kind->config.m == 8 ? 0.97 : 0.99, "much effort", kind->name,
+			s->distance);
 }
 
 struct searcher {
@@ -242,8 +243,10 @@ static void check_threads(const struct space *s, const struct vindex *v, const s
 	}
 	for (int i = 0; i < THREADS; i++) {
 		pthread_join(threads[i], NULL);
-		require(searchers[i].recall, alone, "thread against alone", kind->name, s->distance);
-		require(alone, searchers[i].recall, "alone against thread", kind->name, s->distance);
+		require(searchers[i].recall, alone, "thread against alone", kind->name,
+			s->distance);
+		require(alone, searchers[i].recall, "alone against thread", kind->name,
+			s->distance);
 	}
 }
 

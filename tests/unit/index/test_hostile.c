@@ -89,8 +89,8 @@ static void test_truncated(void **state)
 	sample_free(&s);
 }
 
-static void flip(const struct buf *saved, const struct index_config *config,
-		 const struct sample *s, size_t at, uint8_t mask)
+static void flip(const struct buf *saved, const struct index_config *config, const struct sample *s,
+		 size_t at, uint8_t mask)
 {
 	uint8_t *copy = exactly(saved->data, saved->len);
 

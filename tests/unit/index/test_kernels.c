@@ -53,8 +53,8 @@ static void check(const struct kernels *k, enum distance distance, size_t dim, s
 
 		assert_memory_equal(&one, &four[j], sizeof one);
 		if (fabs((double)one - want) > tolerance)
-			fail_msg("%s, distance %d, dim %zu: %f, expected %f", k->name, distance, dim,
-				 (double)one, want);
+			fail_msg("%s, distance %d, dim %zu: %f, expected %f", k->name, distance,
+				 dim, (double)one, want);
 	}
 }
 

@@ -29,8 +29,8 @@ static uint32_t sort_all(const struct sample *s, enum distance distance, const f
 	return n;
 }
 
-static void check(const struct sample *s, const struct vindex_rows *rows, const struct bitset *allow,
-		  uint32_t k)
+static void check(const struct sample *s, const struct vindex_rows *rows,
+		  const struct bitset *allow, uint32_t k)
 {
 	struct topk_item *want = mem_array(s->n, sizeof *want);
 	struct topk_item *got = mem_array(s->n + 10, sizeof *got);
@@ -78,8 +78,9 @@ static void test_scan_takes_unaligned_rows_and_a_filter(void **state)
 	struct bitset allow;
 
 	memcpy(copy + 2, s.rows, bytes);
-	const struct vindex_rows rows = {
-		.data = (const float *)(const void *)(copy + 2), .n = s.n, .dim = s.dim};
+	const struct vindex_rows rows = {.data = (const float *)(const void *)(copy + 2),
+					 .n = s.n,
+					 .dim = s.dim};
 	bitset_init(&allow, s.n, false);
 	check(&s, &rows, &allow, 10); /* nothing allowed */
 	for (uint32_t i = 0; i < s.n; i += 3)

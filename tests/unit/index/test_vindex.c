@@ -26,8 +26,9 @@ static int set_up(void **state)
 	for (size_t c = 0; c < N_CONFIGS; c++) {
 		for (size_t d = 0; d < 4; d++) {
 			f->built[c][d] = build_index(&f->s, all_distances[d], &configs[c]);
-			assert_int_equal(
-				vindex_save(f->built[c][d], save_to_buf, &f->saved[c][d], NULL), 0);
+			assert_int_equal(vindex_save(f->built[c][d], save_to_buf, &f->saved[c][d],
+						     NULL),
+					 0);
 		}
 	}
 	*state = f;
@@ -305,7 +306,8 @@ static void *search_all(void *arg)
 			};
 			uint32_t n;
 
-			if (vindex_search(s->v, &q, s->out + (size_t)i * K, &n, NULL, NULL) || n != K)
+			if (vindex_search(s->v, &q, s->out + (size_t)i * K, &n, NULL, NULL) ||
+			    n != K)
 				return s;
 		}
 	}
