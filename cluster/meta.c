@@ -544,6 +544,23 @@ static int on_persisted(struct meta *m, uint64_t number, struct error *err)
 	return rc;
 }
 
+/* A leader that missed our answers, and our restart since, asks about entries that our snapshot has
+ * swallowed. They are committed, so it has them as we had: the question is taken from the end of
+ * the snapshot on. Without this it would be refused for ever. */
+static void skip_snapshot(const struct meta *m, struct wire_append *a)
+{
+	uint64_t skip;
+
+	if (m->installing || a->prev_index >= m->snapshot.index ||
+	    a->prev_index + 1 >= m->log.first)
+		return;
+	skip = m->snapshot.index - a->prev_index;
+	a->prev_index = m->snapshot.index;
+	a->prev_term = m->snapshot.term;
+	a->entries = a->n > skip ? a->entries + skip : NULL;
+	a->n = a->n > skip ? a->n - (uint32_t)skip : 0;
+}
+
 static int on_message(struct meta *m, const struct meta_event *event, struct error *err)
 {
 	struct meta_wire w;
@@ -563,6 +580,8 @@ static int on_message(struct meta *m, const struct meta_event *event, struct err
 		requests_receive(m, &w);
 		return 0;
 	}
+	if (w.type == WIRE_APPEND && w.term >= core_term(m->core))
+		skip_snapshot(m, &w.append);
 	return core_receive(m->core, &w, err);
 }
 

@@ -10,6 +10,7 @@
  *   AppendEntries of our own term while we lead, breaks its assumptions; both are dropped here.
  * - A server that is the only voter leads without a new term, although another may have led the
  *   present one (two voters, the leader removed itself). So a new term is begun for it here.
+ * - A follower whose snapshot goes beyond what its leader knows to match refuses all it is sent.
  * - Its configuration decoder does not look where the bytes end; ours runs before it.
  */
 #include "base/assert.h"

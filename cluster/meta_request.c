@@ -390,6 +390,16 @@ static int may_change(struct meta *m, struct error *err)
 	return rc;
 }
 
+/* A leader does not remove itself: it hands the lead over, and the next leader removes it. Else,
+ * restarted before the removal is committed, it would be needed for a majority and not know that it
+ * may still vote. true: on its way. */
+static bool lead_elsewhere(struct meta *m)
+{
+	struct error why = {0};
+
+	return core_transfer(m->core, 0, &why) != ERR_NOT_FOUND;
+}
+
 static int start_change(struct meta *m, struct request *r, struct error *err)
 {
 	struct buf next = BUF_INIT;
@@ -399,6 +409,8 @@ static int start_change(struct meta *m, struct request *r, struct error *err)
 
 	if (rc <= 0)
 		return rc;
+	if (r->change == -1 && r->voter.id == m->options.self && lead_elsewhere(m))
+		return 0;
 	if (r->change != 2)
 		return change_now(m, r, err);
 	rc = core_change(m->core, r->change, &r->voter, &next, &why);
