@@ -337,9 +337,14 @@ static int parse_nested(struct filter_parse *f, const struct json *v, struct con
 		rc = parse_path(f->p, "nested.key", json_get(v, "key"), &out->path);
 	if (rc != 0)
 		return rc;
-	/* `a[]` and `a` are the same here: the condition itself walks over the elements. */
-	if (out->path.n_steps > 1 && out->path.steps[out->path.n_steps - 1].type == PATH_EACH)
-		out->path.n_steps--;
+	/* `a[]` and `a` are the same here: the condition itself walks over the elements. The text is
+	 * cut as well, since it is what other nodes and the log get. */
+	if (out->path.n_steps > 1 && out->path.steps[out->path.n_steps - 1].type == PATH_EACH) {
+		size_t n = strlen(out->path.text) - strlen("[]");
+		rc = path_parse(out->path.text, n, f->p->arena, &out->path, f->p->err);
+		if (rc != 0)
+			return rc;
+	}
 	if (json_get(v, "filter") == NULL)
 		return parse_expected(f->p, "nested.filter", "an object", NULL);
 	return parse_filter_node(f, json_get(v, "filter"), &out->filter);

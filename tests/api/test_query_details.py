@@ -40,6 +40,20 @@ class DetailTest(ApiTest):
         self.assertEqual([(p["id"], p["score"]) for p in found], [(1, 2.0), (3, 0.0)])
         self.assertEqual(ids(self.query(path, using="s", query={"indices": [1], "values": [1]})), [1, 3])
 
+    def test_nested_key_with_brackets_also_where_the_filter_travels(self):
+        """The filter of a write goes through the log: `parts[]` must still mean `parts` there."""
+        path = self.collection({"size": 1, "distance": "Dot"}, shard_number=2)
+        self.upsert(path, [{"id": i, "vector": [1], "payload": {"parts": [{"k": "a", "n": i}, {"k": "b", "n": 9 - i}]}}
+                           for i in range(10)])
+
+        def nested(key):
+            return {"must": [{"nested": {"key": key, "filter": {"must": [
+                {"key": "k", "match": {"value": "a"}}, {"key": "n", "range": {"gte": 5}}]}}}]}
+        self.assertEqual(self.count(path, nested("parts")), 5)
+        self.assertEqual(self.count(path, nested("parts[]")), 5)
+        self.post(path + "/points/delete?wait=true", {"filter": nested("parts[]")})
+        self.assertEqual(ids(self.all_points(path)), [0, 1, 2, 3, 4])
+
     def test_average_takes_vectors_as_given(self):
         path = self.collection({"size": 2, "distance": "Cosine"})
         self.upsert(path, [{"id": 1, "vector": [5, 0]}, {"id": 2, "vector": [0, 1]}])

@@ -160,6 +160,7 @@ static void test_nesting(void **state)
 				"\"key\":\"food\",\"match\":{\"value\":\"meat\"}}]}}}]}"));
 	assert_int_equal(c->type, COND_NESTED);
 	assert_int_equal(c->path.n_steps, 1);
+	assert_string_equal(c->path.text, "diet"); /* what other nodes get */
 	assert_int_equal(c->filter->n_must, 1);
 
 	/* Two kinds in one condition are alternatives. */
