@@ -85,6 +85,15 @@ int source_next(struct source *s, struct batch *b, uint32_t max, struct error *e
 	return rc;
 }
 
+void source_set_done(struct source *s, double part, double whole, uint32_t n, uint64_t limit)
+{
+	double by_limit = limit ? (double)(s->read + n) / (double)limit : 0;
+
+	s->done = whole > 0 ? part / whole : 1;
+	if (by_limit > s->done)
+		s->done = by_limit;
+}
+
 void source_close(struct source *s)
 {
 	if (s == NULL)

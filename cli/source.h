@@ -71,6 +71,10 @@ int source_open_text(struct source **out, const char *const *paths, size_t n,
 int source_next(struct source *s, struct batch *b, uint32_t max, struct error *err);
 void source_close(struct source *s); /* NULL ok */
 
+/* For the kinds that do not know their number of records: `part` of `whole` bytes have been read, n
+ * records are in the batch; a limit may be nearer than the end. */
+void source_set_done(struct source *s, double part, double whole, uint32_t n, uint64_t limit);
+
 enum { SOURCE_BATCH_BYTES = 32 << 20 };
 
 /* The kinds, each in source_<kind>.c. */

@@ -221,7 +221,7 @@ static int jsonl_next(struct source *s, struct batch *b, uint32_t max, struct er
 		f->row++;
 	}
 	b->dim = f->head.dim;
-	s->done = f->end ? (double)f->at / (double)f->end : 1;
+	source_set_done(s, (double)f->at, (double)f->end, b->n, f->options.limit);
 	return 0;
 }
 

@@ -253,7 +253,7 @@ static int text_next(struct source *s, struct batch *b, uint32_t max, struct err
 		}
 		put_passage(t, t->files[t->file - 1].path, b);
 	}
-	s->done = t->bytes ? (double)t->done_bytes / (double)t->bytes : 1;
+	source_set_done(s, (double)t->done_bytes, (double)t->bytes, b->n, t->options.limit);
 	return 0;
 }
 
