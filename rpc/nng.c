@@ -14,14 +14,17 @@
  */
 #include "rpc/wire.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	REQUEST_ID = 0x7fffffff, /* top bit is added; the same for all */
@@ -29,6 +32,7 @@ enum {
 	LISTEN_BUFFER = 4096,
 	RECONNECT_MIN_MS = 20,
 	RECONNECT_MAX_MS = 500,
+	CLOSE_PATIENCE_US = 1000000,
 };
 #define TOP_BIT 0x80000000u
 
@@ -85,6 +89,82 @@ static int set_options(nng_socket socket, int buffer)
 	return rv;
 }
 
+/* A connection of nng 1.5.2 that is closed between the head and the body of a message that comes in is never taken down: the
+ * reaper thread of the library waits for it for ever, and every nng_close with it (nni_aio_begin does not call back when it refuses a
+ * stopped aio, tcptran_pipe_recv_cb does not look). So the call is made on a thread of its own; false: it has not come back in
+ * time, and the socket is left to the library. */
+static bool reaper_is_stuck; /* atomic: later calls are not waited for */
+
+struct closing {
+	nng_socket socket;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done, left;
+};
+
+static void closing_free(struct closing *c)
+{
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->changed);
+	free(c);
+}
+
+static void *closing_main(void *arg)
+{
+	struct closing *c = arg;
+	bool left;
+
+	nng_close(c->socket);
+	pthread_mutex_lock(&c->lock);
+	c->done = true;
+	left = c->left;
+	pthread_cond_signal(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	if (left)
+		closing_free(c);
+	return NULL;
+}
+
+static bool close_socket(nng_socket socket)
+{
+	struct closing *c = mem_zalloc(sizeof(*c));
+	pthread_condattr_t attributes;
+	struct timespec until;
+	pthread_t thread;
+	bool done;
+
+	if (__atomic_load_n(&reaper_is_stuck, __ATOMIC_ACQUIRE)) {
+		free(c);
+		return false;
+	}
+	c->socket = socket;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	if (pthread_create(&thread, NULL, closing_main, c) != 0) {
+		closing_free(c);
+		nng_close(socket);
+		return true;
+	}
+	pthread_detach(thread);
+	uint64_t at = clock_monotonic_us() + CLOSE_PATIENCE_US;
+	until.tv_sec = (time_t)(at / 1000000);
+	until.tv_nsec = (long)(at % 1000000 * 1000);
+	pthread_mutex_lock(&c->lock);
+	while (!c->done && pthread_cond_timedwait(&c->changed, &c->lock, &until) == 0)
+		continue;
+	done = c->done;
+	c->left = !done;
+	pthread_mutex_unlock(&c->lock);
+	if (done)
+		closing_free(c);
+	else
+		__atomic_store_n(&reaper_is_stuck, true, __ATOMIC_RELEASE);
+	return done;
+}
+
 static char *url_of(const char *address)
 {
 	size_t n = strlen(address) + sizeof("tcp://");
@@ -101,13 +181,16 @@ struct wire_dialer {
 	struct wire_dialer_events events;
 	nng_socket socket;
 	nng_aio *aio;
-	uint32_t pipe; /* 0 = none; atomic */
+	uint32_t pipe;  /* 0 = none; atomic */
+	bool abandoned; /* atomic */
 };
 
 static void dialer_pipe(nng_pipe p, nng_pipe_ev event, void *arg)
 {
 	struct wire_dialer *d = arg;
 
+	if (__atomic_load_n(&d->abandoned, __ATOMIC_ACQUIRE))
+		return;
 	if (event == NNG_PIPE_EV_ADD_POST) {
 		__atomic_store_n(&d->pipe, (uint32_t)nng_pipe_id(p), __ATOMIC_RELEASE);
 		d->events.up(d->events.ctx);
@@ -125,6 +208,10 @@ static void dialer_received(void *arg)
 	if (nng_aio_result(d->aio) != 0)
 		return; /* closed */
 	as_message(nng_aio_get_msg(d->aio), &m);
+	if (__atomic_load_n(&d->abandoned, __ATOMIC_ACQUIRE)) {
+		wire_message_free(&m);
+		return;
+	}
 	d->events.received(d->events.ctx, &m);
 	nng_recv_aio(d->socket, d->aio);
 }
@@ -170,7 +257,10 @@ void wire_dialer_close(struct wire_dialer *d)
 {
 	if (d == NULL)
 		return;
-	nng_close(d->socket);
+	if (!close_socket(d->socket)) {
+		__atomic_store_n(&d->abandoned, true, __ATOMIC_RELEASE);
+		return; /* the library still has it */
+	}
 	if (d->aio != NULL) {
 		nng_aio_wait(d->aio);
 		nng_aio_free(d->aio);
@@ -191,6 +281,11 @@ bool wire_dialer_send(struct wire_dialer *d, const struct buf *bytes)
 	return send_now(d->socket, msg);
 }
 
+bool wire_dialer_is_up(const struct wire_dialer *d)
+{
+	return __atomic_load_n(&d->pipe, __ATOMIC_ACQUIRE) != 0;
+}
+
 void wire_dialer_kick(struct wire_dialer *d)
 {
 	nng_pipe p = NNG_PIPE_INITIALIZER;
@@ -205,6 +300,9 @@ void wire_dialer_kick(struct wire_dialer *d)
 struct wire_listener {
 	struct wire_listener_events events;
 	nng_socket socket;
+	nng_listener listener;
+	bool listening;
+	bool abandoned; /* atomic */
 	nng_aio *aio;
 	uint16_t port;
 };
@@ -213,7 +311,7 @@ static void listener_pipe(nng_pipe p, nng_pipe_ev event, void *arg)
 {
 	struct wire_listener *l = arg;
 
-	if (event == NNG_PIPE_EV_REM_POST)
+	if (event == NNG_PIPE_EV_REM_POST && !__atomic_load_n(&l->abandoned, __ATOMIC_ACQUIRE))
 		l->events.closed(l->events.ctx, (uint32_t)nng_pipe_id(p));
 }
 
@@ -227,6 +325,10 @@ static void listener_received(void *arg)
 	if (nng_aio_result(l->aio) != 0)
 		return; /* closed */
 	msg = nng_aio_get_msg(l->aio);
+	if (__atomic_load_n(&l->abandoned, __ATOMIC_ACQUIRE)) {
+		nng_msg_free(msg);
+		return;
+	}
 	connection = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
 	as_message(msg, &m);
 	l->events.received(l->events.ctx, connection, &m);
@@ -235,14 +337,14 @@ static void listener_received(void *arg)
 
 static int start_listening(struct wire_listener *l, const char *url)
 {
-	nng_listener listener;
 	int port = 0;
-	int rv = nng_listener_create(&listener, l->socket, url);
+	int rv = nng_listener_create(&l->listener, l->socket, url);
 
+	l->listening = rv == 0;
 	if (rv == 0)
-		rv = nng_listener_start(listener, 0);
+		rv = nng_listener_start(l->listener, 0);
 	if (rv == 0)
-		rv = nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port);
+		rv = nng_listener_get_int(l->listener, NNG_OPT_TCP_BOUND_PORT, &port);
 	l->port = (uint16_t)port;
 	return rv;
 }
@@ -281,7 +383,12 @@ void wire_listener_close(struct wire_listener *l)
 {
 	if (l == NULL)
 		return;
-	nng_close(l->socket);
+	if (l->listening)
+		nng_listener_close(l->listener);
+	if (!close_socket(l->socket)) {
+		__atomic_store_n(&l->abandoned, true, __ATOMIC_RELEASE);
+		return; /* the library still has it */
+	}
 	if (l->aio != NULL) {
 		nng_aio_wait(l->aio);
 		nng_aio_free(l->aio);
