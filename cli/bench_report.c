@@ -29,7 +29,7 @@ void bench_print_table(const struct bench *b)
 	if (b->n_points_measured == 0)
 		return;
 	printf("recall against %s; medians of %" PRIu64
-	       " runs of %.0f s after %.1f s of warm-up\n\n",
+	       " runs of %.3g s after %.3g s of warm-up\n\n",
 	       b->truth_name, b->o.runs, b->o.seconds, b->o.warmup);
 	printf("| %s | recall | clients | rate | QPS | p50 us | p95 us | p99 us | max us |\n"
 	       "|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
