@@ -45,7 +45,7 @@ static inline uint32_t key_of_float(float f)
 	uint32_t u;
 
 	memcpy(&u, &f, sizeof u);
-	return u ^ ((uint32_t)((int32_t)u >> 31) | 0x80000000u);
+	return u >> 31 ? ~u : u | 0x80000000u;
 }
 
 /* An integer of the kernel to a key: smaller is nearer, as unsigned numbers. */
