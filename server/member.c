@@ -87,9 +87,11 @@ static void on_map(void *ctx, const struct map *map)
 static void check_own_entry(struct member *m)
 {
 	const struct map_node *own = map_node(m->map, m->self);
+	m->was_listed = m->was_listed || own != NULL;
 	uint64_t incarnation = atomic_load(&m->incarnation);
 	struct error why;
-	if (incarnation == 0)
+	/* Maps from before the registration may still come in. */
+	if (incarnation == 0 || !m->was_listed)
 		return;
 	if (own == NULL)
 		error_set(&why, ERR_NOT_FOUND, "node `%s` was removed from the cluster",

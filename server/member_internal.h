@@ -56,6 +56,7 @@ struct member {
 	struct heal *heal;
 	const struct map *map;
 	bool leads, registering, stopping;
+	bool was_listed; /* the map has had this node */
 	uint64_t tick_us, beat_us, register_us;
 	unsigned stale_registrations;
 };
