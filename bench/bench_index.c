@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/memory.h"
+#include "base/prng.h"
 #include "bench/dataset.h"
 #include "bench/rival_hnswlib.h"
 #include "index/vindex.h"
@@ -28,7 +29,7 @@
 
 struct options {
 	uint64_t n, dim, queries, m, ef_construct, k, runs, threads, clusters, rank;
-	double recall;
+	double recall, allow;
 	const char *metric, *kernels, *cache, *engines;
 };
 
@@ -44,6 +45,8 @@ static const struct config_row option_rows[] = {
 	CONFIG_U64(struct options, clusters, "200", 1, 1e6, "COUNT", "clusters of the vectors"),
 	CONFIG_U64(struct options, rank, "24", 1, 4096, "RANK", "hidden dimensions of the vectors"),
 	CONFIG_F64(struct options, recall, "0.99", 0, 1, "RECALL", "compare at this recall"),
+	CONFIG_F64(struct options, allow, "1", 0, 1, "SHARE",
+		   "search under a filter that a random share of the rows passes (quiver only)"),
 	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
 	CONFIG_STR(struct options, kernels, "avx512", "LEVEL",
 		   "use none above: plain, avx2, avx512"),
@@ -71,7 +74,9 @@ struct bench {
 	enum distance distance;
 	float *rows, *queries;
 	uint32_t *truth, *found; /* queries x k */
-	void *file;              /* of quiver's index, mapped */
+	struct bitset *allow;    /* NULL: no filter */
+	uint32_t n_allow;
+	void *file; /* of quiver's index, mapped */
 	size_t file_bytes;
 	char key[200]; /* of the cache: what the vectors and graphs depend on */
 };
@@ -186,7 +191,9 @@ static void search_quiver(struct bench *b, struct engine *e, uint32_t ef, uint32
 	for (uint64_t i = 0; i < b->o.queries; i++) {
 		const struct vindex_query q = {.vector = b->queries + i * b->o.dim,
 					       .k = k,
-					       .ef = ef};
+					       .ef = ef,
+					       .allow = b->allow,
+					       .n_allow = b->n_allow};
 		struct vindex_stats stats;
 		uint32_t n;
 
@@ -418,7 +425,7 @@ static void find_truth(struct bench *b)
 	FILE *f;
 
 	cache_path(b, "truth", path, sizeof path);
-	if (b->o.cache && (f = fopen(path, "rb"))) {
+	if (b->o.cache && !b->allow && (f = fopen(path, "rb"))) {
 		size_t got = fread(b->truth, 1, bytes, f);
 
 		fclose(f);
@@ -427,14 +434,16 @@ static void find_truth(struct bench *b)
 	}
 	for (uint64_t i = 0; i < b->o.queries; i++) {
 		const struct vindex_query q = {.vector = b->queries + i * b->o.dim,
-					       .k = (uint32_t)b->o.k};
+					       .k = (uint32_t)b->o.k,
+					       .allow = b->allow,
+					       .n_allow = b->n_allow};
 		uint32_t n;
 
 		vindex_scan(&rows, b->distance, &q, out, &n);
 		for (uint32_t j = 0; j < n; j++)
 			b->truth[i * b->o.k + j] = (uint32_t)out[j].tag;
 	}
-	if (b->o.cache && (f = fopen(path, "wb"))) {
+	if (b->o.cache && !b->allow && (f = fopen(path, "wb"))) {
 		fwrite(b->truth, 1, bytes, f);
 		fclose(f);
 	}
@@ -471,6 +480,23 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 	}
 }
 
+static void make_filter(struct bench *b)
+{
+	static struct bitset allow;
+	struct prng p;
+
+	if (b->o.allow >= 1)
+		return;
+	prng_seed(&p, 17);
+	bitset_init(&allow, (uint32_t)b->o.n, false);
+	for (uint32_t i = 0; i < b->o.n; i++) {
+		if (prng_unit(&p) < b->o.allow)
+			bitset_set(&allow, i);
+	}
+	b->allow = &allow;
+	b->n_allow = bitset_count(&allow);
+}
+
 static void make_data(struct bench *b)
 {
 	const struct dataset_shape shape = {
@@ -487,6 +513,7 @@ static void make_data(struct bench *b)
 	b->found = mem_array(b->o.queries * b->o.k, sizeof *b->found);
 	dataset_fill(&shape, 0, (uint32_t)b->o.n, b->rows);
 	dataset_fill(&shape, 1, (uint32_t)b->o.queries, b->queries);
+	make_filter(b);
 	find_truth(b);
 }
 
@@ -546,7 +573,8 @@ int main(int argc, char **argv)
 	read_options(&b, argc, argv);
 	make_data(&b);
 	for (size_t i = 0; i < n; i++) {
-		if (!named(b.o.engines, engines[i].name))
+		if (!named(b.o.engines, engines[i].name) ||
+		    (b.allow && engines[i].search != search_quiver))
 			continue;
 		engines[i].build_s = engines[i].open_s = NAN;
 		engines[i].prepare(&b, &engines[i]);
