@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
-enum { LOOP_US = 50000, REGISTER_AGAIN_US = 500000, STALE_TRIES = 5 };
+enum { LOOP_US = 50000, REGISTER_AGAIN_US = 500000, STALE_TRIES = 5, HAND_OVER_US = 1000000 };
 
 /* ---- posts ---- */
 
@@ -416,25 +417,15 @@ int member_start(struct member *m, struct error *err)
 	return 0;
 }
 
-struct hand_over {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool done;
-};
-
 static void handed_over(void *ctx, const struct error *result, uint64_t index)
 {
-	struct hand_over *h = ctx;
-	pthread_mutex_lock(&h->lock);
-	h->done = true;
-	pthread_cond_signal(&h->changed);
-	pthread_mutex_unlock(&h->lock);
+	struct member *m = ctx;
+	atomic_store(&m->handed_over, true);
 }
 
-/* A leader that stops lets another one lead first, so that nobody has to notice. The request ends by itself when nobody can. */
+/* A leader that stops lets another one lead first, so that nobody has to notice; but it does not wait long for that. */
 static void hand_over(struct member *m)
 {
-	struct hand_over h = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
 	struct meta_runtime_status s;
 	uint32_t voters = 0;
 	meta_runtime_status(m->meta, &s);
@@ -442,11 +433,10 @@ static void hand_over(struct member *m)
 		voters += s.members[i].voter;
 	if (!s.is_leader || voters < 2)
 		return;
-	meta_runtime_transfer(m->meta, 0, handed_over, &h);
-	pthread_mutex_lock(&h.lock);
-	while (!h.done)
-		pthread_cond_wait(&h.changed, &h.lock);
-	pthread_mutex_unlock(&h.lock);
+	uint64_t until = clock_monotonic_us() + HAND_OVER_US;
+	meta_runtime_transfer(m->meta, 0, handed_over, m);
+	while (!atomic_load(&m->handed_over) && clock_monotonic_us() < until)
+		usleep(1000);
 }
 
 void member_stop(struct member *m)

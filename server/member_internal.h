@@ -40,7 +40,7 @@ struct member {
 	struct mailbox *box;
 	pthread_t thread;
 	bool has_thread;
-	atomic_bool registered, failed;
+	atomic_bool registered, failed, handed_over;
 	atomic_ullong incarnation; /* of this start, once registered */
 	atomic_ullong leader;
 
