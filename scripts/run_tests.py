@@ -16,7 +16,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # stage: (kind of build, ninja target that its C tests need or None for everything, meson suite or None). The unit
-# tests of a folder are also in a suite of its name, so `api` and `cli` name none: they would run those again.
+# tests of a folder are also in a suite of its name, so `api`, `cli` and `cluster` name none: they would run those again.
 STAGES = {
     "check": (None, None, None),
     "unit": ("asan", "unit_tests", "unit"),
@@ -24,7 +24,7 @@ STAGES = {
     "api": ("release", None, None),
     "cli": ("release", None, None),
     "crash": ("release", None, "crash"),
-    "cluster": ("release", None, "cluster"),
+    "cluster": ("release", None, None),
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
