@@ -368,7 +368,8 @@ int member_new(struct member **out, const struct member_options *o, struct error
 	struct member *m = mem_zalloc(sizeof(*m));
 	struct heal_options heal = {.self = o->identity.node_id,
 				    .grace_us = o->grace_us,
-				    .max_moves = o->max_moves};
+				    .max_moves = o->max_moves,
+				    .no_copies = o->no_copies};
 	(void)err;
 	m->options = *o;
 	m->self = o->identity.node_id;

@@ -30,7 +30,6 @@ struct node_config {
 	uint64_t segment_max_rows;
 	uint64_t memory_limit_mb;
 	uint64_t heal_grace_s;
-	uint64_t heal_moves;
 	bool faiss_search;
 	bool version;
 };
