@@ -28,7 +28,6 @@ struct heal_options {
 	uint64_t grace_us;   /* 0 = 60 s */
 	uint32_t max_moves;  /* replicas that are copied at a time; 0 = 2 */
 	bool no_copies;      /* the shards cannot make copies: no learner is added */
-	bool copies; /* nodes can copy replicas; without it no learner is made and nothing moves */
 };
 
 /* What a node says of one of its replicas. */

@@ -172,7 +172,8 @@ static bool somebody_may_return(struct heal *h)
 /* One copy is begun at a time, so that the choice of the next node sees it in the map; and few are made at once. */
 static uint64_t replacement(struct heal *h, const struct plan *p)
 {
-	if (!h->options.copies || h->rebuilding || h->under_way >= REBUILDS * h->options.max_moves)
+	if (h->options.no_copies || h->rebuilding ||
+	    h->under_way >= REBUILDS * h->options.max_moves)
 		return 0;
 	uint64_t node = place_replacement(h->map, p->c, p->partition);
 	h->rebuilding = node != 0;
@@ -300,7 +301,7 @@ static void balance(struct heal *h)
 	struct place_move moves[PLAN_MOVES];
 	uint32_t most = h->options.max_moves;
 	size_t room = most > h->under_way ? most - h->under_way : 0;
-	if (!h->options.copies || room == 0 || h->now_us - h->changed_us < SETTLE_US ||
+	if (h->options.no_copies || room == 0 || h->now_us - h->changed_us < SETTLE_US ||
 	    somebody_may_return(h))
 		return;
 	size_t n = place_balance(h->map, moves, room < PLAN_MOVES ? room : PLAN_MOVES);

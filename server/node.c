@@ -387,7 +387,7 @@ static int start_member(struct node *n, struct error *err)
 		.rpc = n->rpc,
 		.shard = n->shard,
 		.grace_us = n->config.heal_grace_s * 1000000,
-		.copies = false, /* until shard servers replicate, see docs/operating.md */
+		.no_copies = true, /* until shard servers replicate, see docs/operating.md */
 		.fatal = on_fatal,
 		.ctx = n,
 	};

@@ -183,7 +183,7 @@ static struct world *world_new(uint32_t nodes, uint32_t partitions, uint32_t fac
 {
 	struct world *w = mem_zalloc(sizeof(*w));
 	uint64_t replicas[LIMIT_PARTITIONS * LIMIT_REPLICAS];
-	struct heal_options o = {.self = 1, .copies = true};
+	struct heal_options o = {.self = 1};
 	w->heal = heal_new(&o);
 	w->now_us = 1000000000;
 	w->least.n_in_sync = LIMIT_REPLICAS;
