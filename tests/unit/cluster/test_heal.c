@@ -527,7 +527,7 @@ static void test_draining_node_is_emptied(void **state)
 static void test_no_copies_when_shards_cannot(void **state)
 {
 	struct world *w = world_new(3, 8, 1);
-	struct heal_options o = {.self = 1, .no_copies = true};
+	struct heal_options o = {.self = 1};
 	heal_free(w->heal);
 	w->heal = heal_new(&o);
 	step(w, &(struct heal_event){.type = HEAL_MAP, .map = w->map});
