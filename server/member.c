@@ -369,7 +369,7 @@ int member_new(struct member **out, const struct member_options *o, struct error
 	struct heal_options heal = {.self = o->identity.node_id,
 				    .grace_us = o->grace_us,
 				    .max_moves = o->max_moves,
-				    .copies = o->copies};
+				    .no_copies = o->no_copies};
 	(void)err;
 	m->options = *o;
 	m->self = o->identity.node_id;

@@ -23,7 +23,7 @@ struct member_options {
 	struct shard *shard;
 	uint64_t grace_us;  /* as struct heal_options */
 	uint32_t max_moves; /* as struct heal_options */
-	bool copies;        /* as struct heal_options */
+	bool no_copies;     /* as struct heal_options */
 	/* This node must end: it was removed, or started again elsewhere. Any thread, once. */
 	void (*fatal)(void *ctx, const struct error *why);
 	void *ctx;

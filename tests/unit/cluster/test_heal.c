@@ -226,7 +226,7 @@ static void test_silence_is_probed_then_dead(void **state)
 	struct world *w = world_new(3, 0, 0);
 	run_for(w, 1000);
 	w->silent[3] = true;
-	run_for(w, 450);
+	run_for(w, 400);
 	assert_int_equal(w->probes, 0);
 	run_for(w, 600);
 	assert_true(w->probes > 0);
@@ -527,7 +527,7 @@ static void test_draining_node_is_emptied(void **state)
 static void test_no_copies_when_shards_cannot(void **state)
 {
 	struct world *w = world_new(3, 8, 1);
-	struct heal_options o = {.self = 1};
+	struct heal_options o = {.self = 1, .no_copies = true};
 	heal_free(w->heal);
 	w->heal = heal_new(&o);
 	step(w, &(struct heal_event){.type = HEAL_MAP, .map = w->map});
