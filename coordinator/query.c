@@ -196,6 +196,10 @@ static void plan_finish(struct plan *plan)
 		if (result->rc != 0)
 			continue;
 		result->hits = plan->nodes[i].hits;
+		/* The list itself may be the one that a single partition answered with. */
+		if (copy && result->hits.n > 0)
+			result->hits.items = arena_copy(arena, result->hits.items,
+							result->hits.n * sizeof(struct hit));
 		for (uint32_t j = 0; copy && j < result->hits.n; j++)
 			hit_keep(arena, &result->hits.items[j]);
 	}
