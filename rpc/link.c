@@ -47,10 +47,13 @@ struct link {
 	uint64_t node;
 	enum rpc_class class;
 	char *address;
-	struct wire_dialer *dialer;
 	atomic_uint refs;
+	pthread_mutex_t dial_lock; /* who replaces the dialer; taken before `lock` */
 
 	pthread_mutex_t lock;
+	struct wire_dialer *dialer; /* NULL while it is replaced */
+	uint64_t dialled_us;        /* when the dialer was made */
+	uint64_t next_dial_us, backoff_us;
 	bool up, closed, sending;
 	struct list queue, flight;
 	struct list lost; /* of a connection that is gone */
@@ -125,12 +128,30 @@ static void empty_flight(struct link *l, struct list *to)
 
 /* ---- life ---- */
 
+/* With the lock held. */
+static void set_up(struct link *l, bool up)
+{
+	uint64_t now = net_now_us(l->net);
+
+	if (l->up == up)
+		return;
+	l->up = up;
+	if (up) {
+		atomic_fetch_sub(&l->net->n_down, 1);
+		l->backoff_us = LINK_DIAL_MIN_US;
+	} else {
+		atomic_fetch_add(&l->net->n_down, 1);
+		l->next_dial_us = now + l->backoff_us;
+	}
+}
+
 static void on_up(void *ctx)
 {
 	struct link *l = ctx;
 
 	pthread_mutex_lock(&l->lock);
-	l->up = !l->closed;
+	if (!l->closed && l->dialer != NULL)
+		set_up(l, true);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -139,7 +160,7 @@ static void on_down(void *ctx)
 	struct link *l = ctx;
 
 	pthread_mutex_lock(&l->lock);
-	l->up = false;
+	set_up(l, false);
 	empty_flight(l, &l->lost);
 	list_move_all(&l->lost_unsent, &l->queue);
 	l->n_cancels = 0;
@@ -150,26 +171,83 @@ static void on_down(void *ctx)
 
 static void on_received(void *ctx, struct wire_message *m);
 
+/* With dial_lock held. The connection may be up before wire_dial returns. */
+static int dial(struct link *l, struct error *err)
+{
+	struct wire_dialer_events events = {l, on_up, on_down, on_received};
+	struct wire_dialer *d;
+	int rc = wire_dial(l->address, &events, &d, err);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&l->lock);
+	l->dialer = d;
+	l->dialled_us = net_now_us(l->net);
+	l->next_dial_us = l->dialled_us + l->backoff_us;
+	set_up(l, !l->closed && wire_dialer_is_up(d));
+	pthread_mutex_unlock(&l->lock);
+	return 0;
+}
+
+/* Timer thread: a link that is down tries again, a little later each time. A host that is gone
+ * without a word leaves the system's attempt to connect waiting for a minute or more, although it
+ * may be back by now; so an attempt that takes long is given up with its dialer. */
+static void connect_again(struct link *l, uint64_t now)
+{
+	struct wire_dialer *old = NULL;
+	bool anew = false, again = false;
+
+	pthread_mutex_lock(&l->dial_lock);
+	pthread_mutex_lock(&l->lock);
+	if (!l->up && !l->closed && !l->sending && now >= l->next_dial_us) {
+		again = true;
+		anew = l->dialer == NULL || now - l->dialled_us >= LINK_REDIAL_US;
+		l->backoff_us *= l->backoff_us < LINK_DIAL_MAX_US ? 2 : 1;
+		l->next_dial_us = now + l->backoff_us;
+		old = l->dialer;
+		if (anew)
+			l->dialer = NULL;
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (anew) {
+		wire_dialer_close(old);
+		if (dial(l, NULL) < 0)
+			log_debug("rpc", "node %llu at %s cannot be dialled",
+				  (unsigned long long)l->node, l->address);
+	} else if (again) {
+		wire_dialer_poke(old);
+	}
+	pthread_mutex_unlock(&l->dial_lock);
+}
+
 struct link *link_new(struct rpc_net *net, uint64_t node, enum rpc_class class, const char *address,
 		      struct error *err)
 {
 	struct link *l = mem_zalloc(sizeof(*l));
-	struct wire_dialer_events events = {l, on_up, on_down, on_received};
+	int rc;
 
 	l->net = net;
 	l->node = node;
 	l->class = class;
 	l->address = mem_strdup(address);
 	l->refs = 1;
+	l->backoff_us = LINK_DIAL_MIN_US;
+	atomic_fetch_add(&net->n_down, 1);
 	list_init(&l->queue);
 	list_init(&l->flight);
 	list_init(&l->lost);
 	list_init(&l->lost_unsent);
 	pthread_mutex_init(&l->lock, NULL);
-	if (wire_dial(address, &events, &l->dialer, err) < 0) {
+	pthread_mutex_init(&l->dial_lock, NULL);
+	pthread_mutex_lock(&l->dial_lock);
+	rc = dial(l, err);
+	pthread_mutex_unlock(&l->dial_lock);
+	if (rc < 0) {
+		atomic_fetch_sub(&net->n_down, 1);
 		link_unref(l);
 		return NULL;
 	}
+	net_wake_timer(net);
 	return l;
 }
 
@@ -185,6 +263,7 @@ void link_unref(struct link *l)
 		return;
 	assert(l->queue.n == 0 && l->flight.n == 0 && l->lost.n == 0 && l->lost_unsent.n == 0);
 	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->dial_lock);
 	free(l->address);
 	free(l);
 }
@@ -224,9 +303,13 @@ void link_close(struct link *l)
 {
 	pthread_mutex_lock(&l->lock);
 	l->closed = true;
-	l->up = false;
+	set_up(l, false);
 	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&l->dial_lock);
 	wire_dialer_close(l->dialer);
+	l->dialer = NULL;
+	pthread_mutex_unlock(&l->dial_lock);
+	atomic_fetch_sub(&l->net->n_down, 1);
 	on_down(l);
 	fail_lost(l);
 }
@@ -540,6 +623,14 @@ static size_t collect_expired(struct link *l, uint64_t now, struct rpc_call *sen
 	return n;
 }
 
+static void drop_connection(struct link *l)
+{
+	pthread_mutex_lock(&l->dial_lock);
+	if (l->dialer != NULL)
+		wire_dialer_kick(l->dialer);
+	pthread_mutex_unlock(&l->dial_lock);
+}
+
 void link_tick(struct link *l, uint64_t now)
 {
 	struct rpc_call *sent[LINK_WINDOW];
@@ -559,7 +650,9 @@ void link_tick(struct link *l, uint64_t now)
 		kick = now - l->stuck_us > LINK_STUCK_US;
 	pump(l);
 	if (kick)
-		wire_dialer_kick(l->dialer);
+		drop_connection(l);
+	if (!link_is_up(l))
+		connect_again(l, now);
 	atomic_fetch_add(&l->net->timeouts, n + unsent.n);
 	for (size_t i = 0; i < n; i++) {
 		error_set(&sent[i]->err, ERR_TIMEOUT, "node %llu at %s did not answer in time",

@@ -66,7 +66,8 @@ static void *timer_main(void *arg)
 			atomic_store(&net->timer_sleeps, true);
 			/* Who came in between has seen us awake. */
 			if (atomic_load(&net->n_pending) == 0)
-				wait_us = UINT64_MAX;
+				wait_us = atomic_load(&net->n_down) > 0 ? TIMER_DIAL_US
+									: UINT64_MAX;
 		}
 		mails = mailbox_take(net->events, wait_us);
 		atomic_store(&net->timer_sleeps, false);

@@ -27,9 +27,13 @@ enum {
 	LINK_QUEUE = 1024,          /* calls that wait for the window; more: ERR_BUSY */
 	FRAME_SOFT_BYTES = 1 << 20, /* a frame is not filled beyond this */
 	BODY_LIMIT = LIMIT_RPC_BYTES - (1 << 20),
-	LINK_STUCK_US = 5000000, /* the window is full of calls given up: connect anew */
-	CONNECTION_CALLS = 256,  /* of one peer at work here; more: ERR_BUSY */
+	LINK_STUCK_US = 5000000,  /* the window is full of calls given up: connect anew */
+	LINK_DIAL_MIN_US = 20000, /* between attempts to connect, doubled up to: */
+	LINK_DIAL_MAX_US = 500000,
+	LINK_REDIAL_US = 3000000, /* an attempt that takes so long is given up for another */
+	CONNECTION_CALLS = 256,   /* of one peer at work here; more: ERR_BUSY */
 	TIMER_TICK_US = 5000,
+	TIMER_DIAL_US = 20000, /* while a link is down */
 	TIMER_LINGER_TICKS = 40 /* without calls, before it sleeps: waking it costs each caller */,
 };
 
@@ -46,6 +50,7 @@ struct rpc_net {
 	atomic_bool timer_sleeps; /* without a time limit */
 	atomic_bool stopping;
 	atomic_uint n_pending;
+	atomic_uint n_down; /* links without a connection: the timer tries them again */
 	atomic_ullong next_call;
 	atomic_ullong calls_sent, frames_sent, calls_served, answer_frames, lost_calls, timeouts;
 };

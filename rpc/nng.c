@@ -1,40 +1,43 @@
-/* The transport on nng: raw REQ on the calling side, raw REP on the answering side. The only file
- * that sees nng.
+/* The transport on nng's byte streams. The only file that sees nng.
  *
- * Raw means: the library keeps no state per request. We put a header of our own in front (a request
- * id with its top bit set, which ends the header; the answering side sees the connection's number
- * before it) and match answers by the numbers inside the frames.
+ * Why not its REQ/REP sockets, on which this was built first: a connection of nng 1.5.2 that is
+ * closed between the head and the body of a message that comes in, as happens when a peer is killed
+ * under load, is never taken down. The one thread that takes connections down waits for it for ever,
+ * and from then on no loss is told and nothing is dialled again (nni_aio_begin does not call back when
+ * it refuses; tcptran_pipe_recv_cb does not look). A stream belongs to us alone, and so does the rule
+ * that is broken there.
  *
- * What is known of nng 1.5.2:
- * - raw REP drops answers beyond 64 that wait for one connection, so the calling side keeps fewer
- *   calls in flight (link.c);
- * - cancelling an operation can crash, so nothing here has a time limit or is cancelled while at
- *   work; sends do not wait, and the one receive ends when its socket is closed;
- * - a message beyond RECVMAXSZ closes the connection it came on.
+ * On the wire: {u32 magic, u32 bytes, message} again and again. Up to READ_AHEAD bytes are read at
+ * once, so that several small messages cost one call of the system; what waits to be sent goes out
+ * together.
+ *
+ * One lock a stream. The rule about nng that it keeps: an operation is begun only under the lock and
+ * only while `closed` is not set, and nng_stream_close comes after it was set; so every operation
+ * that was begun ends, and `active` counts those.
  */
 #include "rpc/wire.h"
 
-#include "base/clock.h"
+#include "base/assert.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
 #include <nng/nng.h>
-#include <nng/protocol/reqrep0/rep.h>
-#include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 enum {
-	REQUEST_ID = 0x7fffffff, /* top bit is added; the same for all */
-	DIAL_BUFFER = 128,       /* messages; above the window of a link */
-	LISTEN_BUFFER = 4096,
-	RECONNECT_MIN_MS = 20,
-	RECONNECT_MAX_MS = 500,
-	CLOSE_PATIENCE_US = 1000000,
+	STREAM_MAGIC = 0x31505251, /* "QRP1" */
+	HEAD_BYTES = 8,
+	READ_AHEAD = 64 << 10,
+	FIRST_BODY_BYTES = 1 << 20, /* a larger message gets its room as it comes */
+	SEND_PARTS = 8,             /* nng takes no more in one operation */
+	ACCEPT_PAUSE_US = 10000,    /* after an error, such as too many open files */
 };
-#define TOP_BIT 0x80000000u
+#define SEND_QUEUE_BYTES                                                                           \
+	(UINT64_C(1) << 30) /* waiting for one peer; more: the connection is dropped */
 
 static int nng_failure(struct error *err, int rv, const char *what, const char *address)
 {
@@ -48,121 +51,8 @@ static int nng_failure(struct error *err, int rv, const char *what, const char *
 
 void wire_message_free(struct wire_message *m)
 {
-	nng_msg_free(m->handle);
+	free(m->handle);
 	m->handle = NULL;
-}
-
-static void as_message(nng_msg *msg, struct wire_message *out)
-{
-	out->bytes = nng_msg_body(msg);
-	out->n = nng_msg_len(msg);
-	out->handle = msg;
-}
-
-static nng_msg *message_of(const struct buf *bytes)
-{
-	nng_msg *msg;
-
-	if (nng_msg_alloc(&msg, bytes->len) != 0)
-		return NULL;
-	memcpy(nng_msg_body(msg), bytes->data, bytes->len);
-	return msg;
-}
-
-/* Sends without waiting; the message is released in any case. */
-static bool send_now(nng_socket socket, nng_msg *msg)
-{
-	if (nng_sendmsg(socket, msg, NNG_FLAG_NONBLOCK) == 0)
-		return true;
-	nng_msg_free(msg);
-	return false;
-}
-
-static int set_options(nng_socket socket, int buffer)
-{
-	int rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, LIMIT_RPC_BYTES);
-
-	if (rv == 0)
-		rv = nng_socket_set_int(socket, NNG_OPT_SENDBUF, buffer);
-	if (rv == 0)
-		rv = nng_socket_set_int(socket, NNG_OPT_RECVBUF, buffer);
-	return rv;
-}
-
-/* A connection of nng 1.5.2 that is closed between the head and the body of a message that comes in is never taken down: the
- * reaper thread of the library waits for it for ever, and every nng_close with it (nni_aio_begin does not call back when it refuses a
- * stopped aio, tcptran_pipe_recv_cb does not look). So the call is made on a thread of its own; false: it has not come back in
- * time, and the socket is left to the library. */
-static bool reaper_is_stuck; /* atomic: later calls are not waited for */
-
-struct closing {
-	nng_socket socket;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool done, left;
-};
-
-static void closing_free(struct closing *c)
-{
-	pthread_mutex_destroy(&c->lock);
-	pthread_cond_destroy(&c->changed);
-	free(c);
-}
-
-static void *closing_main(void *arg)
-{
-	struct closing *c = arg;
-	bool left;
-
-	nng_close(c->socket);
-	pthread_mutex_lock(&c->lock);
-	c->done = true;
-	left = c->left;
-	pthread_cond_signal(&c->changed);
-	pthread_mutex_unlock(&c->lock);
-	if (left)
-		closing_free(c);
-	return NULL;
-}
-
-static bool close_socket(nng_socket socket)
-{
-	struct closing *c = mem_zalloc(sizeof(*c));
-	pthread_condattr_t attributes;
-	struct timespec until;
-	pthread_t thread;
-	bool done;
-
-	if (__atomic_load_n(&reaper_is_stuck, __ATOMIC_ACQUIRE)) {
-		free(c);
-		return false;
-	}
-	c->socket = socket;
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-	if (pthread_create(&thread, NULL, closing_main, c) != 0) {
-		closing_free(c);
-		nng_close(socket);
-		return true;
-	}
-	pthread_detach(thread);
-	uint64_t at = clock_monotonic_us() + CLOSE_PATIENCE_US;
-	until.tv_sec = (time_t)(at / 1000000);
-	until.tv_nsec = (long)(at % 1000000 * 1000);
-	pthread_mutex_lock(&c->lock);
-	while (!c->done && pthread_cond_timedwait(&c->changed, &c->lock, &until) == 0)
-		continue;
-	done = c->done;
-	c->left = !done;
-	pthread_mutex_unlock(&c->lock);
-	if (done)
-		closing_free(c);
-	else
-		__atomic_store_n(&reaper_is_stuck, true, __ATOMIC_RELEASE);
-	return done;
 }
 
 static char *url_of(const char *address)
@@ -175,45 +65,381 @@ static char *url_of(const char *address)
 	return url;
 }
 
+/* ---- a stream ---- */
+
+struct part {
+	struct part *next;
+	size_t n;
+	uint8_t bytes[];
+};
+
+struct stream;
+struct stream_events {
+	void *ctx;
+	void (*received)(void *ctx, struct stream *s, struct wire_message *m);
+	void (*down)(void *ctx, struct stream *s); /* once; nothing is received after it */
+};
+
+struct stream {
+	struct stream_events events;
+	uint32_t id;
+	struct stream *next; /* of a listener */
+	nng_stream *io;
+	nng_aio *rx, *tx;
+	atomic_uint refs;
+
+	pthread_mutex_t lock;
+	pthread_cond_t quiet;
+	bool closed;
+	unsigned running; /* operations */
+	unsigned active;  /* those, and those whose end is being told */
+
+	/* sending, under the lock */
+	struct part *queue, **queue_end;
+	size_t sent; /* of the first part */
+	uint64_t queued_bytes;
+	bool sending;
+
+	/* receiving, by the one operation */
+	uint8_t *ahead;
+	size_t ahead_n;
+	uint8_t *body; /* of a message that does not fit in `ahead` */
+	size_t body_n, body_cap, body_size;
+};
+
+static void on_rx(void *arg);
+static void on_tx(void *arg);
+
+static struct stream *stream_new(nng_stream *io, const struct stream_events *events)
+{
+	struct stream *s = mem_zalloc(sizeof(*s));
+
+	s->events = *events;
+	s->io = io;
+	s->refs = 2; /* the maker's, and that of reading, which stream_start begins */
+	s->running = s->active = 1;
+	s->queue_end = &s->queue;
+	s->ahead = mem_alloc(READ_AHEAD);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->quiet, NULL);
+	if (nng_aio_alloc(&s->rx, on_rx, s) != 0 || nng_aio_alloc(&s->tx, on_tx, s) != 0)
+		abort(); /* no memory for a small thing */
+	return s;
+}
+
+/* May be called from a stream's own callback: the library finishes in the background. */
+static void stream_unref(struct stream *s)
+{
+	if (atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	nng_stream_free(s->io);
+	nng_aio_reap(s->rx);
+	nng_aio_reap(s->tx);
+	while (s->queue != NULL) {
+		struct part *p = s->queue;
+
+		s->queue = p->next;
+		free(p);
+	}
+	free(s->ahead);
+	free(s->body);
+	pthread_cond_destroy(&s->quiet);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static void stream_close(struct stream *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->closed = true;
+	pthread_mutex_unlock(&s->lock);
+	nng_stream_close(s->io);
+}
+
+/* With the lock held, not closed. */
+static void operation_begins(struct stream *s)
+{
+	s->running++;
+	s->active++;
+	atomic_fetch_add(&s->refs, 1);
+}
+
+/* An operation ended and is not begun again. Reading ends only when the stream is closed, so the
+ * last to end tells that it is down. */
+static void operation_ended(struct stream *s)
+{
+	bool last;
+
+	pthread_mutex_lock(&s->lock);
+	last = --s->running == 0;
+	assert(!last || s->closed);
+	pthread_mutex_unlock(&s->lock);
+	if (last)
+		s->events.down(s->events.ctx, s);
+	pthread_mutex_lock(&s->lock);
+	s->active--;
+	pthread_cond_broadcast(&s->quiet);
+	pthread_mutex_unlock(&s->lock);
+	stream_unref(s);
+}
+
+/* No callback runs any more when it returns. */
+static void stream_wait_quiet(struct stream *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->active > 0)
+		pthread_cond_wait(&s->quiet, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- sending ---- */
+
+/* With the lock held, not closed. */
+static void begin_tx(struct stream *s)
+{
+	nng_iov iov[SEND_PARTS];
+	unsigned n = 0;
+
+	for (struct part *p = s->queue; p != NULL && n < SEND_PARTS; p = p->next) {
+		size_t skip = n == 0 ? s->sent : 0;
+
+		iov[n].iov_buf = p->bytes + skip;
+		iov[n++].iov_len = p->n - skip;
+	}
+	nng_aio_set_iov(s->tx, n, iov);
+	nng_stream_send(s->io, s->tx);
+}
+
+/* With the lock held: takes off what was sent. */
+static void parts_sent(struct stream *s, size_t n)
+{
+	s->queued_bytes -= n;
+	n += s->sent;
+	while (s->queue != NULL && n >= s->queue->n) {
+		struct part *p = s->queue;
+
+		n -= p->n;
+		s->queue = p->next;
+		free(p);
+	}
+	if (s->queue == NULL)
+		s->queue_end = &s->queue;
+	s->sent = n;
+}
+
+static void on_tx(void *arg)
+{
+	struct stream *s = arg;
+	bool failed = nng_aio_result(s->tx) != 0, again = false;
+
+	pthread_mutex_lock(&s->lock);
+	if (!failed) {
+		parts_sent(s, nng_aio_count(s->tx));
+		again = s->queue != NULL && !s->closed;
+	}
+	if (again)
+		begin_tx(s);
+	else
+		s->sending = false;
+	pthread_mutex_unlock(&s->lock);
+	if (again)
+		return;
+	if (failed)
+		stream_close(s);
+	operation_ended(s);
+}
+
+static struct part *part_of(const struct buf *bytes)
+{
+	struct part *p = mem_alloc(sizeof(*p) + HEAD_BYTES + bytes->len);
+	uint32_t head[2] = {STREAM_MAGIC, (uint32_t)bytes->len};
+
+	p->next = NULL;
+	p->n = HEAD_BYTES + bytes->len;
+	memcpy(p->bytes, head, HEAD_BYTES);
+	memcpy(p->bytes + HEAD_BYTES, bytes->data, bytes->len);
+	return p;
+}
+
+static bool stream_send(struct stream *s, const struct buf *bytes)
+{
+	struct part *p = part_of(bytes);
+	bool taken;
+
+	assert(bytes->len > 0 && bytes->len <= LIMIT_RPC_BYTES);
+	pthread_mutex_lock(&s->lock);
+	taken = !s->closed && s->queued_bytes + p->n <= SEND_QUEUE_BYTES;
+	if (taken) {
+		*s->queue_end = p;
+		s->queue_end = &p->next;
+		s->queued_bytes += p->n;
+		if (!s->sending) {
+			s->sending = true;
+			operation_begins(s);
+			begin_tx(s);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!taken)
+		free(p);
+	return taken;
+}
+
+/* ---- receiving ---- */
+
+static void deliver(struct stream *s, uint8_t *bytes, size_t n)
+{
+	struct wire_message m = {bytes, n, bytes};
+
+	s->events.received(s->events.ctx, s, &m);
+}
+
+/* A message that is not whole yet moves to a body of its own. */
+static void begin_body(struct stream *s, size_t size, const uint8_t *bytes, size_t n)
+{
+	s->body_size = size;
+	s->body_cap = size < FIRST_BODY_BYTES ? size : FIRST_BODY_BYTES;
+	s->body = mem_alloc(s->body_cap);
+	memcpy(s->body, bytes, n);
+	s->body_n = n;
+}
+
+/* Takes the messages out of what was read ahead. false: this is no peer of ours. */
+static bool parse_ahead(struct stream *s)
+{
+	size_t at = 0;
+
+	while (s->ahead_n - at >= HEAD_BYTES) {
+		size_t left = s->ahead_n - at - HEAD_BYTES;
+		uint32_t size = load_u32(s->ahead + at + 4);
+
+		if (load_u32(s->ahead + at) != STREAM_MAGIC || size == 0 || size > LIMIT_RPC_BYTES)
+			return false;
+		at += HEAD_BYTES;
+		if (left < size) {
+			begin_body(s, size, s->ahead + at, left);
+			at = s->ahead_n;
+			break;
+		}
+		deliver(s, mem_copy(s->ahead + at, size), size);
+		at += size;
+	}
+	memmove(s->ahead, s->ahead + at, s->ahead_n - at);
+	s->ahead_n -= at;
+	return true;
+}
+
+static bool took(struct stream *s, size_t n)
+{
+	if (s->body == NULL) {
+		s->ahead_n += n;
+		return parse_ahead(s);
+	}
+	s->body_n += n;
+	if (s->body_n == s->body_size) {
+		uint8_t *whole = s->body;
+
+		s->body = NULL;
+		deliver(s, whole, s->body_size);
+	} else if (s->body_n == s->body_cap) {
+		s->body_cap = s->body_cap < s->body_size / 2 ? s->body_cap * 2 : s->body_size;
+		s->body = mem_resize(s->body, s->body_cap);
+	}
+	return true;
+}
+
+/* Begins to read, unless the stream was closed. */
+static bool begin_rx(struct stream *s)
+{
+	nng_iov iov = {s->ahead + s->ahead_n, READ_AHEAD - s->ahead_n};
+	bool begun;
+
+	if (s->body != NULL)
+		iov = (nng_iov){s->body + s->body_n, s->body_cap - s->body_n};
+	pthread_mutex_lock(&s->lock);
+	begun = !s->closed;
+	if (begun) {
+		nng_aio_set_iov(s->rx, 1, &iov);
+		nng_stream_recv(s->io, s->rx);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return begun;
+}
+
+static void on_rx(void *arg)
+{
+	struct stream *s = arg;
+
+	if (nng_aio_result(s->rx) == 0 && took(s, nng_aio_count(s->rx)) && begin_rx(s))
+		return;
+	stream_close(s);
+	operation_ended(s);
+}
+
+/* The first read; what comes may be received before this returns. */
+static void stream_start(struct stream *s)
+{
+	if (!begin_rx(s))
+		operation_ended(s);
+}
+
 /* ---- calling side ---- */
 
 struct wire_dialer {
 	struct wire_dialer_events events;
-	nng_socket socket;
+	nng_stream_dialer *dialer;
 	nng_aio *aio;
-	uint32_t pipe;  /* 0 = none; atomic */
-	bool abandoned; /* atomic */
+	pthread_mutex_t lock;
+	pthread_cond_t quiet;
+	bool closed, dialling, up;
+	struct stream *stream; /* NULL = none */
 };
 
-static void dialer_pipe(nng_pipe p, nng_pipe_ev event, void *arg)
+static void dialer_received(void *ctx, struct stream *s, struct wire_message *m)
 {
-	struct wire_dialer *d = arg;
+	struct wire_dialer *d = ctx;
 
-	if (__atomic_load_n(&d->abandoned, __ATOMIC_ACQUIRE))
-		return;
-	if (event == NNG_PIPE_EV_ADD_POST) {
-		__atomic_store_n(&d->pipe, (uint32_t)nng_pipe_id(p), __ATOMIC_RELEASE);
-		d->events.up(d->events.ctx);
-	} else {
-		__atomic_store_n(&d->pipe, 0, __ATOMIC_RELEASE);
-		d->events.down(d->events.ctx);
-	}
+	(void)s;
+	d->events.received(d->events.ctx, m);
 }
 
-static void dialer_received(void *arg)
+static void dialer_down(void *ctx, struct stream *s)
+{
+	struct wire_dialer *d = ctx;
+
+	(void)s;
+	pthread_mutex_lock(&d->lock);
+	d->up = false;
+	pthread_mutex_unlock(&d->lock);
+	d->events.down(d->events.ctx);
+}
+
+static void dial_ended(struct wire_dialer *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->dialling = false;
+	pthread_cond_broadcast(&d->quiet);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void on_dialled(void *arg)
 {
 	struct wire_dialer *d = arg;
-	struct wire_message m;
+	struct stream_events events = {d, dialer_received, dialer_down};
+	struct stream *s;
 
-	if (nng_aio_result(d->aio) != 0)
-		return; /* closed */
-	as_message(nng_aio_get_msg(d->aio), &m);
-	if (__atomic_load_n(&d->abandoned, __ATOMIC_ACQUIRE)) {
-		wire_message_free(&m);
+	if (nng_aio_result(d->aio) != 0) {
+		dial_ended(d);
 		return;
 	}
-	d->events.received(d->events.ctx, &m);
-	nng_recv_aio(d->socket, d->aio);
+	s = stream_new(nng_aio_get_output(d->aio, 0), &events);
+	pthread_mutex_lock(&d->lock);
+	d->stream = s;
+	d->up = true;
+	pthread_mutex_unlock(&d->lock);
+	d->events.up(d->events.ctx);
+	stream_start(s);
+	dial_ended(d);
 }
 
 int wire_dial(const char *address, const struct wire_dialer_events *events,
@@ -221,132 +447,181 @@ int wire_dial(const char *address, const struct wire_dialer_events *events,
 {
 	struct wire_dialer *d = mem_zalloc(sizeof(*d));
 	char *url = url_of(address);
-	int rv = nng_req0_open_raw(&d->socket);
+	int rv = nng_stream_dialer_alloc(&d->dialer, url);
 
-	d->events = *events;
-	if (rv != 0) {
-		free(url);
-		free(d);
-		return nng_failure(err, rv, "connect to", address);
-	}
-	rv = set_options(d->socket, DIAL_BUFFER);
-	if (rv == 0)
-		rv = nng_socket_set_ms(d->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
-	if (rv == 0)
-		rv = nng_socket_set_ms(d->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
-	if (rv == 0)
-		rv = nng_aio_alloc(&d->aio, dialer_received, d);
-	if (rv == 0)
-		rv = nng_pipe_notify(d->socket, NNG_PIPE_EV_ADD_POST, dialer_pipe, d);
-	if (rv == 0)
-		rv = nng_pipe_notify(d->socket, NNG_PIPE_EV_REM_POST, dialer_pipe, d);
-	if (rv == 0) {
-		nng_recv_aio(d->socket, d->aio);
-		rv = nng_dial(d->socket, url, NULL, NNG_FLAG_NONBLOCK);
-	}
 	free(url);
+	d->events = *events;
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->quiet, NULL);
+	if (rv == 0)
+		rv = nng_aio_alloc(&d->aio, on_dialled, d);
 	if (rv != 0) {
 		wire_dialer_close(d);
 		return nng_failure(err, rv, "connect to", address);
 	}
 	*out = d;
+	wire_dialer_poke(d);
 	return 0;
+}
+
+void wire_dialer_poke(struct wire_dialer *d)
+{
+	struct stream *old = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	if (!d->closed && !d->dialling && !d->up) {
+		old = d->stream;
+		d->stream = NULL;
+		d->dialling = true;
+		nng_stream_dialer_dial(d->dialer, d->aio);
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (old != NULL)
+		stream_unref(old);
 }
 
 void wire_dialer_close(struct wire_dialer *d)
 {
 	if (d == NULL)
 		return;
-	if (!close_socket(d->socket)) {
-		__atomic_store_n(&d->abandoned, true, __ATOMIC_RELEASE);
-		return; /* the library still has it */
+	pthread_mutex_lock(&d->lock);
+	d->closed = true;
+	pthread_mutex_unlock(&d->lock);
+	if (d->dialer != NULL)
+		nng_stream_dialer_close(d->dialer);
+	pthread_mutex_lock(&d->lock);
+	while (d->dialling)
+		pthread_cond_wait(&d->quiet, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+	if (d->stream != NULL) {
+		stream_close(d->stream);
+		stream_wait_quiet(d->stream);
+		stream_unref(d->stream);
 	}
-	if (d->aio != NULL) {
-		nng_aio_wait(d->aio);
+	if (d->aio != NULL)
 		nng_aio_free(d->aio);
-	}
+	if (d->dialer != NULL)
+		nng_stream_dialer_free(d->dialer);
+	pthread_cond_destroy(&d->quiet);
+	pthread_mutex_destroy(&d->lock);
 	free(d);
+}
+
+/* The stream with a reference, or NULL. */
+static struct stream *dialer_stream(struct wire_dialer *d)
+{
+	struct stream *s;
+
+	pthread_mutex_lock(&d->lock);
+	s = d->up ? d->stream : NULL;
+	if (s != NULL)
+		atomic_fetch_add(&s->refs, 1);
+	pthread_mutex_unlock(&d->lock);
+	return s;
 }
 
 bool wire_dialer_send(struct wire_dialer *d, const struct buf *bytes)
 {
-	nng_msg *msg = message_of(bytes);
+	struct stream *s = dialer_stream(d);
+	bool taken;
 
-	if (msg == NULL)
+	if (s == NULL)
 		return false;
-	if (nng_msg_header_append_u32(msg, REQUEST_ID | TOP_BIT) != 0) {
-		nng_msg_free(msg);
-		return false;
-	}
-	return send_now(d->socket, msg);
+	taken = stream_send(s, bytes);
+	stream_unref(s);
+	return taken;
 }
 
-bool wire_dialer_is_up(const struct wire_dialer *d)
+bool wire_dialer_is_up(struct wire_dialer *d)
 {
-	return __atomic_load_n(&d->pipe, __ATOMIC_ACQUIRE) != 0;
+	bool up;
+
+	pthread_mutex_lock(&d->lock);
+	up = d->up;
+	pthread_mutex_unlock(&d->lock);
+	return up;
 }
 
 void wire_dialer_kick(struct wire_dialer *d)
 {
-	nng_pipe p = NNG_PIPE_INITIALIZER;
+	struct stream *s = dialer_stream(d);
 
-	p.id = __atomic_load_n(&d->pipe, __ATOMIC_ACQUIRE);
-	if (p.id != 0)
-		nng_pipe_close(p);
+	if (s == NULL)
+		return;
+	stream_close(s);
+	stream_unref(s);
 }
 
 /* ---- answering side ---- */
 
 struct wire_listener {
 	struct wire_listener_events events;
-	nng_socket socket;
-	nng_listener listener;
-	bool listening;
-	bool abandoned; /* atomic */
+	nng_stream_listener *listener;
 	nng_aio *aio;
 	uint16_t port;
+	pthread_mutex_t lock;
+	pthread_cond_t quiet;
+	bool closed, accepting;
+	uint32_t next_id;
+	struct stream *streams;
 };
 
-static void listener_pipe(nng_pipe p, nng_pipe_ev event, void *arg)
+static void listener_received(void *ctx, struct stream *s, struct wire_message *m)
 {
-	struct wire_listener *l = arg;
+	struct wire_listener *l = ctx;
 
-	if (event == NNG_PIPE_EV_REM_POST && !__atomic_load_n(&l->abandoned, __ATOMIC_ACQUIRE))
-		l->events.closed(l->events.ctx, (uint32_t)nng_pipe_id(p));
+	l->events.received(l->events.ctx, s->id, m);
 }
 
-static void listener_received(void *arg)
+static void listener_down(void *ctx, struct stream *s)
 {
-	struct wire_listener *l = arg;
-	struct wire_message m;
-	nng_msg *msg;
-	uint32_t connection;
+	struct wire_listener *l = ctx;
 
-	if (nng_aio_result(l->aio) != 0)
-		return; /* closed */
-	msg = nng_aio_get_msg(l->aio);
-	if (__atomic_load_n(&l->abandoned, __ATOMIC_ACQUIRE)) {
-		nng_msg_free(msg);
-		return;
+	l->events.closed(l->events.ctx, s->id);
+	pthread_mutex_lock(&l->lock);
+	for (struct stream **at = &l->streams; *at != NULL; at = &(*at)->next) {
+		if (*at == s) {
+			*at = s->next;
+			break;
+		}
 	}
-	connection = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
-	as_message(msg, &m);
-	l->events.received(l->events.ctx, connection, &m);
-	nng_recv_aio(l->socket, l->aio);
+	pthread_cond_broadcast(&l->quiet);
+	pthread_mutex_unlock(&l->lock);
+	stream_unref(s); /* the list's; the operation that tells us has its own */
 }
 
-static int start_listening(struct wire_listener *l, const char *url)
+static void begin_accept(struct wire_listener *l)
 {
-	int port = 0;
-	int rv = nng_listener_create(&l->listener, l->socket, url);
+	pthread_mutex_lock(&l->lock);
+	l->accepting = !l->closed;
+	if (l->accepting)
+		nng_stream_listener_accept(l->listener, l->aio);
+	else
+		pthread_cond_broadcast(&l->quiet);
+	pthread_mutex_unlock(&l->lock);
+}
 
-	l->listening = rv == 0;
-	if (rv == 0)
-		rv = nng_listener_start(l->listener, 0);
-	if (rv == 0)
-		rv = nng_listener_get_int(l->listener, NNG_OPT_TCP_BOUND_PORT, &port);
-	l->port = (uint16_t)port;
-	return rv;
+static void on_accepted(void *arg)
+{
+	struct wire_listener *l = arg;
+	struct stream_events events = {l, listener_received, listener_down};
+	int rv = nng_aio_result(l->aio);
+
+	if (rv == 0) {
+		struct stream *s = stream_new(nng_aio_get_output(l->aio, 0), &events);
+
+		atomic_fetch_add(&s->refs, 1);
+		pthread_mutex_lock(&l->lock);
+		s->id = ++l->next_id;
+		s->next = l->streams;
+		l->streams = s;
+		pthread_mutex_unlock(&l->lock);
+		stream_start(s);
+		stream_unref(s);
+	} else if (rv != NNG_ECLOSED) {
+		usleep(ACCEPT_PAUSE_US);
+	}
+	begin_accept(l);
 }
 
 int wire_listen(const char *address, const struct wire_listener_events *events,
@@ -354,45 +629,69 @@ int wire_listen(const char *address, const struct wire_listener_events *events,
 {
 	struct wire_listener *l = mem_zalloc(sizeof(*l));
 	char *url = url_of(address);
-	int rv = nng_rep0_open_raw(&l->socket);
+	int port = 0;
+	int rv = nng_stream_listener_alloc(&l->listener, url);
 
-	l->events = *events;
-	if (rv != 0) {
-		free(url);
-		free(l);
-		return nng_failure(err, rv, "listen on", address);
-	}
-	rv = set_options(l->socket, LISTEN_BUFFER);
-	if (rv == 0)
-		rv = nng_aio_alloc(&l->aio, listener_received, l);
-	if (rv == 0)
-		rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_REM_POST, listener_pipe, l);
-	if (rv == 0)
-		rv = start_listening(l, url);
 	free(url);
+	l->events = *events;
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->quiet, NULL);
+	if (rv == 0)
+		rv = nng_aio_alloc(&l->aio, on_accepted, l);
+	if (rv == 0)
+		rv = nng_stream_listener_listen(l->listener);
+	if (rv == 0)
+		rv = nng_stream_listener_get_int(l->listener, NNG_OPT_TCP_BOUND_PORT, &port);
+	l->port = (uint16_t)port;
 	if (rv != 0) {
 		wire_listener_close(l);
 		return nng_failure(err, rv, "listen on", address);
 	}
-	nng_recv_aio(l->socket, l->aio);
 	*out = l;
+	begin_accept(l);
 	return 0;
+}
+
+/* One stream of the list, with a reference; id 0 = the first. */
+static struct stream *find_stream(struct wire_listener *l, uint32_t id)
+{
+	struct stream *s;
+
+	pthread_mutex_lock(&l->lock);
+	for (s = l->streams; s != NULL && id != 0 && s->id != id; s = s->next)
+		continue;
+	if (s != NULL)
+		atomic_fetch_add(&s->refs, 1);
+	pthread_mutex_unlock(&l->lock);
+	return s;
 }
 
 void wire_listener_close(struct wire_listener *l)
 {
+	struct stream *s;
+
 	if (l == NULL)
 		return;
-	if (l->listening)
-		nng_listener_close(l->listener);
-	if (!close_socket(l->socket)) {
-		__atomic_store_n(&l->abandoned, true, __ATOMIC_RELEASE);
-		return; /* the library still has it */
+	pthread_mutex_lock(&l->lock);
+	l->closed = true;
+	pthread_mutex_unlock(&l->lock);
+	if (l->listener != NULL)
+		nng_stream_listener_close(l->listener);
+	pthread_mutex_lock(&l->lock);
+	while (l->accepting)
+		pthread_cond_wait(&l->quiet, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+	while ((s = find_stream(l, 0)) != NULL) {
+		stream_close(s);
+		stream_wait_quiet(s);
+		stream_unref(s);
 	}
-	if (l->aio != NULL) {
-		nng_aio_wait(l->aio);
+	if (l->aio != NULL)
 		nng_aio_free(l->aio);
-	}
+	if (l->listener != NULL)
+		nng_stream_listener_free(l->listener);
+	pthread_cond_destroy(&l->quiet);
+	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
 
@@ -403,23 +702,22 @@ uint16_t wire_listener_port(const struct wire_listener *l)
 
 bool wire_listener_send(struct wire_listener *l, uint32_t connection, const struct buf *bytes)
 {
-	nng_msg *msg = message_of(bytes);
+	struct stream *s = find_stream(l, connection);
+	bool taken;
 
-	if (msg == NULL)
+	if (s == NULL)
 		return false;
-	if (nng_msg_header_append_u32(msg, connection) != 0 ||
-	    nng_msg_header_append_u32(msg, REQUEST_ID | TOP_BIT) != 0) {
-		nng_msg_free(msg);
-		return false;
-	}
-	return send_now(l->socket, msg);
+	taken = stream_send(s, bytes);
+	stream_unref(s);
+	return taken;
 }
 
 void wire_listener_kick(struct wire_listener *l, uint32_t connection)
 {
-	nng_pipe p = NNG_PIPE_INITIALIZER;
+	struct stream *s = find_stream(l, connection);
 
-	(void)l;
-	p.id = connection;
-	nng_pipe_close(p);
+	if (s == NULL)
+		return;
+	stream_close(s);
+	stream_unref(s);
 }

@@ -1,5 +1,5 @@
 /* Private to rpc/: the transport under the frames. Messages between two processes, kept whole and in
- * order over one connection; connections that are lost come back by themselves.
+ * order over one connection.
  *
  * Callbacks run on threads of the transport. They must not block, and must not close what they are
  * called for.
@@ -28,14 +28,17 @@ struct wire_dialer_events {
 	void (*down)(void *ctx);
 	void (*received)(void *ctx, struct wire_message *m); /* takes it over */
 };
-/* Begins to connect to "host:port" and goes on for ever. */
+/* Tries to connect to "host:port", once; wire_dialer_poke tries again. */
 int wire_dial(const char *address, const struct wire_dialer_events *events,
 	      struct wire_dialer **out, struct error *err);
 /* No callback runs after it returns. NULL ok. */
 void wire_dialer_close(struct wire_dialer *d);
 /* Copies the bytes. false: the transport could not take it. */
 bool wire_dialer_send(struct wire_dialer *d, const struct buf *bytes);
-/* Drops the connection; it comes back. */
+bool wire_dialer_is_up(struct wire_dialer *d);
+/* Tries again to connect, unless it is connected or at it. Not from a callback. */
+void wire_dialer_poke(struct wire_dialer *d);
+/* Drops the connection. */
 void wire_dialer_kick(struct wire_dialer *d);
 
 /* ---- answering side ---- */
