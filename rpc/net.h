@@ -21,7 +21,7 @@
 #include <stdatomic.h>
 
 enum {
-	LINK_WINDOW = 48,     /* calls in flight on one connection, see nng.c */
+	LINK_WINDOW = 48,     /* calls in flight on one connection */
 	LINK_OPEN_FRAMES = 8, /* beyond, calls gather, for COALESCE_US at most (link.c) */
 	COALESCE_US = 1000,
 	LINK_QUEUE = 1024,          /* calls that wait for the window; more: ERR_BUSY */
