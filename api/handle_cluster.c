@@ -1,8 +1,10 @@
 /* Views of the cluster: nodes, and where the partitions of a collection are. */
 #include "api/request.h"
+#include "base/clock.h"
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 static uint64_t self_node(struct api_request *r, const struct map *map)
 {
@@ -26,6 +28,34 @@ static void put_peers(struct buf *b, const struct map *map)
 	json_put_literal(b, "}");
 }
 
+/* last_update: when this answer was made, which is when the state was looked at. */
+static void put_consensus(struct buf *b, struct coord *coord)
+{
+	struct coord_consensus raft;
+	struct tm utc;
+	char now[32];
+	time_t seconds = (time_t)(clock_wall_us() / 1000000);
+
+	coord_consensus(coord, &raft);
+	gmtime_r(&seconds, &utc);
+	strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc);
+	buf_printf(
+		b,
+		",\"raft_info\":{\"term\":%llu,\"commit\":%llu,\"pending_operations\":0,\"leader\":",
+		(unsigned long long)raft.term, (unsigned long long)raft.commit);
+	if (raft.leader != 0)
+		json_put_u64(b, raft.leader);
+	else
+		json_put_literal(b, "null");
+	buf_printf(b, ",\"role\":\"%s\",\"is_voter\":%s}",
+		   raft.is_leader ? "Leader" : (raft.is_voter ? "Follower" : "Learner"),
+		   raft.is_voter ? "true" : "false");
+	buf_printf(
+		b,
+		",\"consensus_thread_status\":{\"consensus_thread_status\":\"working\",\"last_update\":\"%s\"}",
+		now);
+}
+
 void handle_cluster(struct api_request *r)
 {
 	const struct map *map = coord_map(r->api->options.coord);
@@ -38,9 +68,8 @@ void handle_cluster(struct api_request *r)
 		json_put_u64(b, self_node(r, map));
 		json_put_literal(b, ",\"peers\":");
 		put_peers(b, map);
-		json_put_literal(b, ",\"raft_info\":{\"commit\":");
-		json_put_u64(b, map->index);
-		json_put_literal(b, "}}");
+		put_consensus(b, r->api->options.coord);
+		json_put_literal(b, ",\"message_send_failures\":{}}");
 	}
 	map_unref(map);
 	respond_ok(r);

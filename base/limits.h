@@ -15,7 +15,6 @@ enum {
 	LIMIT_BATCH_SEARCHES = 1000, /* searches in one batch request */
 	LIMIT_EF = 10000,            /* hnsw_ef */
 	LIMIT_TOP = 10000,           /* groups, and points of one group */
-	LIMIT_PAGE = 10000,          /* points of one scroll page held in memory at once */
 	LIMIT_COLLECTIONS = 1000,
 	LIMIT_PARTITIONS = 256,  /* of one collection */
 	LIMIT_REPLICAS = 8,      /* replication_factor */

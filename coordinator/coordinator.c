@@ -129,6 +129,19 @@ void coord_change(struct coord *c, struct coord_change *change)
 
 /* ---- state ---- */
 
+void coord_consensus(struct coord *c, struct coord_consensus *out)
+{
+	struct meta_runtime_status status;
+	meta_runtime_status(c->options.meta, &status);
+	*out = (struct coord_consensus){.leader = status.leader,
+					.term = status.term,
+					.commit = status.commit,
+					.is_leader = status.is_leader};
+	for (uint32_t i = 0; i < status.n_members; i++)
+		if (status.members[i].id == c->options.self_node)
+			out->is_voter = status.members[i].voter;
+}
+
 bool coord_ready(struct coord *c, struct error *why)
 {
 	const struct map *m = coord_map(c);

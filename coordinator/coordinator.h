@@ -155,6 +155,13 @@ struct coord_change {
 };
 void coord_change(struct coord *c, struct coord_change *change);
 
+/* What this node knows of the shard map's consensus; leader 0: unknown. */
+struct coord_consensus {
+	uint64_t leader, term, commit;
+	bool is_leader, is_voter;
+};
+void coord_consensus(struct coord *c, struct coord_consensus *out);
+
 /* Ready to serve? Otherwise the reason. */
 bool coord_ready(struct coord *c, struct error *why);
 void coord_metrics(struct coord *c, struct buf *out);

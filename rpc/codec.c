@@ -225,9 +225,6 @@ static int take_scroll_request(struct reader *r, struct arena *arena, struct rpc
 	if (q->has_offset)
 		q->offset = id_decode(r);
 	q->limit = reader_u32(r);
-	if (q->limit > LIMIT_PAGE)
-		return error_set(err, ERR_FORMAT, "a page of %u points is above the limit",
-				 q->limit);
 	wire_path(r, arena, true, &q->order_path);
 	if (q->order == SCROLL_BY_VALUE && q->order_path.n_steps == 0)
 		reader_fail(r);
