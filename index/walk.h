@@ -1,10 +1,13 @@
 /* Private to index/: our own search over a sealed HNSW graph.
  *
- * The graph is the one of the index file (FAISS's format), laid out for walking: nodes renumbered so that
- * neighbours lie close together, the links of a node on level 0 in one array of fixed width, rows as
- * 8-bit codes (codes.h), all of it on huge pages where the system gives them. The float rows stay in
- * the mapped file and are read for the last few candidates only. Nothing changes after walk_new, so
- * any number of threads may search.
+ * The graph is the one of the index file (FAISS's format), laid out for walking: the links of a node on
+ * level 0 in one array of fixed width, rows as 8-bit codes (codes.h), all of it on huge pages where the
+ * system gives them. The float rows stay in the mapped file and are read for the last few candidates
+ * only. Nothing changes after walk_new, so any number of threads may search.
+ *
+ * Nodes keep the numbers of their rows. Renumbering them breadth first, so that neighbours lie close
+ * together, was measured: at most 5 % more queries per second (200,000 x 128 and 100,000 x 768) for
+ * eight more bytes a node, and filters, which are bitmaps of rows, became much slower.
  */
 #pragma once
 

@@ -26,11 +26,9 @@ struct walk {
 
 	char *block; /* everything below, one mapping */
 	size_t block_bytes;
-	uint8_t *codes;    /* n x stride */
-	uint32_t *links;   /* n x width; WALK_NONE ends a list */
-	float *norms;      /* n: of the decoded rows; Euclid only, else NULL */
-	uint32_t *row_of;  /* n: node -> row */
-	uint32_t *node_of; /* n: row -> node */
+	uint8_t *codes;  /* n x stride */
+	uint32_t *links; /* n x width; WALK_NONE ends a list */
+	float *norms;    /* n: of the decoded rows; Euclid only, else NULL */
 };
 
 static inline const uint32_t *walk_links(const struct walk *w, uint32_t node)

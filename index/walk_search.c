@@ -152,21 +152,29 @@ static inline void fetch_code(const struct walk *w, uint32_t node)
 		__builtin_prefetch(code + b);
 }
 
-/* Neighbours of a node that were not seen before. */
-static inline uint32_t gather(struct search *x, uint32_t node)
+/* Neighbours of a node that were not seen before, behind the touched nodes. */
+static inline uint32_t fresh_neighbors(struct search *x, uint32_t node)
 {
 	const uint32_t *links = walk_links(x->w, node);
-	struct walk_scratch *s = x->s;
-	uint32_t *to = s->touched + s->n_touched;
+	uint32_t *to = x->s->touched + x->s->n_touched;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
 		to[n] = links[i];
-		n += visit(s, links[i]);
+		n += visit(x->s, links[i]);
 	}
-	s->n_touched += n;
+	return n;
+}
+
+/* The same, touched, and their codes on the way. */
+static inline uint32_t gather(struct search *x, uint32_t node)
+{
+	uint32_t n = fresh_neighbors(x, node);
+	const uint32_t *ids = x->s->touched + x->s->n_touched;
+
 	for (uint32_t i = 0; i < n; i++)
-		fetch_code(x->w, to[i]);
+		fetch_code(x->w, ids[i]);
+	x->s->n_touched += n;
 	return n;
 }
 
@@ -194,60 +202,55 @@ static inline void look_ahead(const struct search *x)
 	}
 }
 
-static inline bool allowed(const struct search *x, uint32_t node)
-{
-	return bitset_get(x->q->allow, x->w->row_of[node]);
-}
-
-/* Neighbours of `via` that are allowed and were not seen before, after the n in ids. */
+/* Neighbours of `via` that are allowed and were not seen before, after the n in ids. Without branches on
+ * the bits, which no processor can guess. */
 static uint32_t gather_second(struct search *x, uint32_t via, uint32_t *ids, uint32_t n)
 {
 	const uint32_t *links = walk_links(x->w, via);
-	struct walk_scratch *s = x->s;
+	const uint64_t *allow = x->q->allow->words;
+	uint64_t *visited = x->s->visited;
+	uint32_t first = n;
 
-	walk_scratch_touch(s, x->w->width);
-	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE && n < GATHER_MAX; i++) {
-		uint32_t node = links[i];
+	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
+		uint32_t node = links[i], shift = node & 63;
+		uint64_t fresh = (allow[node >> 6] & ~visited[node >> 6]) >> shift & 1;
 
-		if (s->visited[node >> 6] >> (node & 63) & 1 || !allowed(x, node))
-			continue;
-		visit(s, node);
-		s->touched[s->n_touched++] = node;
-		fetch_code(x->w, node);
-		ids[n++] = node;
+		visited[node >> 6] |= fresh << shift;
+		ids[n] = node;
+		n += (uint32_t)fresh;
 	}
+	walk_scratch_touch(x->s, n - first);
+	memcpy(x->s->touched + x->s->n_touched, ids + first, (n - first) * sizeof *ids);
+	x->s->n_touched += n - first;
+	for (uint32_t i = first; i < n; i++)
+		fetch_code(x->w, ids[i]);
 	return n;
 }
 
-/* The same under a filter: allowed ones in ids; through those that are not, in two hops, until there are
- * enough. */
+/* Under a filter: the allowed ones of a node's neighbours; and through those that are not allowed, in two
+ * hops, more until there are enough. */
 static uint32_t gather_allowed(struct search *x, uint32_t node, uint32_t *ids)
 {
-	const uint32_t *links = walk_links(x->w, node);
 	struct walk_scratch *s = x->s;
-	uint32_t n = 0, n_seen = 0;
-	uint32_t *seen = s->touched + s->n_touched;
+	const uint64_t *allow = x->q->allow->words;
+	uint32_t *vias = ids + GATHER_MAX + 2 * (size_t)x->w->width;
+	uint32_t n_seen = fresh_neighbors(x, node), n = 0, n_vias = 0;
+	const uint32_t *seen = s->touched + s->n_touched;
 
-	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++)
-		__builtin_prefetch(&x->w->row_of[links[i]]);
-	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
-		seen[n_seen] = links[i];
-		n_seen += visit(s, links[i]);
-	}
-	uint32_t first = s->n_touched;
-	s->n_touched += n_seen;
 	for (uint32_t i = 0; i < n_seen; i++) {
-		if (allowed(x, s->touched[first + i])) {
-			fetch_code(x->w, s->touched[first + i]);
-			ids[n++] = s->touched[first + i];
-		} else if (n < x->enough) {
-			fetch_links(x->w, s->touched[first + i]);
-		}
+		uint32_t is_allowed = (uint32_t)(allow[seen[i] >> 6] >> (seen[i] & 63) & 1);
+
+		ids[n] = vias[n_vias] = seen[i];
+		n += is_allowed;
+		n_vias += 1 - is_allowed;
 	}
-	for (uint32_t i = 0; i < n_seen && n < x->enough; i++) {
-		if (!allowed(x, s->touched[first + i]))
-			n = gather_second(x, s->touched[first + i], ids, n);
-	}
+	s->n_touched += n_seen;
+	for (uint32_t i = 0; i < n; i++)
+		fetch_code(x->w, ids[i]);
+	for (uint32_t i = 0; i < n_vias && n < x->enough; i++)
+		fetch_links(x->w, vias[i]);
+	for (uint32_t i = 0; i < n_vias && n < x->enough; i++)
+		n = gather_second(x, vias[i], ids, n);
 	return n;
 }
 
@@ -337,19 +340,18 @@ static void walk_level_0(struct search *x, uint32_t start)
 static void scan_codes(struct search *x)
 {
 	const struct bitset *allow = x->q->allow;
-	uint32_t row = bitset_next(allow, 0);
+	uint32_t *ids = x->s->ids, n = 0;
 
 	x->size = 0;
 	x->cursor = 0;
-	while (row < x->w->n) {
-		uint32_t n = 0;
-
-		for (; row < x->w->n && n < SCAN_CHUNK; n++) {
-			x->s->ids[n] = x->w->node_of[row];
-			row = row + 1 < x->w->n ? bitset_next(allow, row + 1) : x->w->n;
+	for (size_t i = 0; i < bitset_words(x->w->n); i++) {
+		for (uint64_t word = allow->words[i]; word; word &= word - 1)
+			ids[n++] = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(word);
+		if (n >= SCAN_CHUNK || i + 1 == bitset_words(x->w->n)) {
+			compute(x, ids, n, x->s->sums);
+			insert_all(x, ids, x->s->sums, n);
+			n = 0;
 		}
-		compute(x, x->s->ids, n, x->s->sums);
-		insert_all(x, x->s->ids, x->s->sums, n);
 	}
 }
 
@@ -366,7 +368,7 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	if (most < x->ef / 4)
 		most = x->ef / 4;
 	for (uint32_t i = 0; i < x->size && n < most; i++) {
-		uint32_t row = w->row_of[node_of_entry(x->s->pool[i])];
+		uint32_t row = node_of_entry(x->s->pool[i]);
 		const char *at = (const char *)walk_row(w, row);
 
 		if (x->q->allow && !bitset_get(x->q->allow, row))
@@ -394,14 +396,16 @@ static bool through_all(const struct walk *w, const struct vindex_query *q)
 /* Looking at each allowed code costs about this many times less than a step of the walk. */
 static bool better_scanned(const struct search *x)
 {
-	return x->q->allow && (x->q->n_allow <= 32 * x->ef || x->q->n_allow <= x->w->n / 50);
+	return x->q->allow && (x->q->n_allow <= 128 * (x->ef < EF_MIN ? EF_MIN : x->ef) ||
+			       x->q->n_allow <= x->w->n / 64);
 }
 
 int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_item *out,
 		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {
 	uint32_t ef = q->ef ? q->ef : EF_MIN;
-	size_t gather_room = GATHER_MAX + (size_t)w->width;
+	/* nodes gathered at once: a list and one more than is enough, or a chunk of a scan */
+	size_t gather_room = GATHER_MAX + 3 * (size_t)w->width;
 	struct search x = {.w = w, .q = q, .kernels = code_kernels_get(), .stats = stats};
 
 	if (ef < q->k)
@@ -409,6 +413,8 @@ int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_
 	x.allowed_only = q->allow && !through_all(w, q);
 	if (q->allow && !x.allowed_only)
 		ef = (uint32_t)((uint64_t)ef * w->n / q->n_allow);
+	if (x.allowed_only)
+		ef++; /* the node where it begins may not be allowed, and takes a place */
 	x.ef = ef > w->n ? w->n : ef;
 	x.enough = w->width;
 	x.s = walk_scratch_get(w, (size_t)x.ef + 1, gather_room);
