@@ -46,6 +46,7 @@ struct worker {
 	uint32_t *chosen[64];            /* per level: the neighbours of the new row */
 	uint32_t n_chosen[64];
 	uint64_t *candidates; /* for a list that is full */
+	uint64_t *covered;
 };
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -245,12 +246,20 @@ static inline bool covered(const struct graph_codes *c, uint32_t to_chosen, uint
 				: (uint64_t)to_chosen * 11 < (uint64_t)to_node * 10;
 }
 
+static int compare_entries(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 /* Of n candidates sorted by key, the nearest first: each that no chosen one covers, at most `most`. Writes
- * the nodes; returns how many. */
+ * the nodes; returns how many. With inner products that leaves too few, since the few long vectors cover
+ * almost everything; there the nearest of the covered ones fill the list. */
 static uint32_t choose(struct worker *w, uint64_t *candidates, uint32_t n, uint32_t most,
 		       uint32_t *out)
 {
-	uint32_t n_out = 0;
+	uint32_t n_out = 0, n_covered = 0;
 
 	while (n && n_out < most) {
 		uint32_t node = node_of_entry(candidates[0]);
@@ -264,19 +273,19 @@ static uint32_t choose(struct worker *w, uint64_t *candidates, uint32_t n, uint3
 		graph_query_init(&w->b->codes, node, &w->other);
 		graph_keys(&w->b->codes, &w->other, w->ids, n - 1, w->sums, w->keys);
 		for (uint32_t i = 1; i < n; i++) {
-			if (!covered(&w->b->codes, w->keys[i - 1], (uint32_t)(candidates[i] >> 32)))
+			if (covered(&w->b->codes, w->keys[i - 1], (uint32_t)(candidates[i] >> 32)))
+				w->covered[n_covered++] = candidates[i];
+			else
 				candidates[left++] = candidates[i];
 		}
 		n = left;
 	}
+	if (w->b->codes.inner_product && n_out < most) {
+		qsort(w->covered, n_covered, sizeof *w->covered, compare_entries);
+		for (uint32_t i = 0; i < n_covered && n_out < most; i++)
+			out[n_out++] = node_of_entry(w->covered[i]);
+	}
 	return n_out;
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
 }
 
 /* A full list and one more node: choose again. The list is locked. */
@@ -358,6 +367,7 @@ static void worker_init(struct worker *w, struct builder *b)
 	w->keys = mem_array(room, sizeof *w->keys);
 	w->sums = mem_array(room, sizeof *w->sums);
 	w->candidates = mem_array(list, sizeof *w->candidates);
+	w->covered = mem_array(room, sizeof *w->covered);
 	w->query.bytes = aligned_alloc(CODE_ALIGN, b->codes.stride);
 	w->other.bytes = aligned_alloc(CODE_ALIGN, b->codes.stride);
 	assert(w->query.bytes && w->other.bytes && g->max_level < 64);
@@ -374,6 +384,7 @@ static void worker_fini(struct worker *w)
 	free(w->keys);
 	free(w->sums);
 	free(w->candidates);
+	free(w->covered);
 	free(w->query.bytes);
 	free(w->other.bytes);
 	for (uint32_t level = 0; level < 64; level++)
