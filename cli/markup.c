@@ -208,7 +208,7 @@ static void plain_text(const char *s, size_t n, bool markdown, struct buf *text,
 		if (is_ruler(l))
 			continue;
 		if (markdown && !fenced && l.n > 1 && l.at[0] == '#') {
-			size_t level = strspn(l.at, "#");
+			size_t level = markup_span(l.at, l.at + l.n, "#");
 
 			buf_put(text, "\n\n\x01", 3);
 			while (level < l.n && l.at[level] == ' ')

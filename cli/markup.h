@@ -2,6 +2,7 @@
  * Markdown, HTML and manual pages (troff with the man or mdoc macros). The result is UTF-8; bytes that
  * are not become U+FFFD. Good enough for search, no typesetting. */
 #pragma once
+#include <string.h>
 #include "base/codec.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,3 +26,12 @@ void markup_to_text(enum markup kind, const char *bytes, size_t n, struct buf *t
 void markup_man(const char *bytes, size_t n, struct buf *text, struct buf *title);
 /* Appends a code point as UTF-8; U+FFFD for what is none. */
 void markup_put_utf8(struct buf *out, unsigned long code);
+
+/* How many of the characters from s on, and before end, are in `set`: strspn for text without a NUL. */
+static inline size_t markup_span(const char *s, const char *end, const char *set)
+{
+	size_t n = 0;
+	while (s + n < end && s[n] != '\0' && strchr(set, s[n]) != NULL)
+		n++;
+	return n;
+}

@@ -411,12 +411,13 @@ void markup_man(const char *bytes, size_t n, struct buf *text, struct buf *title
 		} else if (m.table && length > 0 && at[0] != '.') {
 			m.table = at[length - 1] != '.'; /* the layout ends with a period */
 		} else if (length > 0 && (at[0] == '.' || at[0] == '\'')) {
-			const char *word = at + 1 + strspn(at + 1, " \t");
+			const char *word = at + 1 + markup_span(at + 1, at + length, " \t");
+			bool two = word + 2 <= at + length;
 
-			if (m.in_name &&
+			if (m.in_name && two &&
 			    (strncmp(word, "SH", 2) == 0 || strncmp(word, "Sh", 2) == 0))
 				close_name(&m, name_from);
-			m.table = m.table && strncmp(word, "TE", 2) != 0;
+			m.table = m.table && !(two && strncmp(word, "TE", 2) == 0);
 			take_macro(&m, at + 1, length - 1);
 		} else if (length == 0) {
 			buf_put(text, "\n", 1);

@@ -167,7 +167,7 @@ void passages_split(struct passages *out, const char *text, size_t n)
 				break;
 			}
 			stop = line + 1;
-			size_t blank = strspn(stop, " \t");
+			size_t blank = markup_span(stop, end, " \t");
 			if (stop + blank >= end || stop[blank] == '\n')
 				break;
 		}

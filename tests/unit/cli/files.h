@@ -27,8 +27,8 @@ static inline void remove_all(const char *folder)
 	while (d && (entry = readdir(d)) != NULL) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		if (unlink(path) != 0)
+		int n = snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		if (n > 0 && (size_t)n < sizeof(path) && unlink(path) != 0)
 			remove_all(path);
 	}
 	if (d)
