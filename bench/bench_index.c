@@ -78,6 +78,7 @@ struct bench {
 	uint32_t n_allow;
 	void *file; /* of quiver's index, mapped */
 	size_t file_bytes;
+	size_t resident_bytes, ideal_bytes;
 	char key[200]; /* of the cache: what the vectors and graphs depend on */
 };
 
@@ -154,12 +155,24 @@ static void map_file(struct bench *b, struct engine *e)
 	if (!f || fstat(fileno(f), &st))
 		die(path, "cannot be read");
 	b->file_bytes = (size_t)st.st_size;
-	b->file = mmap(NULL, b->file_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fileno(f), 0);
+	b->file = mmap(NULL, b->file_bytes, PROT_READ, MAP_SHARED, fileno(f), 0);
 	if (b->file == MAP_FAILED)
 		die(path, "cannot be mapped");
 	fclose(f);
 	if (!b->o.cache)
 		unlink(path);
+}
+
+static size_t resident_bytes(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f && fscanf(f, "%*u %lu", &pages) != 1)
+		pages = 0;
+	if (f)
+		fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static int prepare_quiver(struct bench *b, struct engine *e)
@@ -175,11 +188,19 @@ static int prepare_quiver(struct bench *b, struct engine *e)
 		.config = {.kind = INDEX_HNSW},
 		.faiss_only = strcmp(e->name, "quiver-faiss") == 0,
 	};
+	size_t before = resident_bytes();
 	double t = cpu_seconds();
 	if (vindex_open(&open, &v, &err))
 		die("quiver", err.text);
 	e->open_s = cpu_seconds() - t;
 	e->index = v;
+	if (!open.faiss_only) {
+		struct vindex_info info;
+
+		vindex_describe(v, &info);
+		b->resident_bytes = resident_bytes() - before;
+		b->ideal_bytes = b->o.n * b->o.dim * sizeof(float) + info.link_bytes;
+	}
 	return 0;
 }
 
@@ -478,6 +499,10 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 		}
 		printf("\n");
 	}
+	if (b->ideal_bytes)
+		printf("quiver keeps %.1f MB in memory, rows included: %.2f x (raw vectors + graph links)\n",
+		       (double)b->resident_bytes / 1e6,
+		       (double)b->resident_bytes / (double)b->ideal_bytes);
 }
 
 static void make_filter(struct bench *b)
