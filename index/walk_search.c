@@ -195,10 +195,9 @@ static inline void look_ahead(const struct search *x)
 			break;
 		}
 		const uint32_t *links = walk_links(x->w, node);
-		for (uint32_t j = 0; j < x->w->width && links[j] != WALK_NONE; j++) {
-			if (!(s->visited[links[j] >> 6] >> (links[j] & 63) & 1))
-				fetch_code(x->w, links[j]);
-		}
+		/* also those seen before: to ask costs more than to fetch what is near already */
+		for (uint32_t j = 0; j < x->w->width && links[j] != WALK_NONE; j++)
+			fetch_code(x->w, links[j]);
 	}
 }
 
