@@ -7,6 +7,13 @@
 extern int mallctl(const char *name, void *old, size_t *old_size, void *fresh, size_t fresh_size)
 	__attribute__((weak));
 
+#if QUIVER_HAVE_JEMALLOC
+/* Read by jemalloc at the start: memory that a load or an index build has let go returns to the system within seconds, also
+ * while the node is idle. */
+extern const char *malloc_conf;
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:2000,muzzy_decay_ms:0";
+#endif
+
 static void put_gauge(struct buf *out, const char *name, const char *help, uint64_t value)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
