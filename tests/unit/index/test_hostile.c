@@ -12,7 +12,14 @@ static const struct index_config configs[] = {
 	{.kind = INDEX_HNSW, .m = 4, .ef_construct = 20},
 	{.kind = INDEX_IVF, .nlist = 8},
 	{.kind = INDEX_IVF, .nlist = 8, .quantizer = QUANTIZER_SQ8},
+	{.kind = INDEX_IVF, .nlist = 8, .quantizer = QUANTIZER_PQ, .pq_m = 1},
 };
+
+/* A product quantiser is not trained on less. */
+static struct sample sample_for(const struct index_config *config)
+{
+	return sample_new(config->quantizer == QUANTIZER_PQ ? 10000 : 1000, 4, 2);
+}
 
 /* Returns whether it opened. */
 static bool try_open(const uint8_t *bytes, size_t n, const struct index_config *config,
@@ -68,9 +75,8 @@ static uint8_t *exactly(const void *bytes, size_t n)
 
 static void test_truncated(void **state)
 {
-	struct sample s = sample_new(1000, 4, 2);
-
 	for (size_t c = 0; c < sizeof configs / sizeof *configs; c++) {
+		struct sample s = sample_for(&configs[c]);
 		struct buf saved = BUF_INIT;
 
 		save(&s, &configs[c], &saved);
@@ -85,8 +91,8 @@ static void test_truncated(void **state)
 		buf_put_u8(&saved, 0); /* a byte too many */
 		assert_false(try_open(saved.data, saved.len, &configs[c], &s, false));
 		buf_fini(&saved);
+		sample_free(&s);
 	}
-	sample_free(&s);
 }
 
 static void flip(const struct buf *saved, const struct index_config *config, const struct sample *s,
@@ -102,11 +108,11 @@ static void flip(const struct buf *saved, const struct index_config *config, con
 
 static void test_flipped(void **state)
 {
-	struct sample s = sample_new(1000, 4, 2);
 	struct prng p;
 
 	prng_seed(&p, 11);
 	for (size_t c = 0; c < sizeof configs / sizeof *configs; c++) {
+		struct sample s = sample_for(&configs[c]);
 		struct buf saved = BUF_INIT;
 
 		save(&s, &configs[c], &saved);
@@ -118,8 +124,8 @@ static void test_flipped(void **state)
 			flip(&saved, &configs[c], &s, prng_below(&p, saved.len),
 			     (uint8_t)(1 + prng_below(&p, 255)));
 		buf_fini(&saved);
+		sample_free(&s);
 	}
-	sample_free(&s);
 }
 
 static void test_noise(void **state)
@@ -146,9 +152,8 @@ static void test_noise(void **state)
 
 static void test_other_distance_and_other_rows(void **state)
 {
-	struct sample s = sample_new(1000, 4, 1);
-
 	for (size_t c = 0; c < sizeof configs / sizeof *configs; c++) {
+		struct sample s = sample_for(&configs[c]);
 		struct buf saved = BUF_INIT;
 		struct vindex *v = NULL;
 		struct error err = {0};
@@ -166,8 +171,8 @@ static void test_other_distance_and_other_rows(void **state)
 		assert_non_null(strstr(err.text, "999"));
 		assert_null(v);
 		buf_fini(&saved);
+		sample_free(&s);
 	}
-	sample_free(&s);
 }
 
 int main(void)
