@@ -477,7 +477,7 @@ void link_send(struct link *l, struct rpc_call *call)
 	if (!l->up) {
 		code = ERR_UNAVAILABLE;
 		what = "not connected";
-	} else if (l->queue.n >= LINK_QUEUE) {
+	} else if (l->queue.n + l->flight.n >= LINK_QUEUE + LINK_WINDOW) {
 		code = ERR_BUSY;
 		what = "too many calls wait for it";
 	}

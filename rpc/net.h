@@ -24,7 +24,7 @@ enum {
 	LINK_WINDOW = 48,     /* calls in flight on one connection */
 	LINK_OPEN_FRAMES = 8, /* beyond, calls gather, for COALESCE_US at most (link.c) */
 	COALESCE_US = 1000,
-	LINK_QUEUE = 1024,          /* calls that wait for the window; more: ERR_BUSY */
+	LINK_QUEUE = 1024,          /* calls beyond the window that may wait; more: ERR_BUSY */
 	FRAME_SOFT_BYTES = 1 << 20, /* a frame is not filled beyond this */
 	BODY_LIMIT = LIMIT_RPC_BYTES - (1 << 20),
 	LINK_STUCK_US = 5000000,  /* the window is full of calls given up: connect anew */
