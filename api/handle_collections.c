@@ -239,11 +239,14 @@ static int parse_alias_action(struct parse *p, const struct json *v, struct alia
 	for (size_t i = 0; rc == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const struct json *action = json_get(v, kinds[i].key);
 		const char *const known[] = {kinds[i].alias, kinds[i].other, NULL};
+		const char *const only[] = {kinds[i].key, NULL};
 
 		if (action == NULL)
 			continue;
 		out->type = kinds[i].type;
-		rc = parse_is_object(p, kinds[i].key, action);
+		rc = parse_known_keys(p, "an action", v, only);
+		if (rc == 0)
+			rc = parse_is_object(p, kinds[i].key, action);
 		if (rc == 0)
 			rc = parse_known_keys(p, kinds[i].key, action, known);
 		if (rc == 0)

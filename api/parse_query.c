@@ -142,10 +142,13 @@ static int parse_rrf(struct parse *p, const struct json *query, struct query *ou
 
 static int parse_sample(struct parse *p, const struct json *v, struct query *out)
 {
+	static const char *const known[] = {"sample", NULL};
 	const char *name;
-	int rc = parse_need_string(p, v, "sample", &name);
+	int rc = parse_known_keys(p, "a sample query", v, known);
 
 	out->kind = QUERY_SAMPLE;
+	if (rc == 0)
+		rc = parse_need_string(p, v, "sample", &name);
 	if (rc == 0 && strcmp(name, "random") != 0)
 		rc = error_set(p->err, ERR_UNSUPPORTED, "the sample `%.100s`", name);
 	return rc;
