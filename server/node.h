@@ -14,6 +14,7 @@ struct node_config {
 	const char *advertise;
 	const char *bootstrap;
 	const char *join;
+	const char *cluster_key_file;
 	const char *api_key;
 	const char *read_only_api_key;
 	const char *url_prefix;
@@ -30,6 +31,7 @@ struct node_config {
 	uint64_t segment_max_rows;
 	uint64_t memory_limit_mb;
 	uint64_t heal_grace_s;
+	bool rpc_insecure;
 	bool faiss_search;
 	bool version;
 };
