@@ -1,6 +1,7 @@
 /* Collections, payload indexes and aliases. */
 #include "api/change.h"
 #include "api/render.h"
+#include "model/text.h"
 
 #include <string.h>
 
@@ -171,6 +172,7 @@ static int put_field(struct collection *c, const struct payload_field *field, st
 				 LIMIT_PAYLOAD_INDEXES);
 	*at = *field;
 	at->params.bytes = arena_copy(c->arena, field->params.bytes, field->params.n);
+	text_options_copy(c->arena, &field->text, &at->text);
 	rc = path_parse(field->path.text, strlen(field->path.text), c->arena, &at->path, err);
 	return rc;
 }

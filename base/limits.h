@@ -21,8 +21,10 @@ enum {
 	LIMIT_NAME_BYTES = 255,  /* collection, alias, node, vector name */
 	LIMIT_PATH_BYTES = 1024, /* payload key path */
 	LIMIT_PATH_STEPS = 32,
-	LIMIT_PATHS = 1000,             /* in one selection or removal of payload keys */
-	LIMIT_PREFIX_CHARS = 100,       /* prefix tokenizer: longest prefix that is made */
+	LIMIT_PATHS = 1000,       /* in one selection or removal of payload keys */
+	LIMIT_PREFIX_CHARS = 100, /* prefix tokenizer: longest prefix that is made */
+	LIMIT_STOP_WORDS = 10000, /* of one text index or model, beside those of languages */
+	LIMIT_STOP_WORD_BYTES = 255,
 	LIMIT_PAYLOAD_BYTES = 16 << 20, /* payload of one point, encoded */
 	LIMIT_PAYLOAD_INDEXES = 256,    /* of one collection */
 	LIMIT_RPC_BYTES = 80 << 20,     /* one RPC message */
