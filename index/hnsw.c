@@ -88,7 +88,7 @@ int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err
 	rc = engine_keep_rows(v, b, err);
 	if (rc)
 		return rc;
-	if (b->by_faiss)
+	if (b->config.by_faiss)
 		return build_by_faiss(v, &build, err);
 	rc = graph_build(&build, &v->graph, err);
 	if (!rc)

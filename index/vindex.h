@@ -1,6 +1,6 @@
 /* One vector index over the rows 0..n-1 of a sealed segment: build, save, open, search.
  *
- * Engines behind this header: `flat` (exact, ours), FAISS (IVF; for HNSW it is the oracle, by_faiss and
+ * Engines behind this header: `flat` (exact, ours), FAISS (IVF; for HNSW it is the oracle, config.by_faiss and
  * faiss_only) and, for HNSW, our own builder and `walk`, our own search. All of them are
  * immutable once built: any number of threads may search one index at the same time, and every
  * per-query setting travels in struct vindex_query.
@@ -41,7 +41,6 @@ struct vindex_build {
 	void (*progress)(void *ctx, uint32_t rows_done); /* may be NULL; on the calling thread */
 	void *progress_ctx;
 	bool rows_stay; /* rows outlive the index: they are used in place, never copied */
-	bool by_faiss;  /* HNSW: FAISS builds the graph, not we (comparison) */
 };
 
 /* What was really built: IVF/PQ with too few training vectors falls back to flat, and says so. */
