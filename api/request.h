@@ -163,5 +163,17 @@ void handle_recommend_batch(struct api_request *r);
 void handle_recommend_groups(struct api_request *r);
 void handle_retrieve_one(struct api_request *r);
 
+void handle_operator_view(struct api_request *r);
+void handle_operator_plan(struct api_request *r);
+void handle_collection_operate(struct api_request *r);
+void handle_node_drain(struct api_request *r);
+void handle_node_undrain(struct api_request *r);
+void handle_node_remove(struct api_request *r);
+void handle_partition_view(struct api_request *r);
+void handle_partition_recover(struct api_request *r);
+void handle_key_create(struct api_request *r);
+void handle_key_list(struct api_request *r);
+void handle_key_remove(struct api_request *r);
+
 /* ingest.c: a stream of JSON lines for a collection. */
 void ingest_start(struct api_request *r, struct http_stream *out);
