@@ -40,8 +40,9 @@ const struct route api_routes[] = {
 	{HTTP_POST, "/v1/cluster/nodes/{}/drain", ROUTE_WRITE, handle_node_drain},
 	{HTTP_POST, "/v1/cluster/nodes/{}/undrain", ROUTE_WRITE, handle_node_undrain},
 	{HTTP_DELETE, "/v1/cluster/nodes/{}", ROUTE_WRITE, handle_node_remove},
-	{HTTP_GET, "/v1" C "/partitions/{}", READ, handle_partition_view},
-	{HTTP_POST, "/v1" C "/partitions/{}/recover", WRITE_BODY, handle_partition_recover},
+	{HTTP_GET, "/v1/collections/{}/partitions/{}", READ, handle_partition_view},
+	{HTTP_POST, "/v1/collections/{}/partitions/{}/recover", WRITE_BODY,
+	 handle_partition_recover},
 	/* Who may only read does not learn the names of the keys either. */
 	{HTTP_GET, "/v1/keys", ROUTE_WRITE, handle_key_list},
 	{HTTP_POST, "/v1/keys", ROUTE_WRITE | ROUTE_BODY, handle_key_create},

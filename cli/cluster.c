@@ -1,4 +1,4 @@
-/* quiver cluster status | plan | move | drain | undrain | remove | unsafe-recover. */
+/* quiver cluster: the verbs that change something, and wait until it is done. Those that only show are in cluster_view.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,14 +6,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/cluster.h"
 #include "cli/progress.h"
-#include "cli/session.h"
 
 struct options {
 	COMMON_MEMBERS
-	const char *drain, *from, *to, *node;
+	const char *from, *to, *node;
 	uint64_t wait_s;
-	bool all, no_wait, force, yes_lose_data;
+	bool no_wait, force, yes_lose_data;
 };
 
 enum { POLL_US = 300000, PATIENCE_S = 60, GIVEN_UP_POLLS = 20 };
@@ -23,15 +23,6 @@ enum { POLL_US = 300000, PATIENCE_S = 60, GIVEN_UP_POLLS = 20 };
 		CONFIG_U64(struct options, wait_s, "86400", 1, 8640000, "SECONDS",                 \
 			   "stop waiting after this time (exit code 1); the cluster goes on")
 
-static const struct config_row status_rows[] = {
-	COMMON_ROWS(struct options),
-	CONFIG_BOOL(struct options, all, "false",
-		    "every partition, not only those that need attention"),
-};
-static const struct config_row plan_rows[] = {
-	COMMON_ROWS(struct options),
-	CONFIG_STR(struct options, drain, NULL, "NODE", "as if this node were drained"),
-};
 static const struct config_row move_rows[] = {
 	COMMON_ROWS(struct options),
 	CONFIG_STR(struct options, from, NULL, "NODE", "the node that has the replica"),
@@ -53,29 +44,7 @@ static const struct config_row recover_rows[] = {
 	CONFIG_BOOL(struct options, yes_lose_data, "false",
 		    "do it, although what that replica lacks is lost"),
 };
-#define N_ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-static const struct command_line status_line = {
-	.name = "cluster status",
-	.usage = "[--all]",
-	.about =
-		"Shows the nodes, and the partitions that are not as they should be. The first line says\n"
-		"green (all copies are there), yellow (something is down or short of copies, all of it\n"
-		"works) or red (a partition is offline).",
-	.examples = "  quiver cluster status\n  quiver cluster status --all --json\n",
-	.rows = status_rows,
-	.n_rows = N_ROWS(status_rows),
-};
-static const struct command_line plan_line = {
-	.name = "cluster plan",
-	.usage = "[--drain NODE]",
-	.about =
-		"Shows which copies the cluster would make and move by itself, and how many bytes that is.\n"
-		"Nothing is changed.",
-	.examples = "  quiver cluster plan\n  quiver cluster plan --drain n3\n",
-	.rows = plan_rows,
-	.n_rows = N_ROWS(plan_rows),
-};
 static const struct command_line move_line = {
 	.name = "cluster move",
 	.usage = "COLLECTION PARTITION --from NODE --to NODE",
@@ -140,282 +109,6 @@ static const struct command_line recover_line = {
 	.max_rest = 2,
 };
 
-/* ---- the view ---- */
-
-static bool is_true(const struct json *v)
-{
-	return v != NULL && json_type(v) == JSON_BOOL && json_bool(v);
-}
-
-/* The node of a view by name or id; NULL: none. */
-static const struct json *find_node(const struct json *view, const char *name)
-{
-	const struct json *nodes = client_get(view, "nodes"), *by_id = NULL;
-	struct json_iter it;
-
-	if (nodes == NULL)
-		return NULL;
-	it = json_iterate(nodes);
-	while (json_next(&it)) {
-		char id[24];
-
-		snprintf(id, sizeof(id), "%" PRIu64, client_number(client_get(it.value, "id")));
-		if (strcmp(client_text(client_get(it.value, "name")), name) == 0)
-			return it.value;
-		if (strcmp(id, name) == 0)
-			by_id = it.value;
-	}
-	return by_id;
-}
-
-static const char *name_of(const struct json *view, uint64_t id)
-{
-	char text[24];
-	const struct json *node;
-
-	snprintf(text, sizeof(text), "%" PRIu64, id);
-	node = find_node(view, text);
-	return node != NULL ? client_text(client_get(node, "name")) : "?";
-}
-
-static void print_ids(const struct json *view, const char *label, const struct json *ids)
-{
-	struct json_iter it;
-
-	if (ids == NULL || json_count(ids) == 0)
-		return;
-	printf(", %s", label);
-	it = json_iterate(ids);
-	while (json_next(&it))
-		printf(" %s", name_of(view, client_number(it.value)));
-}
-
-static void print_nodes(const struct json *view)
-{
-	struct json_iter it = json_iterate(client_get(view, "nodes"));
-
-	printf("%-16s %-4s %-9s %-6s %-10s %9s %9s  %-21s %s\n", "NODE", "ID", "STATE", "VOTES",
-	       "ROLES", "REPLICAS", "PRIMARIES", "RPC", "HTTP");
-	while (json_next(&it)) {
-		const struct json *n = it.value;
-		bool coordinator = is_true(client_get(n, "coordinator"));
-		bool shard = is_true(client_get(n, "shard"));
-
-		printf("%-16s %-4" PRIu64 " %-9s %-6s %-10s %9" PRIu64 " %9" PRIu64 "  %-21s %s\n",
-		       client_text(client_get(n, "name")), client_number(client_get(n, "id")),
-		       client_text(client_get(n, "state")),
-		       is_true(client_get(n, "leads"))   ? "leads"
-		       : is_true(client_get(n, "votes")) ? "yes"
-							 : "no",
-		       coordinator && shard ? "both"
-		       : coordinator        ? "coord"
-					    : "shard",
-		       client_number(client_get(n, "replicas")),
-		       client_number(client_get(n, "primaries")), client_text(client_get(n, "rpc")),
-		       client_text(client_get(n, "http")));
-	}
-}
-
-static void print_partitions(const struct json *view)
-{
-	struct json_iter it = json_iterate(client_get(view, "partitions"));
-
-	while (json_next(&it)) {
-		const struct json *p = it.value;
-		const struct json *leaving = client_get(p, "leaving");
-
-		printf("%s/%" PRIu64 "  %s, primary %s", client_text(client_get(p, "collection")),
-		       client_number(client_get(p, "partition")),
-		       client_text(client_get(p, "state")),
-		       name_of(view, client_number(client_get(p, "primary"))));
-		print_ids(view, "in sync", client_get(p, "in_sync"));
-		print_ids(view, "copying to", client_get(p, "learners"));
-		if (leaving != NULL)
-			printf(", leaves %s", name_of(view, client_number(leaving)));
-		printf("\n");
-	}
-}
-
-static int run_status(int argc, char **argv)
-{
-	struct error err = {0};
-	struct options o;
-	struct session s;
-	const struct json *view, *counts;
-	int code = session_begin(&s, &status_line, argc, argv, &o);
-
-	if (code >= 0)
-		return session_end(&s, code);
-	int rc = session_call(&s, "GET", o.all ? "/v1/cluster?partitions=all" : "/v1/cluster", NULL,
-			      &view, &err);
-
-	if (rc == 0 && client_get(view, "nodes") == NULL)
-		rc = error_set(&err, ERR_FORMAT, "%s describes no cluster in a known form",
-			       client_url(s.client));
-	if (rc != 0)
-		return session_fail(&s, rc, &err);
-	if (s.json) {
-		session_print_json(view);
-		return session_end(&s, EXIT_DONE);
-	}
-	counts = client_get(view, "counts");
-	printf("%s  cluster %s, leader %s, term %" PRIu64 ", map %" PRIu64 "\n",
-	       client_text(client_get(view, "status")), client_text(client_get(view, "cluster_id")),
-	       name_of(view, client_number(client_get(view, "leader"))),
-	       client_number(client_get(view, "term")),
-	       client_number(client_get(view, "map_index")));
-	print_nodes(view);
-	printf("%" PRIu64 " collections, %" PRIu64 " partitions: %" PRIu64 " active, %" PRIu64
-	       " moving, %" PRIu64 " degraded, %" PRIu64 " offline\n",
-	       client_number(client_get(counts, "collections")),
-	       client_number(client_get(counts, "partitions")),
-	       client_number(client_get(counts, "active")),
-	       client_number(client_get(counts, "moving")),
-	       client_number(client_get(counts, "degraded")),
-	       client_number(client_get(counts, "offline")));
-	if (client_get(view, "partitions") != NULL)
-		print_partitions(view);
-	return session_end(&s, EXIT_DONE);
-}
-
-/* ---- plan ---- */
-
-/* Names of nodes, kept while another answer is read. */
-struct names {
-	uint64_t *ids;
-	const char **names;
-	size_t n;
-};
-
-static int load_names(struct session *s, struct names *out, struct error *err)
-{
-	const struct json *view;
-	int rc = session_call(s, "GET", "/v1/cluster", NULL, &view, err);
-	const struct json *nodes = rc == 0 ? client_get(view, "nodes") : NULL;
-	struct json_iter it;
-
-	*out = (struct names){0};
-	if (rc != 0)
-		return rc;
-	if (nodes == NULL)
-		return error_set(err, ERR_FORMAT, "%s describes no cluster in a known form",
-				 client_url(s->client));
-	out->ids = arena_alloc(s->arena, (json_count(nodes) + 1) * sizeof(*out->ids));
-	out->names = arena_alloc(s->arena, (json_count(nodes) + 1) * sizeof(*out->names));
-	it = json_iterate(nodes);
-	while (json_next(&it)) {
-		out->ids[out->n] = client_number(client_get(it.value, "id"));
-		out->names[out->n++] =
-			arena_strdup(s->arena, client_text(client_get(it.value, "name")));
-	}
-	return 0;
-}
-
-static const char *name_in(const struct names *names, uint64_t id)
-{
-	for (size_t i = 0; i < names->n; i++)
-		if (names->ids[i] == id)
-			return names->names[i];
-	return "?";
-}
-
-/* The id of a node given by name or id; 0: there is none. */
-static uint64_t id_in(const struct names *names, const char *name)
-{
-	char *end;
-	uint64_t id = strtoull(name, &end, 10);
-
-	for (size_t i = 0; i < names->n; i++)
-		if (strcmp(names->names[i], name) == 0)
-			return names->ids[i];
-	for (size_t i = 0; i < names->n; i++)
-		if (*end == 0 && names->ids[i] == id)
-			return id;
-	return 0;
-}
-
-static void print_bytes(uint64_t bytes)
-{
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-	double v = (double)bytes;
-	int unit = 0;
-
-	for (; v >= 1000 && unit < 4; unit++)
-		v /= 1000;
-	printf(unit == 0 ? "%.0f %s" : "%.1f %s", v, units[unit]);
-}
-
-static void print_move(const struct names *names, const struct json *m)
-{
-	const struct json *from = client_get(m, "from"), *to = client_get(m, "to");
-	const struct json *bytes = client_get(m, "bytes");
-
-	printf("%-10s %s/%" PRIu64 "  ", client_text(client_get(m, "reason")),
-	       client_text(client_get(m, "collection")), client_number(client_get(m, "partition")));
-	printf("%s -> %s", from != NULL ? name_in(names, client_number(from)) : "(new copy)",
-	       to != NULL ? name_in(names, client_number(to)) : "nowhere to go");
-	if (bytes != NULL) {
-		printf("  ");
-		print_bytes(client_number(bytes));
-		printf(", %" PRIu64 " points", client_number(client_get(m, "points")));
-	}
-	printf("\n");
-}
-
-static void print_plan(const struct names *names, const struct json *plan)
-{
-	const struct json *moves = client_get(plan, "moves"), *stuck = client_get(plan, "stuck");
-	size_t n = moves != NULL ? json_count(moves) : 0, left = stuck ? json_count(stuck) : 0;
-	struct json_iter it;
-
-	if (n + left == 0) {
-		printf("nothing to do\n");
-		return;
-	}
-	if (moves != NULL) {
-		it = json_iterate(moves);
-		while (json_next(&it))
-			print_move(names, it.value);
-	}
-	if (stuck != NULL) {
-		it = json_iterate(stuck);
-		while (json_next(&it))
-			print_move(names, it.value);
-	}
-	printf("%zu cop%s to make, ", n, n == 1 ? "y" : "ies");
-	print_bytes(client_number(client_get(plan, "bytes")));
-	if (left > 0)
-		printf("; %zu with nowhere to go", left);
-	printf("\n");
-}
-
-static int run_plan(int argc, char **argv)
-{
-	struct error err = {0};
-	struct options o;
-	struct session s;
-	struct names names;
-	const struct json *plan;
-	const char *path = "/v1/cluster/plan";
-	int code = session_begin(&s, &plan_line, argc, argv, &o);
-
-	if (code >= 0)
-		return session_end(&s, code);
-	if (o.drain != NULL)
-		path = client_path(s.arena, "/v1/cluster/plan?drain=", o.drain, "");
-	int rc = load_names(&s, &names, &err);
-
-	if (rc == 0)
-		rc = session_call(&s, "GET", path, NULL, &plan, &err);
-	if (rc != 0)
-		return session_fail(&s, rc, &err);
-	if (s.json)
-		session_print_json(plan);
-	else
-		print_plan(&names, plan);
-	return session_end(&s, EXIT_DONE);
-}
-
 /* ---- waiting ---- */
 
 struct waiting {
@@ -470,7 +163,7 @@ static int replicas_left(struct waiting *w, uint64_t *out, struct error *err)
 
 	if (rc != 0)
 		return rc;
-	node = find_node(view, w->s->rest[0]);
+	node = cluster_node(view, w->s->rest[0]);
 	if (node == NULL)
 		return error_set(err, ERR_NOT_FOUND, "there is no node `%s` any more",
 				 w->s->rest[0]);
@@ -602,7 +295,7 @@ static int move_look(struct waiting *w, const struct move *m, struct move_state 
 		if (node != m->to)
 			continue;
 		out->to_there = true;
-		out->to_in_sync = is_true(client_get(it.value, "in_sync"));
+		out->to_in_sync = cluster_is_true(client_get(it.value, "in_sync"));
 		out->copied = points;
 	}
 	return 0;
@@ -637,14 +330,14 @@ static int wait_moved(struct session *s, const struct options *o, const struct m
 static int start_move(struct session *s, struct move *m, const struct options *o,
 		      uint64_t partition, struct error *err)
 {
-	struct names names;
+	struct cluster_names names;
 	struct buf body = BUF_INIT;
-	int rc = load_names(s, &names, err);
+	int rc = cluster_names(s, &names, err);
 
 	if (rc != 0)
 		return rc;
-	m->from = id_in(&names, o->from);
-	m->to = id_in(&names, o->to);
+	m->from = cluster_node_id(&names, o->from);
+	m->to = cluster_node_id(&names, o->to);
 	if (m->from == 0 || m->to == 0)
 		return error_set(err, ERR_NOT_FOUND, "there is no node `%s` in this cluster",
 				 m->from == 0 ? o->from : o->to);
@@ -711,8 +404,8 @@ static void print_replica(const struct json *r)
 	const struct json *problem = client_get(r, "problem");
 
 	printf("  %-16s %-8s %-5s", client_text(client_get(r, "name")),
-	       is_true(client_get(r, "in_sync")) ? "in sync" : "behind",
-	       is_true(client_get(r, "alive")) ? "up" : "down");
+	       cluster_is_true(client_get(r, "in_sync")) ? "in sync" : "behind",
+	       cluster_is_true(client_get(r, "alive")) ? "up" : "down");
 	if (last != NULL)
 		printf(" has operations 1 to %" PRIu64 " (epoch %" PRIu64 "), %" PRIu64 " points",
 		       client_number(last), client_number(client_get(r, "epoch")),
@@ -812,8 +505,8 @@ static int run_recover(int argc, char **argv)
 
 int command_cluster(int argc, char **argv)
 {
-	static const struct session_verb verbs[] = {{"status", run_status},
-						    {"plan", run_plan},
+	static const struct session_verb verbs[] = {{"status", cluster_status},
+						    {"plan", cluster_plan},
 						    {"move", run_move},
 						    {"drain", run_drain},
 						    {"undrain", run_undrain},
