@@ -53,10 +53,10 @@ class Service(ApiTest):
         for method, route in (
                 ("POST", path + "/points/discover"), ("POST", path + "/points/discover/batch"),
                 ("POST", path + "/points/search/matrix/pairs"), ("PUT", path + "/shards"),
-                ("POST", path + "/shards/delete"), ("POST", path + "/cluster"),
+                ("POST", path + "/shards/delete"),
                 ("POST", path + "/snapshots"), ("GET", path + "/snapshots"), ("GET", "/snapshots"),
                 ("PUT", path + "/snapshots/recover"), ("PUT", path + "/vectors/more"),
-                ("DELETE", path + "/vectors/more"), ("DELETE", "/cluster/peer/5"),
+                ("DELETE", path + "/vectors/more"),
                 ("POST", "/cluster/recover"), ("GET", "/issues")):
             body = {} if method in ("POST", "PUT") else None
             answer = self.refused(400, "is not supported", method, route, body)
