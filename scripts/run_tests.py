@@ -28,7 +28,7 @@ STAGES = {
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster"]
+DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster", "clients"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 
