@@ -7,12 +7,13 @@
 #include "base/memory.h"
 #include "model/wire.h"
 #include "rpc/codec_control.h"
+#include "rpc/codec_copy.h"
 
 #include <string.h>
 
 /* ---- pieces ---- */
 
-static void put_target(struct buf *b, const struct rpc_target *t)
+void put_target(struct buf *b, const struct rpc_target *t)
 {
 	buf_put_u64(b, t->collection_id);
 	buf_put_u64(b, t->revision);
@@ -20,7 +21,7 @@ static void put_target(struct buf *b, const struct rpc_target *t)
 	buf_put_u64(b, t->epoch);
 }
 
-static struct rpc_target take_target(struct reader *r)
+struct rpc_target take_target(struct reader *r)
 {
 	struct rpc_target t;
 
