@@ -106,3 +106,42 @@ const char *error_text(int code)
 	default: return "unknown error";
 	}
 }
+
+/* Numbers on the wire of this process's codes: positions here. New ones go to the end. */
+static const int16_t WIRE_CODES[] = {
+	0,
+	ERR_NOMEM,
+	ERR_IO,
+	ERR_DISK_FULL,
+	ERR_CORRUPT,
+	ERR_FORMAT,
+	ERR_INPUT,
+	ERR_VALIDATION,
+	ERR_NOT_FOUND,
+	ERR_EXISTS,
+	ERR_UNSUPPORTED,
+	ERR_VERSION,
+	ERR_LOCKED,
+	ERR_BUSY,
+	ERR_TIMEOUT,
+	ERR_CLOSED,
+	ERR_UNAVAILABLE,
+	ERR_TOO_LARGE,
+	ERR_FORBIDDEN,
+	ERR_STALE,
+	ERR_INTERNAL,
+};
+enum { N_WIRE_CODES = sizeof(WIRE_CODES) / sizeof(WIRE_CODES[0]) };
+
+uint8_t error_to_wire(int code)
+{
+	for (uint8_t i = 0; i < N_WIRE_CODES; i++)
+		if (WIRE_CODES[i] == code)
+			return i;
+	return error_to_wire(ERR_INTERNAL);
+}
+
+int error_from_wire(uint8_t number)
+{
+	return number < N_WIRE_CODES ? WIRE_CODES[number] : ERR_INTERNAL;
+}

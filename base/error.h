@@ -6,13 +6,15 @@
  * way up, so that it reads outermost first: "open segment 7: read header: bad checksum".
  * A text says what was wrong, where, and what to do.
  *
- * Codes never cross the wire as numbers of this enum; the edge (api/, rpc/) maps them explicitly.
+ * Codes never cross the wire as numbers of this enum: between nodes they travel as error_to_wire()
+ * says, over HTTP as api/ says.
  */
 #pragma once
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* name, number, default text. Numbers are in-process only. */
 #define ERROR_CODES(X)                                                                             \
@@ -66,3 +68,7 @@ int error_errno(struct error *err, int errno_value, const char *format, ...)
 const char *error_name(int code);
 /* Default text of a code, never NULL. */
 const char *error_text(int code);
+
+/* Stable numbers for messages between nodes. An unknown code or number becomes ERR_INTERNAL. */
+uint8_t error_to_wire(int code);
+int error_from_wire(uint8_t number);

@@ -18,40 +18,6 @@ enum {
 	WIRE_MEMBERS_LIMIT = 64,
 };
 
-/* Codes of this process's enum get stable numbers here. */
-static const int16_t CODES[] = {
-	0,
-	ERR_NOMEM,
-	ERR_IO,
-	ERR_DISK_FULL,
-	ERR_CORRUPT,
-	ERR_FORMAT,
-	ERR_INPUT,
-	ERR_VALIDATION,
-	ERR_NOT_FOUND,
-	ERR_EXISTS,
-	ERR_UNSUPPORTED,
-	ERR_VERSION,
-	ERR_LOCKED,
-	ERR_BUSY,
-	ERR_TIMEOUT,
-	ERR_CLOSED,
-	ERR_UNAVAILABLE,
-	ERR_TOO_LARGE,
-	ERR_FORBIDDEN,
-	ERR_STALE,
-	ERR_INTERNAL,
-};
-
-static uint8_t code_to_wire(int code)
-{
-	for (size_t i = 0; i < sizeof(CODES) / sizeof(CODES[0]); i++) {
-		if (CODES[i] == code)
-			return (uint8_t)i;
-	}
-	return sizeof(CODES) / sizeof(CODES[0]) - 1;
-}
-
 /* ---- writing ---- */
 
 static void put_append(struct buf *b, const struct wire_append *a)
@@ -108,7 +74,7 @@ static void put_body(struct buf *b, const struct meta_wire *w)
 	case WIRE_FORWARD: put_forward(b, &w->forward); break;
 	case WIRE_FORWARD_RESULT:
 		buf_put_u64(b, w->forward_result.request);
-		buf_put_u8(b, code_to_wire(w->forward_result.error.code));
+		buf_put_u8(b, error_to_wire(w->forward_result.error.code));
 		buf_put_str(b, w->forward_result.error.text);
 		buf_put_u64(b, w->forward_result.index);
 		break;
@@ -203,11 +169,11 @@ static void read_forward_result(struct reader *r, struct wire_forward_result *f)
 	code = reader_u8(r);
 	text = reader_blob(r, &n);
 	f->index = reader_u64(r);
-	if (r->bad || code >= sizeof(CODES) / sizeof(CODES[0]) || n >= sizeof(f->error.text)) {
+	if (r->bad || n >= sizeof(f->error.text)) {
 		r->bad = true;
 		return;
 	}
-	f->error.code = CODES[code];
+	f->error.code = error_from_wire(code);
 	memcpy(f->error.text, text, n);
 	f->error.text[n] = '\0';
 }

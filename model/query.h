@@ -129,6 +129,10 @@ void hit_keep(struct arena *arena, struct hit *h);
 void hits_merge(const struct hits *lists, uint32_t n_lists, uint32_t top, bool larger_is_better,
 		struct arena *arena, struct hits *out);
 
+/* What an answer should carry. Decoding marks the reader bad on anything malformed. */
+void select_encode(struct buf *b, const struct select_payload *p, const struct select_vectors *v);
+void select_decode(struct reader *r, struct arena *arena, struct select_payload *p,
+		   struct select_vectors *v);
 /* The tree never crosses the wire: the coordinator that parsed it works it off, in leaves. */
 void leaf_encode(struct buf *b, const struct leaf *l);
 /* Copies everything into the arena. ERR_FORMAT also for a `top` or `ef` above its limit. */

@@ -39,8 +39,7 @@ static void take_params(struct reader *r, struct search_params *p)
 		reader_fail(r);
 }
 
-static void put_selection(struct buf *b, const struct select_payload *p,
-			  const struct select_vectors *v)
+void select_encode(struct buf *b, const struct select_payload *p, const struct select_vectors *v)
 {
 	wire_put_bool(b, p->enabled);
 	wire_put_bool(b, p->exclude);
@@ -53,8 +52,8 @@ static void put_selection(struct buf *b, const struct select_payload *p,
 		buf_put_blob(b, v->names[i].name, v->names[i].n);
 }
 
-static void take_selection(struct reader *r, struct arena *arena, struct select_payload *p,
-			   struct select_vectors *v)
+void select_decode(struct reader *r, struct arena *arena, struct select_payload *p,
+		   struct select_vectors *v)
 {
 	p->enabled = wire_bool(r);
 	p->exclude = wire_bool(r);
@@ -81,7 +80,7 @@ void leaf_encode(struct buf *b, const struct leaf *l)
 	buf_put_u32(b, l->top);
 	wire_put_bool(b, l->has_threshold);
 	buf_put_f32(b, l->threshold);
-	put_selection(b, &l->payload, &l->vectors);
+	select_encode(b, &l->payload, &l->vectors);
 }
 
 static void take_idf(struct reader *r, struct arena *arena, struct leaf *out)
@@ -111,7 +110,7 @@ int leaf_decode(struct reader *r, struct arena *arena, struct leaf *out, struct 
 	out->top = reader_u32(r);
 	out->has_threshold = wire_bool(r);
 	out->threshold = wire_f32(r);
-	take_selection(r, arena, &out->payload, &out->vectors);
+	select_decode(r, arena, &out->payload, &out->vectors);
 	if (!reader_ok(r))
 		return error_set(err, ERR_FORMAT, "a leaf search is malformed");
 	return 0;

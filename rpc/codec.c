@@ -32,36 +32,6 @@ struct rpc_target take_target(struct reader *r)
 	return t;
 }
 
-static void put_selection(struct buf *b, const struct select_payload *p,
-			  const struct select_vectors *v)
-{
-	wire_put_bool(b, p->enabled);
-	wire_put_bool(b, p->exclude);
-	buf_put_u32(b, p->n_paths);
-	for (uint32_t i = 0; i < p->n_paths; i++)
-		wire_put_path(b, &p->paths[i]);
-	wire_put_bool(b, v->enabled);
-	buf_put_u32(b, v->n_names);
-	for (uint32_t i = 0; i < v->n_names; i++)
-		buf_put_blob(b, v->names[i].name, v->names[i].n);
-}
-
-static void take_selection(struct reader *r, struct arena *arena, struct select_payload *p,
-			   struct select_vectors *v)
-{
-	p->enabled = wire_bool(r);
-	p->exclude = wire_bool(r);
-	p->n_paths = reader_count(r, 5);
-	p->paths = arena_zalloc(arena, p->n_paths * sizeof(*p->paths));
-	for (uint32_t i = 0; i < p->n_paths && reader_ok(r); i++)
-		wire_path(r, arena, false, &p->paths[i]);
-	v->enabled = wire_bool(r);
-	v->n_names = reader_count(r, 4);
-	v->names = arena_zalloc(arena, v->n_names * sizeof(*v->names));
-	for (uint32_t i = 0; i < v->n_names && reader_ok(r); i++)
-		v->names[i].name = wire_text(r, arena, LIMIT_NAME_BYTES, &v->names[i].n);
-}
-
 static int take_filter(struct reader *r, struct arena *arena, const struct filter **out,
 		       struct error *err)
 {
@@ -159,7 +129,7 @@ static void put_retrieve_request(struct buf *b, const struct rpc_retrieve_reques
 	buf_put_u32(b, q->n_ids);
 	for (uint32_t i = 0; i < q->n_ids; i++)
 		id_encode(b, &q->ids[i]);
-	put_selection(b, &q->payload, &q->vectors);
+	select_encode(b, &q->payload, &q->vectors);
 }
 
 static int take_retrieve_request(struct reader *r, struct arena *arena,
@@ -174,7 +144,7 @@ static int take_retrieve_request(struct reader *r, struct arena *arena,
 	for (uint32_t i = 0; i < q->n_ids; i++)
 		ids[i] = id_decode(r);
 	q->ids = ids;
-	take_selection(r, arena, &q->payload, &q->vectors);
+	select_decode(r, arena, &q->payload, &q->vectors);
 	return 0;
 }
 
@@ -209,7 +179,7 @@ static void put_scroll_request(struct buf *b, const struct rpc_scroll_request *q
 	wire_put_bool(b, q->has_start_from);
 	buf_put_f64(b, q->has_start_from ? q->start_from : 0);
 	buf_put_u64(b, q->seed);
-	put_selection(b, &q->payload, &q->vectors);
+	select_encode(b, &q->payload, &q->vectors);
 }
 
 static int take_scroll_request(struct reader *r, struct arena *arena, struct rpc_scroll_request *q,
@@ -233,7 +203,7 @@ static int take_scroll_request(struct reader *r, struct arena *arena, struct rpc
 	q->has_start_from = wire_bool(r);
 	q->start_from = wire_f64(r);
 	q->seed = reader_u64(r);
-	take_selection(r, arena, &q->payload, &q->vectors);
+	select_decode(r, arena, &q->payload, &q->vectors);
 	return 0;
 }
 

@@ -11,41 +11,6 @@
 enum { FRAME_MAGIC = 0x43505251, COUNT_AT = 32, HASH_AT = 36 };
 _Static_assert(HASH_AT + 8 == FRAME_HEAD_BYTES, "the hash ends the head");
 
-/* Numbers on the wire of this process's error codes. New ones go to the end. */
-static const int16_t CODES[] = {
-	0,
-	ERR_NOMEM,
-	ERR_IO,
-	ERR_DISK_FULL,
-	ERR_CORRUPT,
-	ERR_FORMAT,
-	ERR_INPUT,
-	ERR_VALIDATION,
-	ERR_NOT_FOUND,
-	ERR_EXISTS,
-	ERR_UNSUPPORTED,
-	ERR_VERSION,
-	ERR_LOCKED,
-	ERR_BUSY,
-	ERR_TIMEOUT,
-	ERR_CLOSED,
-	ERR_UNAVAILABLE,
-	ERR_TOO_LARGE,
-	ERR_FORBIDDEN,
-	ERR_STALE,
-	ERR_INTERNAL,
-};
-enum { N_CODES = sizeof(CODES) / sizeof(CODES[0]) };
-
-static uint8_t code_to_wire(int code)
-{
-	for (uint8_t i = 0; i < N_CODES; i++) {
-		if (CODES[i] == code)
-			return i;
-	}
-	return N_CODES - 1;
-}
-
 static uint64_t frame_hash(const uint8_t *bytes, size_t n)
 {
 	return hash64_seed(bytes + FRAME_HEAD_BYTES, n - FRAME_HEAD_BYTES, hash64(bytes, HASH_AT));
@@ -80,7 +45,7 @@ void frame_put_response(struct buf *b, uint64_t call, const struct error *error,
 			const struct buf *body)
 {
 	buf_put_u64(b, call);
-	buf_put_u8(b, code_to_wire(error->code));
+	buf_put_u8(b, error_to_wire(error->code));
 	if (error->code != 0)
 		buf_put_str(b, error->text);
 	else
@@ -173,7 +138,7 @@ int frame_next_response(struct reader *r, struct frame_response *out)
 		out->bytes = reader_blob(r, &out->n);
 	if (!reader_ok(r))
 		return ERR_FORMAT;
-	out->code = code < N_CODES ? CODES[code] : ERR_INTERNAL;
+	out->code = error_from_wire(code);
 	return 0;
 }
 
