@@ -1,5 +1,6 @@
-/* All messages between roles on one page. name, class; their numbers are on the wire: new ones go to the end. For each there is struct rpc_<name>_request and
- * struct rpc_<name>_response (encoders and decoders in rpc/codec.c come with the network back-end). */
+/* All messages between roles on one page. name, class; their numbers are on the wire: new ones go
+ * to the end. For each there is struct rpc_<name>_request and struct rpc_<name>_response (encoders
+ * and decoders are in rpc/codec*.c). */
 #pragma once
 #include "model/op.h"
 #include "model/query.h"
@@ -20,7 +21,7 @@
 	X(heartbeat, RPC_CONTROL) /* a node to the map's leader */                                 \
 	X(probe, RPC_CONTROL)     /* can you reach that node? */                                   \
 	X(join, RPC_CONTROL)      /* a new node to any node of the cluster */                      \
-	X(append, RPC_WRITE)   /* log records, from a partition's primary to its other replicas */ \
+	X(append, RPC_COPY)    /* log records, from a partition's primary to its other replicas */ \
 	X(seed_open, RPC_BULK) /* pins what a new replica copies: segments, manifest, log */       \
 	X(seed_read, RPC_BULK) /* a piece of one of its files */                                   \
 	X(seed_close, RPC_BULK)
