@@ -23,6 +23,8 @@ void put_append_request(struct buf *b, const struct rpc_append_request *q)
 	buf_put_u64(b, q->digest_seq);
 	buf_put_u64(b, q->digest);
 	buf_put_u64(b, q->heard_us);
+	buf_put_u64(b, q->lease_us);
+	wire_put_bool(b, q->in_sync);
 	wire_put_bool(b, q->seed);
 	buf_put_u32(b, q->n_records);
 	for (uint32_t i = 0; i < q->n_records; i++) {
@@ -56,6 +58,8 @@ int take_append_request(struct reader *r, struct arena *arena, struct rpc_append
 	q->digest_seq = reader_u64(r);
 	q->digest = reader_u64(r);
 	q->heard_us = reader_u64(r);
+	q->lease_us = reader_u64(r);
+	q->in_sync = wire_bool(r);
 	q->seed = wire_bool(r);
 	q->n_records = reader_count(r, RECORD_BYTES);
 	records = arena_zalloc(arena, q->n_records * sizeof *records);

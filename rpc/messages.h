@@ -167,7 +167,9 @@ struct rpc_append_request {
 	uint64_t commit_seq;
 	/* The primary's state after digest_seq has this digest. 0: it has applied nothing. */
 	uint64_t digest_seq, digest;
-	uint64_t heard_us; /* sent_us of the last answer that reached the primary */
+	uint64_t heard_us; /* sent_us of the callee's last answer that reached the primary; 0: none */
+	uint64_t lease_us; /* the callee may answer reads for so long from heard_us on; 0: not */
+	bool in_sync;      /* the callee is in the in-sync set of this epoch */
 	bool seed;         /* the log lacks what the callee needs: it copies the caller's files */
 	const struct append_record *records; /* contiguous from prev_seq + 1 */
 	uint32_t n_records;

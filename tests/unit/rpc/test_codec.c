@@ -114,6 +114,8 @@ static const void *copy_request_of(enum rpc_type type, struct arena *a)
 						 .digest_seq = 6,
 						 .digest = 0xfeed,
 						 .heard_us = 55,
+						 .lease_us = 66,
+						 .in_sync = true,
 						 .seed = true,
 						 .records = records,
 						 .n_records = 3};
