@@ -44,10 +44,11 @@ struct replica_write {
 	uint64_t bytes;   /* of the encoded op; 0 while not resolved */
 	bool needs_state; /* must be resolved first */
 	bool resolved;
-	bool client;                     /* somebody waits for its answer; the machine clears it with the answer */
-	uint64_t seq, epoch, prev_epoch; /* the machine's; of records that a primary sent, and of a recovered tail, the log's */
-	uint64_t changed;                /* set by the runtime when it applies */
-	int rc;                          /* when answered */
+	bool client; /* somebody waits for its answer; the machine clears it with the answer */
+	uint64_t seq, epoch,
+		prev_epoch; /* the machine's; of records that a primary sent, and of a recovered tail, the log's */
+	uint64_t changed; /* set by the runtime when it applies */
+	int rc;           /* when answered */
 };
 struct write_list {
 	struct replica_write *first, *last;
@@ -57,7 +58,8 @@ struct replica_write *write_list_pop(struct write_list *l); /* NULL when empty *
 
 enum {
 	REPLICA_HEARTBEAT_US = 200000, /* between appends without records */
-	REPLICA_LEASE_US = 1000000,    /* how long a replica that hears nothing goes on answering reads */
+	REPLICA_LEASE_US =
+		1000000, /* how long a replica that hears nothing goes on answering reads */
 	/* No write is answered before leases that may exist elsewhere have surely run out; more than the lease, as
 	 * clocks run differently fast. */
 	REPLICA_HOLD_US = 1200000,
@@ -112,19 +114,19 @@ struct replica_reply { /* finishes the append call `token` */
 enum replica_event_type {
 	EVENT_WRITE,    /* write */
 	EVENT_RESOLVED, /* write: `rc` < 0 refused, else ready; `bytes` = 0: it concerns no point */
-	EVENT_WRITTEN,  /* own log: everything up to seq is written (readable), not yet synced. Optional, before DURABLE */
-	EVENT_DURABLE,  /* own disk: the job is done; the log is durable up to seq, its last entry; the epoch file too */
+	EVENT_WRITTEN, /* own log: everything up to seq is written (readable), not yet synced. Optional, before DURABLE */
+	EVENT_DURABLE, /* own disk: the job is done; the log is durable up to seq, its last entry; the epoch file too */
 	EVENT_APPEND_FAILED, /* own disk: nothing of the job's append was kept (its truncation and epoch are done); rc */
-	EVENT_APPLIED,       /* everything in update.apply was applied and published; seq. At once: nothing in between */
-	EVENT_TICK,          /* every 100 ms */
-	EVENT_CLOSE,         /* queued writes are refused; those in flight that cannot be finished answer ERR_CLOSED */
-	EVENT_CONFIG,        /* config: the partition in the newest map; also when only other things changed */
-	EVENT_APPEND,        /* append, records (their seq, epoch, prev_epoch, bytes and batch set), token */
+	EVENT_APPLIED, /* everything in update.apply was applied and published; seq. At once: nothing in between */
+	EVENT_TICK, /* every 100 ms */
+	EVENT_CLOSE, /* queued writes are refused; those in flight that cannot be finished answer ERR_CLOSED */
+	EVENT_CONFIG, /* config: the partition in the newest map; also when only other things changed */
+	EVENT_APPEND, /* append, records (their seq, epoch, prev_epoch, bytes and batch set), token */
 	EVENT_APPEND_ANSWER, /* answer of `node` to `call`; rc < 0: none; gone: the own log does not reach back so far */
-	EVENT_CONTACT,       /* at_us: a heartbeat sent then was answered by the map's leader, and the own map is as new as its */
-	EVENT_PROPOSED,      /* rc of the last proposal; its effect is seen as EVENT_CONFIG only */
-	EVENT_DIVERGED,      /* at the same seq the digest is not the primary's; before the EVENT_APPEND that showed it */
-	EVENT_SEED_FAILED    /* the rebuild that update.seed asked for was given up; this replica is as it was */
+	EVENT_CONTACT, /* at_us: a heartbeat sent then was answered by the map's leader, and the own map is as new as its */
+	EVENT_PROPOSED, /* rc of the last proposal; its effect is seen as EVENT_CONFIG only */
+	EVENT_DIVERGED, /* at the same seq the digest is not the primary's; before the EVENT_APPEND that showed it */
+	EVENT_SEED_FAILED /* the rebuild that update.seed asked for was given up; this replica is as it was */
 };
 struct replica_event {
 	enum replica_event_type type;
@@ -154,7 +156,8 @@ struct replica_update { /* executed in this order */
 	uint64_t store_epoch; /* 0: no */
 	bool truncate;        /* the log ends at truncate_after */
 	uint64_t truncate_after;
-	struct write_list append; /* borrowed from the machine until the job is done; goes up to `last`, not further */
+	struct write_list
+		append; /* borrowed from the machine until the job is done; goes up to `last`, not further */
 	struct replica_send send[LIMIT_REPLICAS * 2];
 	uint32_t n_send;
 	struct replica_reply reply[4];
@@ -164,11 +167,14 @@ struct replica_update { /* executed in this order */
 	struct map_partition proposal;
 	bool seed; /* rebuild this replica from that node; the machine begins anew then, or EVENT_SEED_FAILED */
 	uint64_t seed_from;
-	bool seal;                    /* freeze the mutable segment now */
-	struct write_list apply;      /* apply in order, publish, then EVENT_APPLIED with the last seq; stays the machine's */
+	bool seal; /* freeze the mutable segment now */
+	struct write_list
+		apply; /* apply in order, publish, then EVENT_APPLIED with the last seq; stays the machine's */
 	struct replica_write *resolve; /* turn into a plain op, then EVENT_RESOLVED */
-	struct replica_write *answer;  /* linked by next_answer: finish the client's call with rc, seq, changed */
-	struct write_list release;     /* free these, after everything above (an item can be in answer and here) */
+	struct replica_write
+		*answer; /* linked by next_answer: finish the client's call with rc, seq, changed */
+	struct write_list
+		release; /* free these, after everything above (an item can be in answer and here) */
 	struct replica_write **answer_end; /* the machine's */
 };
 
@@ -196,7 +202,7 @@ struct replica_member {
 	uint64_t call_us, call_last_seq, call_prev_seq;
 	uint64_t told_commit_seq;
 	uint64_t not_before_us; /* the next call */
-	uint64_t alive_us;      /* last answer that counts; time in which this process stood still left out */
+	uint64_t alive_us; /* last answer that counts; time in which this process stood still left out */
 	uint64_t heard_at_us;   /* the same, as the clock said */
 	uint64_t heard_us;      /* its own clock then */
 	uint64_t lease_sent_us; /* when the append was sent that it answered last; 0: none */
@@ -220,12 +226,13 @@ struct replica {
 	uint64_t now_us, opened_us; /* of this step, of the first */
 	uint64_t tick_us;
 	/* configuration */
-	uint64_t epoch;              /* the highest seen */
-	uint64_t stored_epoch;       /* in the epoch file */
-	struct map_partition config; /* the newest seen; epoch 0: none. In force when its epoch is `epoch` */
-	bool restarted;              /* no configuration was taken since the start */
-	bool uncertain;              /* primary that may have acted in this epoch before it was started: renew first */
-	bool lost;                   /* primary, and a follower holds committed entries that it does not have */
+	uint64_t epoch;        /* the highest seen */
+	uint64_t stored_epoch; /* in the epoch file */
+	struct map_partition
+		config; /* the newest seen; epoch 0: none. In force when its epoch is `epoch` */
+	bool restarted; /* no configuration was taken since the start */
+	bool uncertain; /* primary that may have acted in this epoch before it was started: renew first */
+	bool lost; /* primary, and a follower holds committed entries that it does not have */
 	bool closed;
 	/* the log */
 	uint64_t last_seq, last_epoch; /* its end, appends on their way included */
@@ -239,9 +246,9 @@ struct replica {
 	uint64_t disk_epoch;
 	uint64_t disk_prev_seq; /* end of the log before its append */
 	/* writes */
-	struct write_list queue;     /* waiting for a sequence number */
-	struct write_list flight;    /* numbered, not committed */
-	struct write_list applying;  /* committed, given out to be applied */
+	struct write_list queue;    /* waiting for a sequence number */
+	struct write_list flight;   /* numbered, not committed */
+	struct write_list applying; /* committed, given out to be applied */
 	struct write_list answering; /* applied, by seq: answered when the others have applied them */
 	struct replica_write *resolving;
 	/* primary */
@@ -257,7 +264,8 @@ struct replica {
 	struct replica_pending reply;  /* waits for the disk or for being applied */
 	struct replica_pending parked; /* not looked at yet: the disk is busy */
 	bool told_in_sync;             /* by the primary of `epoch` */
-	bool told_commit;              /* a first commit_seq of this epoch's primary was seen: opening_seq */
+	bool told_commit; /* what the primary had committed since this start was seen: opening_seq */
+	uint64_t told_commit_seq; /* everything up to here is committed somewhere */
 	bool diverged, seeding;
 	uint64_t promised_us; /* when an append was last answered; another primary may go on serving reads from it */
 	/* reads */
@@ -274,14 +282,16 @@ struct replica_recovery {
 	uint64_t applied_seq, applied_epoch; /* all up to here is applied and committed */
 	uint64_t stored_epoch;               /* of the epoch file; 0: none */
 	uint64_t log_bytes;                  /* since the last seal */
-	struct write_list tail;              /* the entries of the log after applied_seq, durable; the machine's from now on */
+	struct write_list
+		tail; /* the entries of the log after applied_seq, durable; the machine's from now on */
 };
 
 void replica_init(struct replica *r, uint64_t self, const struct replica_limits *limits);
 void replica_fini(struct replica *r);
 void replica_recovered(struct replica *r, const struct replica_recovery *recovery);
 /* `update` is zeroed first. */
-void replica_step(struct replica *r, const struct replica_event *event, struct replica_update *update);
+void replica_step(struct replica *r, const struct replica_event *event,
+		  struct replica_update *update);
 /* Nothing under way, nothing held? After EVENT_CLOSE it becomes so once the disk job is back. */
 bool replica_quiet(const struct replica *r);
 /* Until when this replica may answer reads, on the clock of its events: 0 it may not; UINT64_MAX without limit.
