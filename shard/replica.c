@@ -153,6 +153,7 @@ void replica_recovered(struct replica *r, const struct replica_recovery *recover
 	r->epoch = max_u64(r->stored_epoch, r->last_epoch);
 	r->log_bytes = recovery->log_bytes;
 	r->restarted = true;
+	r->fresh = recovery->fresh;
 }
 
 bool replica_quiet(const struct replica *r)
@@ -415,6 +416,10 @@ static void on_tick(struct replica *r, const struct replica_event *e, struct rep
 
 static void advance(struct replica *r, struct replica_update *u)
 {
+	/* As primary it does nothing in an epoch that it might forget: after a restart an append of an earlier one
+	 * would find it willing, or it would not know what it may have proposed. */
+	if (replica_leads(r) && r->stored_epoch < r->epoch && !r->disk_busy && !r->closed)
+		replica_begin_job(r, u);
 	replica_commit(r);
 	give_out(r, u);
 	pump(r, u);

@@ -332,7 +332,7 @@ static bool ready(const struct replica *r, const struct replica_member *m)
 
 /* Learners that should join. One that was proposed and is not fit any more: the set is proposed without it, and one of
  * the two proposals wins. */
-static bool grow(struct replica *r, struct map_partition *next, bool *joins)
+static bool grow(struct replica *r, struct map_partition *next)
 {
 	bool changed = false;
 
@@ -347,7 +347,7 @@ static bool grow(struct replica *r, struct map_partition *next, bool *joins)
 			changed = true;
 		else if ((m->proposed || ready(r, m)) && next->n_in_sync < LIMIT_REPLICAS) {
 			move_in(next, m->node);
-			changed = *joins = true;
+			changed = true;
 		}
 	}
 	return changed;
@@ -356,25 +356,19 @@ static bool grow(struct replica *r, struct map_partition *next, bool *joins)
 void replica_propose(struct replica *r, struct replica_update *u)
 {
 	struct map_partition next = r->config;
-	bool changed, joins = false;
+	bool changed;
 
-	if (!replica_leads(r) || r->lost || r->n_members == 0)
+	if (!replica_leads(r) || r->stored_epoch < r->epoch || r->lost || r->n_members == 0)
 		return;
 	if (r->proposing || (r->proposed_us && r->now_us < r->proposed_us + REPLICA_RETRY_US))
 		return;
 	changed = r->uncertain;
 	if (!r->uncertain) {
 		changed = shrink(r, &next);
-		changed |= grow(r, &next, &joins);
+		changed |= grow(r, &next);
 	}
 	if (!changed)
 		return;
-	/* After a restart it must know that it may have proposed a larger set. */
-	if (joins && r->stored_epoch < r->epoch) {
-		if (!r->disk_busy)
-			replica_begin_job(r, u);
-		return;
-	}
 	for (uint32_t i = 0; i < r->n_members; i++)
 		if (!r->members[i].in_sync &&
 		    replica_names(next.in_sync, next.n_in_sync, r->members[i].node))

@@ -32,7 +32,8 @@ bool replica_leads(const struct replica *r)
 
 bool replica_active(const struct replica *r)
 {
-	return replica_leads(r) && !r->uncertain && !r->lost;
+	return replica_leads(r) && r->stored_epoch >= r->epoch && !r->uncertain && !r->lost &&
+	       !r->diverged;
 }
 
 enum replica_role replica_role(const struct replica *r)
@@ -122,7 +123,10 @@ void replica_on_config(struct replica *r, const struct map_partition *c, struct 
 		if (r->reply.set && r->reply.append.epoch < r->epoch)
 			replica_refuse_pending(r, u, 0);
 	}
-	r->restarted = false;
+	/* What it has acknowledged is gone: it has to be built anew. */
+	if (r->fresh && in_sync && c->epoch > 1)
+		r->diverged = true;
+	r->restarted = r->fresh = false;
 }
 
 void replica_look_caught_up(struct replica *r)

@@ -31,6 +31,9 @@ static void begin(struct machine *m, uint64_t epoch)
 		.epoch = epoch, .primary = 1, .in_sync = {1}, .n_in_sync = 1, .min_isr = 1};
 
 	step(m, (struct replica_event){.type = EVENT_CONFIG, .now_us = 1, .config = &config});
+	assert_true(m->u.disk_job);
+	assert_int_equal(m->u.store_epoch, epoch);
+	step(m, (struct replica_event){.type = EVENT_DURABLE});
 }
 
 static void setup(struct machine *m)
