@@ -125,6 +125,8 @@ enum replica_status {
 	REPLICA_YELLOW,
 	REPLICA_RED
 }; /* yellow: indexing; red: something is quarantined */
+/* What a replica is by the newest map that it has seen. Only a primary or member answers reads. */
+enum copy_role { COPY_NONE, COPY_LEARNER, COPY_MEMBER, COPY_PRIMARY };
 struct replica_field {
 	const char *path;
 	uint64_t points;
@@ -137,6 +139,10 @@ struct rpc_info_response {
 	uint64_t points, indexed_vectors, vectors, segments, applied_seq, last_seq, epoch;
 	uint64_t memory_bytes, disk_bytes;
 	uint64_t digest;
+	enum copy_role role;
+	bool serves;                  /* answers reads now */
+	uint64_t last_epoch;          /* of the end of its log */
+	uint64_t commit_seq;          /* as far as it knows; what is above applied_seq is its lag */
 	const char *warning;          /* NULL, or sentences: fallbacks, quarantined segments */
 	struct replica_field *fields; /* of the schema */
 	uint32_t n_fields;

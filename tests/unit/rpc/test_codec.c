@@ -303,6 +303,10 @@ static const void *response_of(enum rpc_type type, struct arena *a)
 		r->status = REPLICA_YELLOW;
 		r->points = 10;
 		r->digest = 0xabcdef;
+		r->role = COPY_MEMBER;
+		r->serves = true;
+		r->last_epoch = 4;
+		r->commit_seq = 77;
 		r->warning = "slow";
 		r->n_fields = 1;
 		r->fields = arena_zalloc(a, sizeof(*r->fields));
