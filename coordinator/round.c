@@ -75,6 +75,16 @@ struct rpc_target round_target(const struct round *r, uint32_t partition)
 	};
 }
 
+bool round_degraded(const struct round *r, uint32_t partition)
+{
+	const struct map *m = coord_map(r->coord);
+	const struct map_collection *now = map_collection_by_id(m, r->placed->collection->id);
+	bool degraded = now != NULL && now->partitions[partition].n_in_sync <
+					       now->collection->replication_factor;
+	map_unref(m);
+	return degraded;
+}
+
 uint64_t round_pick(struct round *r, uint32_t partition)
 {
 	const struct map_partition *p = &r->placed->partitions[partition];
