@@ -45,6 +45,8 @@ struct round_call {
 	uint64_t node;
 	uint32_t partition;
 	uint32_t tag; /* the request's own use */
+	bool racing; /* begun at another node; `node` becomes whoever answers */
+	bool answered;
 };
 
 /* Calls of one round live in the request's arena. Arenas of answers are kept until round_fini. */

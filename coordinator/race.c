@@ -28,6 +28,7 @@ struct race {
 	uint32_t open;      /* tries under way */
 	uint32_t launching; /* of those: being sent; the request must stay until they are on their way */
 	bool settled;       /* the result is known: `winner`, or NULL and rc */
+	bool begun;         /* the first try is the node that the round has chosen */
 	bool pressed;       /* the next hedge needs no budget */
 	bool unknown;       /* a primary was lost with the write: it may have been carried out */
 	struct try *winner;
@@ -86,7 +87,9 @@ static uint64_t choose(struct race *race)
 	uint64_t node = 0;
 	if (placed != NULL && t->partition < placed->collection->n_partitions) {
 		const struct map_partition *p = &placed->partitions[t->partition];
-		if (!is_write(race))
+		if (!is_write(race) && !race->begun)
+			node = c->node;
+		else if (!is_write(race))
 			node = route_pick(&race->coord->route, m, p, &race->tried,
 					  now_us(race->coord));
 		else if (race->tried.n == 0)
@@ -101,6 +104,7 @@ static uint64_t choose(struct race *race)
 		race->patience_us = 0;
 	}
 	map_unref(m);
+	race->begun = true;
 	if (node != 0 && race->tried.n < LIMIT_REPLICAS)
 		race->tried.nodes[race->tried.n++] = node;
 	return node;
@@ -359,6 +363,7 @@ void race_start(struct round_call *c, bool local_failed)
 	if (local_failed) {
 		race->rc = c->rpc.rc;
 		race->err = c->rpc.err;
+		race->begun = true;
 		race->tried = (struct route_avoid){{c->node}, 1};
 		race->unknown = is_write(race) && c->rpc.rc == ERR_CLOSED;
 	}
