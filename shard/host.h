@@ -150,6 +150,7 @@ struct hosted {
 	uint64_t hint_bytes;  /* and what was applied since */
 	bool hinting;
 	struct disk_job *stuck; /* a job that must be done and failed: tried again */
+	bool was_stuck;
 	uint64_t stuck_until_us;
 	struct worker *disk;
 	struct held held;
@@ -186,6 +187,7 @@ struct hosted {
 	bool stepping;     /* inside of hosted_event() */
 	bool closing;
 	bool doomed;   /* atomic: it is about to be dropped */
+	sem_t *opened; /* posted when the first job of its log is back */
 	sem_t *closed; /* posted when the last task is back */
 	/* hashes of the payload fields that every segment of base has an index for */
 	uint64_t *fields_built;

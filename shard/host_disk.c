@@ -37,31 +37,41 @@ static void written_done(struct task *t)
 	hosted_event(t->h, &(struct replica_event){.type = EVENT_WRITTEN, .seq = job->written_seq});
 }
 
-static void job_done(struct task *t)
+static void end_job(struct disk_job *job)
 {
-	struct disk_job *job = CONTAINER(t, struct disk_job, task);
-	struct hosted *h = t->h;
-	struct replica_event e = {.type = EVENT_DURABLE, .seq = job->last_seq, .rc = t->rc};
+	struct hosted *h = job->task.h;
+	struct replica_event e = {.type = EVENT_DURABLE, .seq = job->last_seq, .rc = job->task.rc};
 
-	h->log_bytes = job->log_bytes;
-	if (job->stuck) {
-		if (!h->stuck)
-			log_error("shard", "%s: %s; tried again", h->folder, t->err.text);
-		h->stuck = job;
-		h->stuck_until_us = now_us(t->shard) + STUCK_RETRY_US;
-		hosted_task_back(h);
-		return;
-	}
-	if (t->rc < 0) {
+	if (job->task.rc < 0) {
 		e.type = EVENT_APPEND_FAILED;
-		h->append_error = t->err;
+		h->append_error = job->task.err;
 	}
 	if (job->epoch)
 		h->owed_epoch = job->epoch_owed ? job->epoch : 0;
 	if (job->n)
-		count(t->shard, COUNT_APPENDS, 1);
+		count(h->shard, COUNT_APPENDS, 1);
 	free(job);
 	hosted_event(h, &e);
+}
+
+static void job_done(struct task *t)
+{
+	struct disk_job *job = CONTAINER(t, struct disk_job, task);
+	struct hosted *h = t->h;
+
+	h->log_bytes = job->log_bytes;
+	if (job->stuck) {
+		if (!h->was_stuck)
+			log_error("shard", "%s: %s; tried again", h->folder, t->err.text);
+		h->stuck = job;
+		h->stuck_until_us = now_us(t->shard) + STUCK_RETRY_US;
+	} else {
+		end_job(job);
+	}
+	h->was_stuck = h->stuck != NULL;
+	if (h->opened)
+		sem_post(h->opened);
+	h->opened = NULL;
 	hosted_task_back(h);
 }
 
