@@ -44,6 +44,7 @@ struct partition_receipt {
 	uint32_t partition;
 	uint64_t node;
 	bool answered;
+	bool degraded; /* it has fewer in-sync replicas than the collection asks for */
 	struct leaf_receipt leaf;
 };
 struct query_result {
@@ -118,7 +119,8 @@ struct coord_facet {
 };
 void coord_facet(struct coord *c, struct coord_facet *f);
 
-/* Sum over partitions, and each partition's own state. */
+/* Sum over partitions, and each partition's own state. The status is at least yellow when a partition has fewer in-sync replicas than asked for,
+ * and red when none of them lives: then the partition's own figures are missing. */
 struct coord_info {
 	struct coord_call call;
 	struct rpc_info_response total;
@@ -139,6 +141,7 @@ struct coord_write {
 	uint64_t *seqs;    /* out: n_writes; the highest log position of each, as operation_id */
 	uint64_t *changed; /* out: n_writes; points concerned */
 	uint32_t refused_partition; /* with rc < 0: which partition refused first; the others' parts may stand (err's text says so) */
+	bool degraded; /* out: a partition that was written has fewer in-sync replicas than the collection asks for */
 };
 void coord_write(struct coord *c, struct coord_write *w);
 
