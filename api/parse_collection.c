@@ -180,10 +180,23 @@ static int parse_quantization(struct parse *p, const struct json *v, struct tuni
 	return parse_binary_codes(p, json_get(v, "binary"));
 }
 
-/* Our own: index {type, nlist, nprobe, quantizer, pq_m}. */
+static int parse_builder(struct parse *p, const struct json *v, struct tuning *t)
+{
+	const char *builder = "quiver";
+	int rc = parse_string_field(p, v, "builder", &builder);
+
+	t->config.by_faiss = strcmp(builder, "faiss") == 0;
+	if (rc == 0 && !t->config.by_faiss && strcmp(builder, "quiver") != 0)
+		rc = error_set(p->err, ERR_FORMAT,
+			       "index.builder: expected quiver or faiss, got '%.100s'", builder);
+	return rc;
+}
+
+/* Our own: index {type, builder, nlist, nprobe, quantizer, pq_m}. */
 static int parse_index(struct parse *p, const struct json *v, struct tuning *t)
 {
-	static const char *const known[] = {"type", "nlist", "nprobe", "quantizer", "pq_m", NULL};
+	static const char *const known[] = {"type",      "builder", "nlist", "nprobe",
+					    "quantizer", "pq_m",    NULL};
 	static const struct u64_range nlist = {"nlist", "index.nlist", 1, 1 << 20};
 	static const struct u64_range nprobe = {"nprobe", "index.nprobe", 1, 1 << 20};
 	static const struct u64_range pq_m = {"pq_m", "index.pq_m", 1, LIMIT_DIMENSION};
@@ -208,6 +221,8 @@ static int parse_index(struct parse *p, const struct json *v, struct tuning *t)
 		rc = error_set(p->err, ERR_FORMAT,
 			       "index.quantizer: expected none, sq8, pq or binary, got '%.100s'",
 			       quantizer);
+	if (rc == 0)
+		rc = parse_builder(p, v, t);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &nlist, &n_lists);
 	if (rc == 0)
@@ -258,7 +273,6 @@ static int parse_vector_params(struct parse *p, const struct json *v, const stru
 	static const struct u64_range size_range = {"size", "vectors.size", 1, LIMIT_DIMENSION};
 	struct tuning t = *base;
 	uint64_t size = 0;
-	bool on_disk;
 	int rc = parse_is_object(p, "vectors", v);
 
 	if (rc == 0)
@@ -272,7 +286,7 @@ static int parse_vector_params(struct parse *p, const struct json *v, const stru
 	if (rc == 0)
 		rc = parse_space_names(p, v, out);
 	if (rc == 0)
-		rc = parse_bool_field(p, v, "on_disk", &on_disk);
+		rc = parse_bool_field(p, v, "on_disk", &t.config.rows_on_disk);
 	if (rc == 0)
 		rc = parse_hnsw(p, json_get(v, "hnsw_config"), &t);
 	if (rc == 0)

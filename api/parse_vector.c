@@ -3,6 +3,7 @@
 #include "api/parse.h"
 
 #include "base/assert.h"
+#include "model/element.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -64,6 +65,9 @@ static int parse_dense(struct parse *p, const struct json *v, uint32_t space, st
 		return error_set(p->err, ERR_INPUT,
 				 "Vector dimension error: expected dim: %" PRIu32 ", got %zu",
 				 s->dim, n);
+	if (!space_fits(s, out->values))
+		return error_set(p->err, ERR_FORMAT,
+				 "vector: a value does not fit in a 16-bit float (65504 at most)");
 	/* Out of a number's text only infinity could come, and the scanner refuses that. */
 	assert_hot(vector_finite(out->values, s->dim));
 	out->kind = VECTOR_DENSE;

@@ -165,12 +165,16 @@ static int map_block(struct walk *w, struct error *err)
 
 static void encode_rows(struct walk *w)
 {
+	float *scratch = mem_array(w->dim, sizeof *scratch);
+
 	for (uint32_t row = 0; row < w->n; row++) {
-		float norm = code_encode(&w->scale, walk_row(w, row), w->codes + row * w->stride);
+		float norm = code_encode(&w->scale, rows_get(&w->rows, row, scratch),
+					 w->codes + row * w->stride);
 
 		if (w->norms)
 			w->norms[row] = norm;
 	}
+	free(scratch);
 }
 
 int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows, enum distance distance,

@@ -1,6 +1,7 @@
 /* Private to walk*.c: the layout that a search walks on. */
 #pragma once
 
+#include "index/rows.h"
 #include "index/walk.h"
 #include <stdbool.h>
 
@@ -59,10 +60,4 @@ static inline bool walk_more(const struct walk *w, struct walk_list *l, uint32_t
 	l->at = w->more + (l->at[i] - WALK_MORE);
 	l->rest = true;
 	return true;
-}
-
-static inline const float *walk_row(const struct walk *w, uint32_t row)
-{
-	return (const float *)(const void *)((const char *)w->rows.data +
-					     (size_t)row * w->dim * sizeof(float));
 }

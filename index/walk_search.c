@@ -373,23 +373,26 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	uint32_t most = x->q->k < 8 ? 16 : 2 * x->q->k;
 	uint32_t n = 0;
 	uint64_t *rows = x->s->pool; /* the entries are overwritten by what they stand for */
+	float *scratch = x->s->query_floats; /* the query is in its code by now */
+	size_t row_bytes = rows_bytes(&w->rows);
 	struct topk top;
 
 	if (most < x->ef / 4)
 		most = x->ef / 4;
 	for (uint32_t i = 0; i < x->size && n < most; i++) {
 		uint32_t row = node_of_entry(x->s->pool[i]);
-		const char *at = (const char *)walk_row(w, row);
+		const char *at = rows_at(&w->rows, row);
 
 		if (x->q->allow && !bitset_get(x->q->allow, row))
 			continue;
-		for (size_t b = 0; b < w->dim * sizeof(float) && b < RESCORE_FETCH; b += 64)
+		for (size_t b = 0; b < row_bytes && b < RESCORE_FETCH; b += 64)
 			__builtin_prefetch(at + b);
 		rows[n++] = row;
 	}
 	topk_init(&top, out, x->q->k);
 	for (uint32_t i = 0; i < n; i++)
-		topk_push(&top, distance(x->q->vector, walk_row(w, (uint32_t)rows[i]), w->dim),
+		topk_push(&top,
+			  distance(x->q->vector, rows_get(&w->rows, rows[i], scratch), w->dim),
 			  rows[i]);
 	x->stats->distances += n;
 	topk_sort(&top);

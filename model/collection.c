@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* 1 had no stop words, stemmers and folding. */
-enum { CODEC_VERSION = 2, CODEC_VERSION_OLDEST = 1 };
+enum { CODEC_VERSION = 3, CODEC_VERSION_OLDEST = 1 };
 
 /* ---- enumerations ---- */
 
@@ -183,9 +183,12 @@ static void put_space(struct buf *b, const struct vector_space *s)
 	buf_put_u32(b, s->index.nprobe);
 	buf_put_u8(b, (uint8_t)s->index.quantizer);
 	buf_put_u32(b, s->index.pq_m);
+	wire_put_bool(b, s->index.by_faiss);
+	wire_put_bool(b, s->index.rows_on_disk);
 }
 
-static void take_space(struct reader *r, struct arena *arena, struct vector_space *s)
+static void take_space(struct reader *r, struct arena *arena, uint8_t version,
+		       struct vector_space *s)
 {
 	s->name = wire_text(r, arena, LIMIT_NAME_BYTES, NULL);
 	s->dim = reader_u32(r);
@@ -198,6 +201,10 @@ static void take_space(struct reader *r, struct arena *arena, struct vector_spac
 	s->index.nprobe = reader_u32(r);
 	s->index.quantizer = (enum quantizer)wire_enum(r, quantizer_count);
 	s->index.pq_m = reader_u32(r);
+	if (version > 2) {
+		s->index.by_faiss = wire_bool(r);
+		s->index.rows_on_disk = wire_bool(r);
+	}
 	if (s->dim == 0 || s->dim > LIMIT_DIMENSION)
 		reader_fail(r);
 }
@@ -262,12 +269,12 @@ static uint32_t take_count(struct reader *r, size_t bytes, uint32_t max)
 	return 0;
 }
 
-static void take_spaces(struct reader *r, struct collection *c)
+static void take_spaces(struct reader *r, uint8_t version, struct collection *c)
 {
 	c->n_spaces = take_count(r, 32, LIMIT_VECTOR_SPACES);
 	c->spaces = arena_zalloc(c->arena, c->n_spaces * sizeof(*c->spaces));
 	for (uint32_t i = 0; i < c->n_spaces; i++)
-		take_space(r, c->arena, &c->spaces[i]);
+		take_space(r, c->arena, version, &c->spaces[i]);
 	c->n_sparse = take_count(r, 5, LIMIT_VECTOR_SPACES);
 	c->sparse = arena_zalloc(c->arena, c->n_sparse * sizeof(*c->sparse));
 	for (uint32_t i = 0; i < c->n_sparse; i++) {
@@ -313,7 +320,7 @@ int collection_decode(struct reader *r, struct collection **out, struct error *e
 	c->revision = reader_u64(r);
 	c->n_partitions = reader_u32(r);
 	c->replication_factor = reader_u32(r);
-	take_spaces(r, c);
+	take_spaces(r, version, c);
 	c->n_fields = take_count(r, 23, LIMIT_PAYLOAD_INDEXES);
 	c->fields = arena_zalloc(c->arena, c->n_fields * sizeof(*c->fields));
 	for (uint32_t i = 0; i < c->n_fields; i++)

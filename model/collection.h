@@ -79,6 +79,8 @@ struct index_config {
 	uint32_t nprobe;          /* IVF: default lists per search; 0 = chosen */
 	enum quantizer quantizer; /* IVF: codes; HNSW: scan codes */
 	uint32_t pq_m;            /* PQ: sub-quantisers; 0 = chosen from the dimension */
+	bool by_faiss;            /* HNSW: FAISS builds the graph, not we */
+	bool rows_on_disk;        /* sealed vectors stay out of memory, as far as codes serve */
 };
 
 struct vector_space {

@@ -185,9 +185,8 @@ static int save_index(struct hosted *h, const struct seg *s, uint32_t space, con
 
 static int build_index(struct hosted *h, const struct seg *s, uint32_t space, struct error *err)
 {
-	struct segment_vectors rows = segment_vectors(s->sealed, space);
 	struct vindex_build b = {
-		.rows = {rows.data, rows.n, rows.dim},
+		.rows = seg_vindex_rows(s, space),
 		.distance = s->schema->spaces[space].distance,
 		.config = s->schema->spaces[space].index,
 		.threads = build_threads(),

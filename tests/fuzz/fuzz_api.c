@@ -19,6 +19,7 @@ static struct collection *schema(void)
 	c->n_sparse = 1;
 	c->sparse = arena_zalloc(c->arena, sizeof(*c->sparse));
 	c->sparse[0].name = "words";
+	c->body = PV_EMPTY_OBJECT;
 	return c;
 }
 

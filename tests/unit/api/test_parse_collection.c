@@ -66,6 +66,15 @@ static void test_create(void **state)
 	assert_int_equal(c->spaces[0].index.nlist, 64);
 	assert_int_equal(c->spaces[0].index.nprobe, 8);
 	assert_int_equal(c->spaces[0].index.quantizer, QUANTIZER_PQ);
+	assert_false(c->spaces[0].index.by_faiss);
+	assert_false(c->spaces[0].index.rows_on_disk);
+	collection_unref(c);
+
+	c = parse(&f, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"on_disk\":true},"
+		      "\"index\":{\"type\":\"hnsw\",\"builder\":\"faiss\"}}");
+	assert_int_equal(c->spaces[0].index.kind, INDEX_HNSW);
+	assert_true(c->spaces[0].index.by_faiss);
+	assert_true(c->spaces[0].index.rows_on_disk);
 	collection_unref(c);
 
 	c = parse(&f, "{\"sparse_vectors\":{\"w\":{}},\"wal_config\":null,\"metadata\":{\"a\":1}}");
@@ -122,6 +131,8 @@ static void test_refusals(void **state)
 		 "wal_capacity_mb"},
 		{"{" VECTORS ",\"index\":{\"type\":\"tree\"}}", ERR_FORMAT, "tree"},
 		{"{" VECTORS ",\"index\":{\"nlist\":5}}", ERR_FORMAT, "type"},
+		{"{" VECTORS ",\"index\":{\"type\":\"hnsw\",\"builder\":\"me\"}}", ERR_FORMAT,
+		 "index.builder: expected quiver or faiss"},
 		{"{" VECTORS ",\"index\":{\"type\":\"ivf\",\"nlist\":0}}", ERR_VALIDATION,
 		 "index.nlist"},
 		{"{" VECTORS ",\"on_disk_payload\":1}", ERR_FORMAT, "on_disk_payload"},

@@ -15,12 +15,12 @@ static struct collection *sample(void)
 		 4,
 		 DISTANCE_COSINE,
 		 DATATYPE_FLOAT32,
-		 {INDEX_HNSW, 16, 100, 0, 0, QUANTIZER_SQ8, 0}},
+		 {INDEX_HNSW, 16, 100, 0, 0, QUANTIZER_SQ8, 0, true, false}},
 		{"img",
 		 65536,
 		 DISTANCE_MANHATTAN,
 		 DATATYPE_UINT8,
-		 {INDEX_IVF, 0, 0, 100, 8, QUANTIZER_PQ, 96}},
+		 {INDEX_IVF, 0, 0, 100, 8, QUANTIZER_PQ, 96, false, true}},
 	};
 	struct sparse_space sparse[] = {{"bm25", true}, {"splade", false}};
 	static struct stop_word stop_words[] = {{"acme", 4}, {"gmbh", 4}};
