@@ -144,8 +144,6 @@ void seeds_free(struct shard *s)
 void seeds_tick(struct shard *s)
 {
 	pins_tick(s);
-	for (struct hosted *h = s->hosted; h != NULL; h = h->next)
-		h->log_pin_seq = seeds_log_floor(s, h);
 }
 
 void seeds_want(struct hosted *h, uint64_t from)
