@@ -69,6 +69,19 @@ static uint64_t segment_bytes(struct copies *c, uint64_t node, const char *folde
 	return bytes_found;
 }
 
+static void flip(const char *path, off_t at)
+{
+	FILE *f = fopen(path, "r+");
+	int byte;
+
+	assert_non_null(f);
+	fseek(f, at, SEEK_SET);
+	byte = fgetc(f);
+	fseek(f, at, SEEK_SET);
+	fputc(byte ^ 0x40, f);
+	fclose(f);
+}
+
 static void delete_some(struct copies *c, uint64_t first, uint32_t n)
 {
 	struct point_id ids[64];
@@ -201,7 +214,6 @@ static void what_was_damaged_on_the_disk_is_fetched_again(void **state)
 {
 	struct copies_tuning slow = TUNED;
 	struct copies c;
-	FILE *f;
 
 	slow.seed_bytes_per_s = SLOW;
 	start_behind(&c, &slow);
@@ -210,13 +222,7 @@ static void what_was_damaged_on_the_disk_is_fetched_again(void **state)
 	copy_stop(&c, 2);
 	segment_bytes(&c, 2, "0.seed");
 	assert_true(some_size > 200);
-	f = fopen(some_file, "r+");
-	assert_non_null(f);
-	fseek(f, some_size / 3, SEEK_SET);
-	int byte = fgetc(f);
-	fseek(f, some_size / 3, SEEK_SET);
-	fputc(byte ^ 0x40, f);
-	fclose(f);
+	flip(some_file, some_size / 3);
 	copy_start(&c, 2);
 	same_as_source(&c, POINTS - 120);
 	assert_true(counter(&c, 2, "seed_refetched_total") > 0);
@@ -278,6 +284,70 @@ static void a_piece_that_arrives_damaged_is_fetched_again(void **state)
 	same_as_source(&c, POINTS - 120);
 	assert_int_equal(counter(&c, 2, "seed_refetched_total"), 2);
 	assert_int_equal(counter(&c, 2, "seeds_failed_total"), 0);
+	copies_fini(&c);
+}
+
+/* ---- copies that have gone bad ---- */
+
+static void start_equal(struct copies *c)
+{
+	copies_start_tuned(c, 2, 2, &TUNED);
+	copies_fill(c, 0, POINTS, BATCH, "a");
+	for (uint64_t node = 1; node <= 2; node++)
+		for (int i = 0; copies_info(c, node).indexed_vectors < POINTS / 2 && i < 6000; i++)
+			usleep(10000);
+	copies_wait_equal(c);
+}
+
+static void a_copy_with_a_damaged_segment_is_made_anew(void **state)
+{
+	struct copies c;
+
+	start_equal(&c);
+	copy_stop(&c, 2);
+	segment_bytes(&c, 2, "0");
+	strcpy(strrchr(some_file, '/'), "/payload"); /* an index would be built again from the vectors */
+	flip(some_file, 100);
+	copy_start(&c, 2);
+	wait_counter(&c, 2, "seeds_total", 1);
+	same_as_source(&c, POINTS);
+	copies_fini(&c);
+}
+
+static void a_copy_that_cannot_be_opened_is_made_anew(void **state)
+{
+	struct copies c;
+	char path[200];
+
+	start_equal(&c);
+	copy_stop(&c, 2);
+	snprintf(path, sizeof path, "%s/replicas/7/0/CURRENT", c.nodes[1].root);
+	flip(path, 3);
+	copy_start(&c, 2);
+	copies_fill(&c, POINTS, 100, BATCH, "b");
+	wait_counter(&c, 2, "seeds_total", 1);
+	same_as_source(&c, POINTS + 100);
+	copies_fini(&c);
+}
+
+/* Its disk was replaced: it must not pass for a full copy. */
+static void a_copy_that_lost_its_folder_is_made_anew(void **state)
+{
+	struct copies c;
+	char command[200];
+
+	start_equal(&c);
+	copy_stop(&c, 1); /* epoch 1 is that of a new collection */
+	copy_start(&c, 1);
+	copies_fill(&c, POINTS + 1000, 100, BATCH, "c");
+	assert_true(copies_config(&c).epoch > 1);
+	copy_stop(&c, 2);
+	snprintf(command, sizeof command, "rm -rf '%s/replicas'", c.nodes[1].root);
+	assert_int_equal(system(command), 0);
+	copy_start(&c, 2);
+	copies_fill(&c, POINTS, 100, BATCH, "b");
+	wait_counter(&c, 2, "seeds_total", 1);
+	same_as_source(&c, POINTS + 200);
 	copies_fini(&c);
 }
 
@@ -422,6 +492,9 @@ int main(void)
 		cmocka_unit_test(an_interrupted_copy_goes_on),
 		cmocka_unit_test(what_was_damaged_on_the_disk_is_fetched_again),
 		cmocka_unit_test(a_piece_that_arrives_damaged_is_fetched_again),
+		cmocka_unit_test(a_copy_with_a_damaged_segment_is_made_anew),
+		cmocka_unit_test(a_copy_that_cannot_be_opened_is_made_anew),
+		cmocka_unit_test(a_copy_that_lost_its_folder_is_made_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
