@@ -33,6 +33,9 @@ const struct route api_routes[] = {
 	{HTTP_GET, "/aliases", 0, handle_alias_list},
 	{HTTP_GET, "/cluster", 0, handle_cluster},
 	{HTTP_GET, C "/cluster", READ, handle_collection_cluster},
+	{HTTP_POST, "/cluster/peer/{}/drain", ROUTE_WRITE, handle_node_drain},
+	{HTTP_DELETE, "/cluster/peer/{}/drain", ROUTE_WRITE, handle_node_undrain},
+	{HTTP_DELETE, "/cluster/peer/{}", ROUTE_WRITE, handle_node_remove},
 
 	{HTTP_PUT, P, WRITE_BODY | ROUTE_RAW, handle_upsert},
 	{HTTP_POST, P, READ_BODY, handle_retrieve},
@@ -66,7 +69,6 @@ const struct route api_routes[] = {
 	{HTTP_PUT, C "/shards", ROUTE_WRITE, NULL, "a custom shard key"},
 	{HTTP_POST, C "/shards/delete", ROUTE_WRITE, NULL, "a custom shard key"},
 	{HTTP_POST, C "/cluster", ROUTE_WRITE, NULL, "a shard operation by this route"},
-	{HTTP_DELETE, "/cluster/peer/{}", ROUTE_WRITE, NULL, "the removal of a peer by this route"},
 	{HTTP_POST, "/cluster/recover", ROUTE_WRITE, NULL, "the recovery of a peer by this route"},
 	{HTTP_PUT, C "/vectors/{}", ROUTE_WRITE, NULL, "a new vector in an existing collection"},
 	{HTTP_DELETE, C "/vectors/{}", ROUTE_WRITE, NULL,

@@ -128,6 +128,23 @@ struct coord_info {
 };
 void coord_info(struct coord *c, struct coord_info *i);
 
+/* Each replica by itself, as it says of itself. */
+struct coord_replica {
+	uint32_t partition;
+	uint64_t node;
+	bool in_sync, primary; /* by the map */
+	int rc;                /* 0: it answered; info is without its fields */
+	struct error err;
+	struct rpc_info_response info;
+};
+struct coord_replicas {
+	struct coord_call call; /* rc is 0 also when none answered */
+	bool only_in_sync;
+	struct coord_replica *replicas; /* out: by partition; in sync first, then learners */
+	uint32_t n;
+};
+void coord_replicas(struct coord *c, struct coord_replicas *r);
+
 /* ---- writes ---- */
 
 /* One write, or many in order (points/batch). Vectors may still be raw: the coordinator normalises for Cosine (in place: the

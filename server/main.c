@@ -59,6 +59,8 @@ static const struct config_row rows[] = {
 		   "large work is refused above it; 0: 80 % of the machine"),
 	CONFIG_U64(struct node_config, heal_grace_s, "60", 1, 86400, "S",
 		   "copies and voters on a node that is lost for so long are made anew on others"),
+	CONFIG_U64(struct node_config, log_keep_mb, "0", 0, 100000, "MB",
+		   "a shard keeps so much of its log for copies that were away; 0: 32 MB"),
 	CONFIG_U64(struct node_config, seed_mb_per_s, "0", 0, 100000, "MB",
 		   "a copy of a shard is fetched from another node so fast at most; 0: 100 MB a second"),
 	CONFIG_BOOL(struct node_config, rpc_insecure, "false",

@@ -139,6 +139,7 @@ static void drop(struct shard *s, struct hosted *h)
 	seeds_forget(s, h);
 	close_hosted(s, h);
 	hosted_unref(h);
+	staging_remove(s, folder);
 	remove_folder(s, folder);
 }
 
@@ -178,20 +179,37 @@ static bool is_current(struct hosted *h, const struct shard_assignment *a)
 	return current;
 }
 
-static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignment *a, int *rc,
-				    struct error *err)
+/* One that is open takes on what is new; NULL: it is not. */
+static struct hosted *adopt(struct shard *s, const struct shard_assignment *a)
 {
 	struct hosted *h = table_find(s, a->collection->id, a->partition);
-	struct error own = {0};
-	int opened;
 
-	if (h && !h->failed.code) {
-		if (!is_current(h, a))
-			ask_loop(s, h, config_on_loop, a);
-		return h;
+	if (h && h->failed.code && !seeds_busy(h)) {
+		hosted_unref(h); /* it is tried again */
+		return NULL;
 	}
-	hosted_unref(h); /* one that failed is tried again */
-	opened = hosted_open(s, a, &h, &own);
+	if (h && h->failed.code)
+		h->config = a->config;
+	else if (h && !is_current(h, a))
+		ask_loop(s, h, config_on_loop, a);
+	return h;
+}
+
+static bool follows(const struct shard *s, const struct map_partition *c)
+{
+	for (uint32_t i = 0; i < c->n_learners; i++)
+		if (c->learners[i] == s->options.self_node)
+			return true;
+	return false;
+}
+
+static struct hosted *open_one(struct shard *s, const struct shard_assignment *a, int *rc,
+			       struct error *err)
+{
+	struct hosted *h;
+	struct error own = {0};
+	int opened = hosted_open(s, a, &h, &own);
+
 	if (opened == 0) {
 		ask_loop(s, h, host_on_loop, a);
 		return h;
@@ -202,6 +220,9 @@ static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignme
 		if (err)
 			*err = own;
 	}
+	/* What it held is elsewhere: it is made anew from there. */
+	if (opened == ERR_CORRUPT && s->options.rpc && follows(s, &a->config))
+		seeds_want(h, a->config.primary);
 	return h;
 }
 
@@ -213,8 +234,12 @@ int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n,
 
 	pthread_mutex_lock(&s->assign_lock);
 	table = mem_array(n + 1, sizeof *table);
+	/* What is open must not wait for what has to be opened. */
 	for (size_t i = 0; i < n; i++)
-		table[i] = adopt_or_open(s, &list[i], &rc, err);
+		table[i] = adopt(s, &list[i]);
+	for (size_t i = 0; i < n; i++)
+		if (!table[i])
+			table[i] = open_one(s, &list[i], &rc, err);
 	old = publish_table(s, table, n, &n_old);
 	for (size_t i = 0; i < n_old; i++) {
 		if (is_named(old[i], list, n))

@@ -1,6 +1,7 @@
 /* A hosted replica on the loop thread: feeds the replica machine and executes its updates. */
 #include "shard/host.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "shard/seed.h"
 #include <stdio.h>
@@ -219,10 +220,22 @@ void hosted_look(struct hosted *h)
 	hosted_publish(h);
 }
 
+/* A copy that lacks segments is made anew, from one that has them. */
+static void give_up_damaged(struct hosted *h)
+{
+	if (h->n_lost == 0 || h->diverged || !h->copies ||
+	    replica_role(&h->machine) == REPLICA_PRIMARY)
+		return;
+	h->diverged = true;
+	log_error("shard", "%s: %u segments are damaged: this copy answers no more and is made anew",
+		  h->folder, h->n_lost);
+}
+
 void hosted_tick(struct hosted *h)
 {
 	if (h->closing)
 		return;
+	give_up_damaged(h);
 	hosted_event(h, &(struct replica_event){.type = EVENT_TICK});
 	disk_tick(h);
 	if (h->status.last_seq != h->machine.last_seq ||

@@ -162,7 +162,6 @@ struct hosted {
 	uint64_t digest_seq, digest;
 	bool diverged, diverged_told;
 	uint64_t told_seq; /* the highest commit position that a primary told */
-	uint64_t log_pin_seq;
 	struct wal_record *records; /* of the append under way */
 	size_t records_cap;
 	struct snap base; /* the next manifest: all sealed; extra as of its seq */

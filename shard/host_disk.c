@@ -6,12 +6,10 @@
 #include "shard/seed.h"
 #include <stdlib.h>
 
-enum { STUCK_RETRY_US = 200000, HINT_US = 5000000, HINT_BYTES = 8 << 20 };
+enum { STUCK_RETRY_US = 200000, HINT_US = 5000000, HINT_BYTES = 8 << 20, KEEP_MAX_FACTOR = 8 };
 /* Copies that were away for a while, and those that a new primary finds, catch up from the log when it
- * reaches back to them; so much of it stays in any case when there are copies. One that is known to be
- * behind keeps more, but not more than this, and never what is not in the manifest yet. */
-#define KEEP_BYTES                   (UINT64_C(32) << 20)
-#define KEEP_BYTES_MAX               (UINT64_C(256) << 20)
+ * reaches back to them; log_keep_bytes of it stay in any case when there are copies. One that is known to be
+ * behind keeps more, but not more than KEEP_MAX_FACTOR times that, and never what is not in the manifest yet. */
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- jobs of the machine ---- */
@@ -224,8 +222,9 @@ static void log_drop_run(struct task *t)
 	uint64_t before = drop->before;
 
 	if (drop->copies) {
-		uint64_t keep = wal_seq_holding(t->h->wal, KEEP_BYTES);
-		uint64_t most = wal_seq_holding(t->h->wal, KEEP_BYTES_MAX);
+		uint64_t bytes = t->shard->options.log_keep_bytes;
+		uint64_t keep = wal_seq_holding(t->h->wal, bytes);
+		uint64_t most = wal_seq_holding(t->h->wal, KEEP_MAX_FACTOR * bytes);
 
 		before = keep < before ? keep : before;
 		before = most > before ? most : before;

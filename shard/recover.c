@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXTRA_VERSION = 1 };
+enum { EXTRA_VERSION = 1, LOG_FILE_MAX = 64 << 20 };
 
 /* ---- extra ---- */
 
@@ -273,7 +273,10 @@ static bool stands_alone(const struct hosted *h, const struct map_partition *c)
 
 static int open_log(struct hosted *h, uint64_t committed_seq, struct error *err)
 {
-	int rc = wal_open(&h->io, "wal", NULL, committed_seq, &h->wal, err);
+	/* Only whole files can be dropped: none is larger than what is kept anyway, within reason. */
+	uint64_t keep = h->shard->options.log_keep_bytes;
+	struct wal_options options = {.segment_bytes = keep < LOG_FILE_MAX ? keep : LOG_FILE_MAX};
+	int rc = wal_open(&h->io, "wal", &options, committed_seq, &h->wal, err);
 
 	if (rc == 0 && wal_first_seq(h->wal) > h->base.seq + 1)
 		rc = error_set(

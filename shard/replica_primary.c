@@ -142,6 +142,19 @@ static void look_at_learner(struct replica *r, struct replica_member *m)
 	m->wanted_seq = r->commit_seq;
 }
 
+/* It holds nothing after `seq` that agrees. A learner may have been built anew; a member has lost what it acknowledged. */
+static void look_for_loss(struct replica_member *m, uint64_t seq)
+{
+	if (seq >= m->durable_seq)
+		return;
+	if (m->in_sync || m->proposed) {
+		m->diverged = true;
+		return;
+	}
+	m->required = false;
+	m->durable_seq = m->applied_seq = seq;
+}
+
 static void take_progress(struct replica *r, struct replica_member *m,
 			  const struct replica_append_answer *a)
 {
@@ -152,8 +165,7 @@ static void take_progress(struct replica *r, struct replica_member *m,
 		r->lost = true;
 		return;
 	}
-	if (a->durable_seq < m->durable_seq)
-		m->diverged = true; /* it has lost what it acknowledged */
+	look_for_loss(m, a->durable_seq);
 	m->durable_seq = max_u64(m->durable_seq, a->durable_seq);
 	m->applied_seq = max_u64(m->applied_seq, a->applied_seq);
 	m->next_seq = a->durable_seq + 1;
@@ -166,10 +178,9 @@ static void step_back(struct replica *r, struct replica_member *m,
 {
 	heard(r, m, a);
 	m->full = m->gone = false;
-	if (a->hint_seq < m->durable_seq)
-		m->diverged = true;
-	else if (!m->in_sync)
-		m->diverged = false; /* it was built anew */
+	if (!m->in_sync && !m->proposed)
+		m->diverged = false; /* it was built anew, or it would have said so */
+	look_for_loss(m, a->hint_seq);
 	m->next_seq = min_u64(a->hint_seq + 1, m->call_prev_seq ? m->call_prev_seq : 1);
 }
 
@@ -226,12 +237,12 @@ static void send_to(struct replica *r, struct replica_member *m, uint64_t last, 
 		    struct replica_update *u)
 {
 	struct replica_send *s = &u->send[u->n_send++];
-	uint64_t prev = seed ? (m->diverged ? 1 : m->next_seq) : m->next_seq - 1;
+	uint64_t prev = !seed ? m->next_seq - 1 : m->gone ? m->next_seq : 1;
 
 	m->calling = true;
 	m->call = ++r->next_call;
 	m->call_us = r->now_us;
-	m->call_prev_seq = prev;
+	m->call_prev_seq = seed ? r->last_seq + 1 : prev;
 	m->call_last_seq = r->durable_seq;
 	m->told_commit_seq = r->commit_seq;
 	*s = (struct replica_send){
@@ -262,7 +273,7 @@ void replica_send(struct replica *r, struct replica_update *u)
 	for (uint32_t i = 0; i < r->n_members; i++) {
 		struct replica_member *m = &r->members[i];
 		uint64_t end = m->in_sync || MUTANT(3) ? r->written_seq : r->durable_seq;
-		bool seed = (m->gone || m->diverged) && !m->in_sync;
+		bool seed = (m->gone || m->diverged) && !m->in_sync && !m->proposed;
 		bool records = !seed && m->next_seq <= end;
 
 		if (m->calling || r->now_us < m->not_before_us)

@@ -16,6 +16,8 @@ static struct replica_report report_of(struct hosted *h)
 	r.last_seq = h->status.last_seq;
 	r.commit_seq = h->status.applied_seq;
 	r.digest = h->status.digest;
+	/* Where there may be a better copy this one must not lead. */
+	r.failed = h->status.quarantined && h->copies;
 	pthread_mutex_unlock(&h->view_lock);
 	return r;
 }

@@ -16,6 +16,7 @@ enum {
 	DEFAULT_INDEX_MIN_ROWS = 2000,
 	DEFAULT_SEGMENT_MAX_ROWS = 2000000,
 	DEFAULT_PENDING_BYTES = 256 << 20,
+	DEFAULT_LOG_KEEP_BYTES = 32 << 20,
 	DEFAULT_SEED_BYTES_PER_S = 100 << 20,
 	TICK_US = 100000,
 };
@@ -161,6 +162,8 @@ static void fill_defaults(struct shard_options *o)
 	if (!o->memory_limit_bytes)
 		o->memory_limit_bytes =
 			(uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 5 * 4;
+	if (!o->log_keep_bytes)
+		o->log_keep_bytes = DEFAULT_LOG_KEEP_BYTES;
 	if (!o->seed_bytes_per_s)
 		o->seed_bytes_per_s = DEFAULT_SEED_BYTES_PER_S;
 	if (!o->verify_now_bytes)

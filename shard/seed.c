@@ -317,6 +317,16 @@ static bool too_many(struct shard *s)
 	return many;
 }
 
+static bool is_damaged(struct hosted *h)
+{
+	bool damaged;
+
+	pthread_mutex_lock(&h->view_lock);
+	damaged = h->status.quarantined;
+	pthread_mutex_unlock(&h->view_lock);
+	return damaged;
+}
+
 void serve_seed_open(struct shard *s, struct rpc_call *call)
 {
 	const struct rpc_seed_open_request *q = call->request;
@@ -330,6 +340,10 @@ void serve_seed_open(struct shard *s, struct rpc_call *call)
 	else if (h->failed.code)
 		rc = error_set(&call->err, ERR_UNAVAILABLE, "shard %u could not be opened: %s",
 			       h->partition, h->failed.text);
+	else if (is_damaged(h))
+		rc = error_set(&call->err, ERR_CORRUPT,
+			       "shard %u has damaged segments here: a copy of it would lack the same",
+			       h->partition);
 	else if (too_many(s))
 		rc = error_set(&call->err, ERR_BUSY, "%d copies of shards are being made here",
 			       SEED_PINS_MAX);

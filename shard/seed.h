@@ -45,6 +45,8 @@ uint64_t seeds_log_floor(struct shard *s, const struct hosted *h);
 /* Rebuilds h from node `from`, in the background; h is replaced when that is done, or told EVENT_SEED_FAILED. Once more for the same replica: only the
  * source changes. Any thread. */
 void seeds_want(struct hosted *h, uint64_t from);
+/* Is it being rebuilt, or about to be? */
+bool seeds_busy(const struct hosted *h);
 /* The replica goes away: ends its pull and its pins. Waits until the pull has let go of it. Not on the loop thread. */
 void seeds_forget(struct shard *s, struct hosted *h);
 
@@ -59,6 +61,8 @@ struct seed_listing { /* what a source has; the memory is in the arena */
 int staging_prepare(struct shard *s, const char *folder, const struct seed_listing *l,
 		    struct error *err);
 void staging_path(const char *folder, char *out, size_t size);
+/* The replica of the folder is dropped: what is staged for it goes too. */
+void staging_remove(struct shard *s, const char *folder);
 /* After the old replica was closed: the staged files take its place. `manifest`: what they are the state of; `epoch`: the highest that
  * this replica must remember to have seen. */
 int staging_install(struct shard *s, const char *folder, const struct manifest *manifest,

@@ -1,9 +1,13 @@
 /* Which replicas are to be rebuilt, and the thread that does it, one after the other. See seed.h. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "shard/seed_internal.h"
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { AGAIN_US = 1000000 };
 
 
 bool seed_job_ends(struct seed_job *job)
@@ -39,6 +43,22 @@ static void tell_failed(struct seed_job *job)
 	task_to_loop(t);
 }
 
+/* Behind all others, after a pause. The lock is held. */
+static void put_off(struct seeds *seeds, struct seed_job *job)
+{
+	struct seed_job **at = &seeds->jobs;
+	uint64_t due = clock_monotonic_us() + AGAIN_US;
+	struct timespec until = {(time_t)(due / 1000000), (long)(due % 1000000) * 1000};
+
+	job->running = false;
+	job->next = NULL;
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = job;
+	pthread_cond_broadcast(&seeds->changed);
+	pthread_cond_clockwait(&seeds->changed, &seeds->lock, CLOCK_MONOTONIC, &until);
+}
+
 /* The first job is done or given up. The lock is held, and let go meanwhile. */
 static void run_first(struct seeds *seeds)
 {
@@ -60,6 +80,11 @@ static void run_first(struct seeds *seeds)
 			*at = job->next;
 			break;
 		}
+	}
+	/* One that cannot be opened has nobody who would ask again. */
+	if (rc && job->h->failed.code && !job->cancelled && !seeds->stopping) {
+		put_off(seeds, job);
+		return;
 	}
 	pthread_cond_broadcast(&seeds->changed);
 	pthread_mutex_unlock(&seeds->lock);
@@ -144,8 +169,6 @@ void seeds_free(struct shard *s)
 void seeds_tick(struct shard *s)
 {
 	pins_tick(s);
-	for (struct hosted *h = s->hosted; h != NULL; h = h->next)
-		h->log_pin_seq = seeds_log_floor(s, h);
 }
 
 void seeds_want(struct hosted *h, uint64_t from)
@@ -170,6 +193,18 @@ void seeds_want(struct hosted *h, uint64_t from)
 		pthread_cond_broadcast(&seeds->changed);
 	}
 	pthread_mutex_unlock(&seeds->lock);
+}
+
+bool seeds_busy(const struct hosted *h)
+{
+	struct seeds *seeds = h->shard->seeds;
+	bool busy = false;
+
+	pthread_mutex_lock(&seeds->lock);
+	for (const struct seed_job *job = seeds->jobs; job != NULL && !busy; job = job->next)
+		busy = job->h == h && !job->cancelled;
+	pthread_mutex_unlock(&seeds->lock);
+	return busy;
 }
 
 void seeds_forget(struct shard *s, struct hosted *h)

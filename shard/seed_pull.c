@@ -48,12 +48,9 @@ static void call_done(struct rpc_call *call)
 
 static struct timespec soon(void)
 {
-	struct timespec t;
-	uint64_t us = clock_wall_us() + LOOK_US;
+	uint64_t us = clock_monotonic_us() + LOOK_US;
 
-	t.tv_sec = (time_t)(us / 1000000);
-	t.tv_nsec = (long)(us % 1000000) * 1000;
-	return t;
+	return (struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
 }
 
 /* The answer's memory is in `arena`. */
@@ -75,7 +72,7 @@ static int ask(struct pull *p, enum rpc_type type, const void *request, void *re
 	for (;;) {
 		struct timespec until = soon();
 
-		if (sem_timedwait(&done, &until) == 0)
+		if (sem_clockwait(&done, CLOCK_MONOTONIC, &until) == 0)
 			break;
 		if (!told && seed_job_ends(p->job)) {
 			rpc_cancel(p->s->options.rpc, p->from, &call);

@@ -18,6 +18,18 @@ void staging_path(const char *folder, char *out, size_t size)
 	snprintf(out, size, "%s.seed", folder);
 }
 
+void staging_remove(struct shard *s, const char *folder)
+{
+	static const char *const kinds[] = {"seed", "old"};
+
+	for (int i = 0; i < 2; i++) {
+		char path[PATH];
+
+		snprintf(path, sizeof path, "%s.%s", folder, kinds[i]);
+		s->options.io.remove_tree(s->options.io.ctx, path, NULL);
+	}
+}
+
 /* ---- what is there already ---- */
 
 static void encode_listing(struct buf *b, const struct seed_listing *l)

@@ -35,6 +35,7 @@ struct shard_options { /* 0 = the default that is named */
 	uint32_t pending_write_bytes; /* writes in flight above it answer ERR_BUSY; 256 MB */
 	uint64_t verify_now_bytes; /* checksums of more bytes than this are verified after the start; 1 GB */
 	bool faiss_only;
+	uint64_t log_keep_bytes; /* a replica with copies keeps so much of its log for those that were away; 32 MB */
 	uint64_t seed_bytes_per_s; /* at most, when a copy is made from another node; 100 MB */
 	struct rpc *rpc;           /* to the other replicas; NULL: there are none */
 	/* A compare-and-set in the shard map: `next` instead of the configuration of expect_epoch. Calls

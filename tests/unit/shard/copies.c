@@ -140,6 +140,8 @@ static void bring_up(struct copies *c, struct copy *n)
 				  .seal_rows = 500,
 				  .index_min_rows = 200,
 				  .seal_idle_ms = 200,
+				  .log_keep_bytes = c->tuning.log_keep_bytes,
+				  .seed_bytes_per_s = c->tuning.seed_bytes_per_s,
 				  .propose = propose,
 				  .propose_ctx = n};
 	struct rpc_net_options net = {.cluster_id = 77,
@@ -151,7 +153,8 @@ static void bring_up(struct copies *c, struct copy *n)
 	assert_int_equal(rpc_new(&n->rpc, n->node, &err), 0);
 	o.rpc = n->rpc;
 	assert_int_equal(shard_start(&n->shard, &o, &err), 0);
-	rpc_serve_local(n->rpc, shard_service(n->shard));
+	struct rpc_service service = shard_service(n->shard);
+	rpc_serve_local(n->rpc, c->tuning.wrap ? c->tuning.wrap(n, service) : service);
 	if (rpc_listen(n->rpc, &net, &err))
 		fail_msg("%s", err.text);
 	snprintf(n->address, sizeof n->address, "127.0.0.1:%u", rpc_port(n->rpc));
@@ -222,9 +225,8 @@ static void make_schema(struct copies *c)
 	c->schema = s;
 }
 
-void copies_start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_isr)
+static void start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_isr)
 {
-	memset(c, 0, sizeof *c);
 	c->n = n;
 	c->arena = arena_new(1 << 16);
 	make_schema(c);
@@ -248,6 +250,20 @@ void copies_start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_i
 		bring_up(c, node);
 	}
 	assert_int_equal(pthread_create(&c->thread, NULL, map_thread, c), 0);
+}
+
+void copies_start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_isr)
+{
+	memset(c, 0, sizeof *c);
+	start(c, n, in_sync, min_isr);
+}
+
+void copies_start_tuned(struct copies *c, uint32_t n, uint32_t in_sync,
+			const struct copies_tuning *tuning)
+{
+	memset(c, 0, sizeof *c);
+	c->tuning = *tuning;
+	start(c, n, in_sync, 1);
 }
 
 void copies_fini(struct copies *c)
@@ -382,6 +398,15 @@ int copies_try_count(struct copies *c, uint64_t node, uint64_t *out)
 
 	*out = a.count;
 	return rc;
+}
+
+uint64_t copies_count_in(struct copies *c, uint64_t node, struct arena *arena)
+{
+	struct rpc_count_request q = {{c->schema->id, c->schema->revision, 0, 0}, NULL, true};
+	struct rpc_count_response a = {0};
+	struct error err;
+
+	return call_with(c, node, RPC_TYPE_count, &q, &a, arena, &err) ? UINT64_MAX : a.count;
 }
 
 /* ---- waiting ---- */

@@ -22,6 +22,13 @@ struct copy {
 	bool told;       /* under the lock: of the present configuration */
 };
 
+/* 0, NULL: as usual */
+struct copies_tuning {
+	uint64_t log_keep_bytes, seed_bytes_per_s; /* as in struct shard_options */
+	/* Stands between a node's transport and its shard. */
+	struct rpc_service (*wrap)(struct copy *n, struct rpc_service inner);
+};
+
 struct copies {
 	struct copy nodes[COPIES_MAX];
 	uint32_t n;
@@ -33,12 +40,15 @@ struct copies {
 	pthread_rwlock_t calling;  /* nodes go away only while nobody calls */
 	struct map_partition config;
 	uint32_t n_proposals; /* that won */
+	struct copies_tuning tuning;
 	pthread_t thread;
 	atomic_bool stopping;
 };
 
 /* n nodes; the first `in_sync` of them are, node 1 is the primary; the others are learners. */
 void copies_start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_isr);
+void copies_start_tuned(struct copies *c, uint32_t n, uint32_t in_sync,
+			const struct copies_tuning *tuning);
 void copies_fini(struct copies *c);
 void copy_stop(struct copies *c, uint64_t node);
 void copy_start(struct copies *c, uint64_t node);
@@ -62,3 +72,5 @@ int copies_write(struct copies *c, const struct write *w, struct rpc_write_respo
 void copies_fill(struct copies *c, uint64_t id, uint32_t n, uint32_t batch, const char *tag);
 struct rpc_info_response copies_info(struct copies *c, uint64_t node);
 int copies_try_count(struct copies *c, uint64_t node, uint64_t *out);
+/* From any thread; UINT64_MAX: it did not answer. */
+uint64_t copies_count_in(struct copies *c, uint64_t node, struct arena *arena);

@@ -293,6 +293,105 @@ static void a_copy_that_differs_is_made_anew(void **state)
 	copies_fini(&c);
 }
 
+/* ---- all at once ---- */
+
+enum { WRITERS = 4, WRITER_POINTS = 400 };
+struct writer {
+	struct copies *c;
+	pthread_t thread;
+	uint64_t base;
+};
+struct readers {
+	struct copies *c;
+	pthread_t thread;
+	atomic_bool stop;
+	uint64_t answered, refused;
+};
+
+static void *write_all(void *arg)
+{
+	struct writer *w = arg;
+
+	copies_fill(w->c, w->base, WRITER_POINTS, 8, "w");
+	return NULL;
+}
+
+static void *read_all(void *arg)
+{
+	struct readers *r = arg;
+	struct arena *arena = arena_new(1024);
+
+	while (!r->stop)
+		for (uint64_t node = 1; node <= r->c->n; node++) {
+			uint64_t n = copies_count_in(r->c, node, arena);
+
+			r->answered += n != UINT64_MAX;
+			r->refused += n == UINT64_MAX;
+			arena_reset(arena);
+		}
+	arena_free(arena);
+	return NULL;
+}
+
+static void writers_start(struct copies *c, struct writer *w)
+{
+	for (uint64_t i = 0; i < WRITERS; i++) {
+		w[i] = (struct writer){.c = c, .base = i * 100000};
+		assert_int_equal(pthread_create(&w[i].thread, NULL, write_all, &w[i]), 0);
+	}
+}
+
+/* Every write was acknowledged in the end: all must be there, once, on every copy. */
+static void writers_end(struct copies *c, struct writer *w)
+{
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(w[i].thread, NULL);
+	for (uint64_t node = 1; node <= c->n; node++)
+		copies_wait_in_sync(c, node, true);
+	copies_wait_equal(c);
+	for (uint64_t node = 1; node <= c->n; node++)
+		assert_int_equal(must_count(c, node), WRITERS * WRITER_POINTS);
+}
+
+static void many_write_and_read_at_once(void **state)
+{
+	struct copies c;
+	struct writer w[WRITERS];
+	struct readers r = {.c = &c};
+
+	copies_start(&c, 2, 2, 1);
+	assert_int_equal(pthread_create(&r.thread, NULL, read_all, &r), 0);
+	writers_start(&c, w);
+	writers_end(&c, w);
+	r.stop = true;
+	pthread_join(r.thread, NULL);
+	assert_true(r.answered > 0);
+	copies_fini(&c);
+}
+
+static void copies_come_and_go_under_writes(void **state)
+{
+	struct copies c;
+	struct writer w[WRITERS];
+
+	copies_start(&c, 3, 3, 1);
+	writers_start(&c, w);
+	copy_stop(&c, 3);
+	copies_wait_in_sync(&c, 3, false);
+	copy_start(&c, 3);
+	copies_wait_in_sync(&c, 3, true);
+	copy_stop(&c, 1);
+	copies_promote(&c, 2);
+	copy_start(&c, 1);
+	copies_wait_in_sync(&c, 1, true);
+	copy_cut(&c, 2, true);
+	copies_promote(&c, 3);
+	usleep(300000);
+	copy_cut(&c, 2, false);
+	writers_end(&c, w);
+	copies_fini(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +406,8 @@ int main(void)
 		cmocka_unit_test(a_full_disk_on_a_copy),
 		cmocka_unit_test(a_full_disk_on_the_primary),
 		cmocka_unit_test(a_copy_that_differs_is_made_anew),
+		cmocka_unit_test(many_write_and_read_at_once),
+		cmocka_unit_test(copies_come_and_go_under_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
