@@ -60,7 +60,7 @@ static int add_bytes(const char *path, const struct stat *st, int type, struct F
 /* Bytes in the segments of a folder of a node. */
 static uint64_t segment_bytes(struct copies *c, uint64_t node, const char *folder)
 {
-	char path[200];
+	char path[4096];
 
 	bytes_found = 0;
 	some_size = 0;
