@@ -162,25 +162,25 @@ static void bring_up(struct copies *c, struct copy *n)
 	connect_all(c, n);
 }
 
-static void bring_down(struct copies *c, struct copy *n)
+static void bring_down(struct copy *n)
 {
 	if (!n->shard)
 		return;
 	shard_leave(n->shard); /* calls under way are answered */
-	pthread_rwlock_wrlock(&c->calling);
+	pthread_rwlock_wrlock(&n->calling);
 	rpc_hang_up(n->rpc);
 	shard_stop(n->shard);
 	rpc_free(n->rpc);
 	pool_free(n->pool);
 	n->shard = NULL;
 	n->rpc = NULL;
-	pthread_rwlock_unlock(&c->calling);
+	pthread_rwlock_unlock(&n->calling);
 }
 
 void copy_stop(struct copies *c, uint64_t node)
 {
 	pthread_mutex_lock(&c->assigning);
-	bring_down(c, &c->nodes[node - 1]);
+	bring_down(&c->nodes[node - 1]);
 	pthread_mutex_unlock(&c->assigning);
 }
 
@@ -231,7 +231,6 @@ static void start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_i
 	c->arena = arena_new(1 << 16);
 	make_schema(c);
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_rwlock_init(&c->calling, NULL);
 	pthread_mutex_init(&c->assigning, NULL);
 	c->config = (struct map_partition){.epoch = 1, .primary = 1, .min_isr = min_isr};
 	for (uint32_t i = 0; i < n; i++) {
@@ -243,6 +242,7 @@ static void start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_i
 			c->config.learners[c->config.n_learners++] = i + 1;
 		node->all = c;
 		node->node = i + 1;
+		pthread_rwlock_init(&node->calling, NULL);
 		snprintf(node->root, sizeof node->root, "/tmp/quiver-copies-XXXXXX");
 		assert_non_null(mkdtemp(node->root));
 		assert_int_equal(store_io_real(node->root, &node->disk, &c->err), 0);
@@ -273,7 +273,8 @@ void copies_fini(struct copies *c)
 	for (uint32_t i = 0; i < c->n; i++) {
 		char command[128];
 
-		bring_down(c, &c->nodes[i]);
+		bring_down(&c->nodes[i]);
+		pthread_rwlock_destroy(&c->nodes[i].calling);
 		store_io_fini(&c->nodes[i].io);
 		store_io_fini(&c->nodes[i].disk);
 		snprintf(command, sizeof command, "rm -rf '%s'", c->nodes[i].root);
@@ -282,7 +283,6 @@ void copies_fini(struct copies *c)
 	collection_unref(c->schema);
 	arena_free(c->arena);
 	pthread_mutex_destroy(&c->lock);
-	pthread_rwlock_destroy(&c->calling);
 	pthread_mutex_destroy(&c->assigning);
 }
 
@@ -296,6 +296,7 @@ static void done(struct rpc_call *call)
 static int call_with(struct copies *c, uint64_t node, enum rpc_type type, const void *request,
 		     void *response, struct arena *arena, struct error *err)
 {
+	struct copy *n = &c->nodes[node - 1];
 	sem_t finished;
 	struct rpc_call call = {.type = type,
 				.request = request,
@@ -305,17 +306,17 @@ static int call_with(struct copies *c, uint64_t node, enum rpc_type type, const 
 				.done = done,
 				.ctx = &finished};
 
-	pthread_rwlock_rdlock(&c->calling);
-	if (!c->nodes[node - 1].shard) {
-		pthread_rwlock_unlock(&c->calling);
+	pthread_rwlock_rdlock(&n->calling);
+	if (!n->shard) {
+		pthread_rwlock_unlock(&n->calling);
 		return ERR_UNAVAILABLE;
 	}
 	sem_init(&finished, 0, 0);
-	rpc_send(c->nodes[node - 1].rpc, node, &call);
+	rpc_send(n->rpc, node, &call);
 	while (sem_wait(&finished))
 		;
 	sem_destroy(&finished);
-	pthread_rwlock_unlock(&c->calling);
+	pthread_rwlock_unlock(&n->calling);
 	*err = call.err;
 	return call.rc;
 }
