@@ -1,6 +1,7 @@
 /* Collections, payload indexes and aliases. */
 #include "api/change.h"
 #include "api/render.h"
+#include "model/text.h"
 
 #include <string.h>
 
@@ -171,6 +172,7 @@ static int put_field(struct collection *c, const struct payload_field *field, st
 				 LIMIT_PAYLOAD_INDEXES);
 	*at = *field;
 	at->params.bytes = arena_copy(c->arena, field->params.bytes, field->params.n);
+	text_options_copy(c->arena, &field->text, &at->text);
 	rc = path_parse(field->path.text, strlen(field->path.text), c->arena, &at->path, err);
 	return rc;
 }
@@ -239,11 +241,14 @@ static int parse_alias_action(struct parse *p, const struct json *v, struct alia
 	for (size_t i = 0; rc == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const struct json *action = json_get(v, kinds[i].key);
 		const char *const known[] = {kinds[i].alias, kinds[i].other, NULL};
+		const char *const only[] = {kinds[i].key, NULL};
 
 		if (action == NULL)
 			continue;
 		out->type = kinds[i].type;
-		rc = parse_is_object(p, kinds[i].key, action);
+		rc = parse_known_keys(p, "an action", v, only);
+		if (rc == 0)
+			rc = parse_is_object(p, kinds[i].key, action);
 		if (rc == 0)
 			rc = parse_known_keys(p, kinds[i].key, action, known);
 		if (rc == 0)

@@ -78,6 +78,12 @@ int parse_collection(struct parse *p, const char *name, const struct json *v,
 int parse_collection_patch(struct parse *p, const struct json *v, struct collection **out);
 /* {field_name, field_schema?} of PUT .../index; strings in the arena. */
 int parse_payload_field(struct parse *p, const struct json *v, struct payload_field *out);
+/* tokenizer, min_token_len, .., stopwords, stemmer of an object that may have more keys (parse_text.c).
+ * *out holds the defaults. */
+int parse_text_options(struct parse *p, const struct json *v, struct text_options *out);
+/* Adds the stop words of a language, given by name. */
+int parse_stop_language(struct parse *p, const char *where, const struct json *v,
+			struct text_options *out);
 
 /* ---- vectors and points ---- */
 
@@ -91,9 +97,11 @@ int parse_space(struct parse *p, const char *name, size_t n, struct space_ref *o
 int parse_vector(struct parse *p, const struct json *v, struct space_ref space, struct vector *out);
 /* VectorStruct of a point: list, or map of names (may be empty). */
 int parse_vectors(struct parse *p, const struct json *v, struct point *out);
-/* Names in the text of an error when v is an inference object ({text, model}, ...). */
+/* Is v an inference object ({text, model}, ...)? Then it is made a vector here (parse_document.c); the
+ * weights of a query and of a document differ. Models that do not run here are refused by name. */
 bool parse_is_inference(const struct json *v);
-int parse_refuse_inference(struct parse *p, const struct json *v);
+int parse_inference(struct parse *p, const struct json *v, struct space_ref space, bool query,
+		    struct vector *out);
 
 /* One {id, vector, payload}. */
 int parse_point(struct parse *p, const struct json *v, struct point *out);

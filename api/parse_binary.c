@@ -3,6 +3,7 @@
 #include "api/parse.h"
 
 #include "base/assert.h"
+#include "model/element.h"
 #include "base/codec.h"
 
 #include <inttypes.h>
@@ -101,6 +102,11 @@ static int read_rows(struct parse *p, struct reader *r, const struct binary_head
 		if (!vector_finite(row, h->dim))
 			return error_set(p->err, ERR_INPUT,
 					 "binary body: row %" PRIu32 " holds NaN or infinity", i);
+		if (!space_fits(&p->collection->spaces[space], row))
+			return error_set(p->err, ERR_INPUT,
+					 "binary body: row %" PRIu32
+					 " holds a value that does not fit in a 16-bit float",
+					 i);
 		vectors[i] = (struct vector){VECTOR_DENSE, space, h->dim, row, NULL};
 		op->points[i].vectors = &vectors[i];
 		op->points[i].n_vectors = 1;

@@ -110,10 +110,27 @@ static int parse_product(struct parse *p, const struct json *v)
 		compression);
 }
 
+/* An optional string that is checked and has no effect. */
+static int parse_one_of(struct parse *p, const struct json *v, const char *key,
+			const char *const *names)
+{
+	const char *name = NULL;
+	int rc = parse_string_field(p, v, key, &name);
+
+	if (rc != 0 || name == NULL)
+		return rc;
+	for (const char *const *n = names; *n != NULL; n++)
+		if (strcmp(*n, name) == 0)
+			return 0;
+	return error_set(p->err, ERR_FORMAT, "%s: unknown variant `%.100s`", key, name);
+}
+
 static int parse_binary_codes(struct parse *p, const struct json *v)
 {
 	static const char *const known[] = {"always_ram", "encoding", "query_encoding", NULL};
-	const char *ignored;
+	static const char *const encodings[] = {"one_bit", "two_bits", "one_and_half_bits", NULL};
+	static const char *const query_encodings[] = {"default", "binary", "scalar4bits",
+						      "scalar8bits", NULL};
 	bool always_ram;
 	int rc = parse_is_object(p, "quantization_config.binary", v);
 
@@ -122,15 +139,16 @@ static int parse_binary_codes(struct parse *p, const struct json *v)
 	if (rc == 0)
 		rc = parse_bool_field(p, v, "always_ram", &always_ram);
 	if (rc == 0)
-		rc = parse_string_field(p, v, "encoding", &ignored);
+		rc = parse_one_of(p, v, "encoding", encodings);
 	if (rc == 0)
-		rc = parse_string_field(p, v, "query_encoding", &ignored);
+		rc = parse_one_of(p, v, "query_encoding", query_encodings);
 	return rc;
 }
 
 static int parse_quantization(struct parse *p, const struct json *v, struct tuning *t)
 {
 	static const char *const known[] = {"scalar", "product", "binary", NULL};
+	uint32_t n_kinds = 0;
 	size_t n;
 	int rc;
 
@@ -145,6 +163,11 @@ static int parse_quantization(struct parse *p, const struct json *v, struct tuni
 		rc = parse_known_keys(p, "quantization_config", v, known);
 	if (rc != 0)
 		return rc;
+	for (size_t i = 0; known[i] != NULL; i++)
+		n_kinds += json_get(v, known[i]) != NULL;
+	if (n_kinds != 1)
+		return error_set(p->err, ERR_FORMAT,
+				 "quantization_config: expected one of scalar, product or binary");
 	if (json_get(v, "scalar") != NULL) {
 		t->config.quantizer = QUANTIZER_SQ8;
 		return parse_scalar(p, json_get(v, "scalar"));
@@ -153,18 +176,27 @@ static int parse_quantization(struct parse *p, const struct json *v, struct tuni
 		t->config.quantizer = QUANTIZER_PQ;
 		return parse_product(p, json_get(v, "product"));
 	}
-	if (json_get(v, "binary") != NULL) {
-		t->config.quantizer = QUANTIZER_BINARY;
-		return parse_binary_codes(p, json_get(v, "binary"));
-	}
-	return error_set(p->err, ERR_FORMAT,
-			 "quantization_config: expected scalar, product or binary");
+	t->config.quantizer = QUANTIZER_BINARY;
+	return parse_binary_codes(p, json_get(v, "binary"));
 }
 
-/* Our own: index {type, nlist, nprobe, quantizer, pq_m}. */
+static int parse_builder(struct parse *p, const struct json *v, struct tuning *t)
+{
+	const char *builder = "quiver";
+	int rc = parse_string_field(p, v, "builder", &builder);
+
+	t->config.by_faiss = strcmp(builder, "faiss") == 0;
+	if (rc == 0 && !t->config.by_faiss && strcmp(builder, "quiver") != 0)
+		rc = error_set(p->err, ERR_FORMAT,
+			       "index.builder: expected quiver or faiss, got '%.100s'", builder);
+	return rc;
+}
+
+/* Our own: index {type, builder, nlist, nprobe, quantizer, pq_m}. */
 static int parse_index(struct parse *p, const struct json *v, struct tuning *t)
 {
-	static const char *const known[] = {"type", "nlist", "nprobe", "quantizer", "pq_m", NULL};
+	static const char *const known[] = {"type",      "builder", "nlist", "nprobe",
+					    "quantizer", "pq_m",    NULL};
 	static const struct u64_range nlist = {"nlist", "index.nlist", 1, 1 << 20};
 	static const struct u64_range nprobe = {"nprobe", "index.nprobe", 1, 1 << 20};
 	static const struct u64_range pq_m = {"pq_m", "index.pq_m", 1, LIMIT_DIMENSION};
@@ -189,6 +221,8 @@ static int parse_index(struct parse *p, const struct json *v, struct tuning *t)
 		rc = error_set(p->err, ERR_FORMAT,
 			       "index.quantizer: expected none, sq8, pq or binary, got '%.100s'",
 			       quantizer);
+	if (rc == 0)
+		rc = parse_builder(p, v, t);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &nlist, &n_lists);
 	if (rc == 0)
@@ -239,7 +273,6 @@ static int parse_vector_params(struct parse *p, const struct json *v, const stru
 	static const struct u64_range size_range = {"size", "vectors.size", 1, LIMIT_DIMENSION};
 	struct tuning t = *base;
 	uint64_t size = 0;
-	bool on_disk;
 	int rc = parse_is_object(p, "vectors", v);
 
 	if (rc == 0)
@@ -253,7 +286,7 @@ static int parse_vector_params(struct parse *p, const struct json *v, const stru
 	if (rc == 0)
 		rc = parse_space_names(p, v, out);
 	if (rc == 0)
-		rc = parse_bool_field(p, v, "on_disk", &on_disk);
+		rc = parse_bool_field(p, v, "on_disk", &t.config.rows_on_disk);
 	if (rc == 0)
 		rc = parse_hnsw(p, json_get(v, "hnsw_config"), &t);
 	if (rc == 0)
@@ -325,7 +358,8 @@ static int parse_sparse_params(struct parse *p, const struct json *v, struct spa
 	static const char *const known[] = {"index", "modifier", NULL};
 	static const char *const index_known[] = {"full_scan_threshold", "on_disk", "datatype",
 						  NULL};
-	const char *modifier = "none", *datatype = NULL;
+	static const char *const datatypes[] = {"float32", "float16", "uint8", NULL};
+	const char *modifier = "none";
 	const struct json *index;
 	uint64_t threshold;
 	bool on_disk;
@@ -350,7 +384,7 @@ static int parse_sparse_params(struct parse *p, const struct json *v, struct spa
 	if (rc == 0)
 		rc = parse_bool_field(p, index, "on_disk", &on_disk);
 	if (rc == 0)
-		rc = parse_string_field(p, index, "datatype", &datatype);
+		rc = parse_one_of(p, index, "datatype", datatypes);
 	return rc;
 }
 
@@ -403,6 +437,18 @@ static int parse_copies(struct parse *p, const struct json *v, struct collection
 	return rc;
 }
 
+/* A number, or "auto". */
+static int parse_optimization_threads(struct parse *p, const struct json *v)
+{
+	uint64_t ignored;
+	size_t n;
+
+	if (v == NULL || parse_uint(v, &ignored) ||
+	    (json_type(v) == JSON_STRING && strcmp(json_string(v, &n), "auto") == 0))
+		return 0;
+	return parse_expected(p, "max_optimization_threads", "an unsigned integer or `auto`", v);
+}
+
 static int parse_optimizers(struct parse *p, const struct json *v)
 {
 	static const char *const known[] = {"deleted_threshold",      "vacuum_min_vector_number",
@@ -410,7 +456,16 @@ static int parse_optimizers(struct parse *p, const struct json *v)
 					    "memmap_threshold",       "indexing_threshold",
 					    "flush_interval_sec",     "max_optimization_threads",
 					    "prevent_unoptimized",    NULL};
+	static const char *const numbers[] = {"vacuum_min_vector_number",
+					      "default_segment_number",
+					      "max_segment_size",
+					      "memmap_threshold",
+					      "indexing_threshold",
+					      "flush_interval_sec",
+					      NULL};
 	double deleted = 0;
+	uint64_t ignored;
+	bool ignored_flag;
 	int rc;
 
 	if (v == NULL)
@@ -426,6 +481,12 @@ static int parse_optimizers(struct parse *p, const struct json *v)
 			"optimizers_config.deleted_threshold: value %g invalid, must be from 0 "
 			"to 1",
 			deleted);
+	for (size_t i = 0; rc == 0 && numbers[i] != NULL; i++)
+		rc = parse_u64_field(p, v, numbers[i], &ignored);
+	if (rc == 0)
+		rc = parse_optimization_threads(p, json_get(v, "max_optimization_threads"));
+	if (rc == 0)
+		rc = parse_bool_field(p, v, "prevent_unoptimized", &ignored_flag);
 	return rc;
 }
 
@@ -435,6 +496,8 @@ static int parse_wal(struct parse *p, const struct json *v)
 					    "wal_retain_closed", NULL};
 	static const struct u64_range capacity = {"wal_capacity_mb", "wal_config.wal_capacity_mb",
 						  1, UINT64_MAX};
+	static const struct u64_range closed = {"wal_retain_closed", "wal_config.wal_retain_closed",
+						1, UINT64_MAX};
 	uint64_t ignored;
 	int rc;
 
@@ -447,6 +510,8 @@ static int parse_wal(struct parse *p, const struct json *v)
 		rc = parse_u64_ranged(p, v, &capacity, &ignored);
 	if (rc == 0)
 		rc = parse_u64_field(p, v, "wal_segments_ahead", &ignored);
+	if (rc == 0)
+		rc = parse_u64_ranged(p, v, &closed, &ignored);
 	return rc;
 }
 

@@ -113,6 +113,23 @@ static const char *const params_keys[] = {"replication_factor",  "write_consiste
 					  "read_fan_out_factor", "read_fan_out_delay_ms",
 					  "on_disk_payload",     NULL};
 
+/* A string in the place of a quantization takes it away; no other word than this is one. */
+static int check_patched_quantization(struct parse *p, const struct json *v)
+{
+	const char *word = "Disabled";
+	int rc = 0;
+
+	if (json_get(v, "quantization_config") != NULL &&
+	    json_type(json_get(v, "quantization_config")) == JSON_STRING)
+		rc = parse_string_field(p, v, "quantization_config", &word);
+	if (rc == 0 && strcmp(word, "Disabled") != 0)
+		rc = error_set(p->err, ERR_FORMAT,
+			       "quantization_config: expected an object or `Disabled`, got "
+			       "'%.100s'",
+			       word);
+	return rc;
+}
+
 static int check_patched_vectors(struct parse *p, const struct json *v)
 {
 	static const char *const known[] = {"hnsw_config", "quantization_config", "on_disk", NULL};
@@ -135,6 +152,8 @@ static int check_patched_vectors(struct parse *p, const struct json *v)
 			rc = parse_is_object(p, "vectors", it.value);
 		if (rc == 0)
 			rc = parse_known_keys(p, "a change of vectors", it.value, known);
+		if (rc == 0)
+			rc = check_patched_quantization(p, it.value);
 	}
 	return rc;
 }
@@ -157,8 +176,25 @@ static int check_patched_sparse(struct parse *p, const struct json *v)
 	return 0;
 }
 
+/* What is not in a create body and so is not read by its parser. */
+static int check_patched_params(struct parse *p, const struct json *v)
+{
+	uint64_t ignored;
+	int rc;
+
+	if (v == NULL)
+		return 0;
+	rc = parse_is_object(p, "params", v);
+	if (rc == 0)
+		rc = parse_known_keys(p, "params", v, params_keys);
+	if (rc == 0)
+		rc = parse_u64_field(p, v, "read_fan_out_factor", &ignored);
+	return rc != 0 ? rc : parse_u64_field(p, v, "read_fan_out_delay_ms", &ignored);
+}
+
 static int check_patch(struct parse *p, const struct json *v)
 {
+	const struct json *metadata;
 	int rc = parse_is_object(p, "body", v);
 
 	if (rc == 0)
@@ -167,12 +203,13 @@ static int check_patch(struct parse *p, const struct json *v)
 		rc = check_patched_vectors(p, json_get(v, "vectors"));
 	if (rc == 0)
 		rc = check_patched_sparse(p, json_get(v, "sparse_vectors"));
-	if (rc == 0 && json_get(v, "params") != NULL) {
-		rc = parse_is_object(p, "params", json_get(v, "params"));
-		if (rc == 0)
-			rc = parse_known_keys(p, "params", json_get(v, "params"), params_keys);
-	}
-	return rc;
+	if (rc == 0)
+		rc = check_patched_quantization(p, v);
+	if (rc == 0)
+		rc = check_patched_params(p, json_get(v, "params"));
+	/* Metadata is merged before the parser of a create body sees it. */
+	metadata = rc == 0 ? json_get(v, "metadata") : NULL;
+	return metadata == NULL ? rc : parse_is_object(p, "metadata", metadata);
 }
 
 /* The value that a key of the body gets from the patch; false: it stays. */

@@ -22,8 +22,6 @@ int parse_query_input(struct parse *p, const struct json *v, const char *using_n
 	memset(out, 0, sizeof(*out));
 	if (v == NULL || json_type(v) == JSON_NULL)
 		return parse_expected(p, "query", "a vector or a point id", NULL);
-	if (parse_is_inference(v))
-		return parse_refuse_inference(p, v);
 	rc = parse_space(p, using_name, strlen(using_name), &space);
 	if (rc != 0)
 		return rc;
@@ -33,6 +31,8 @@ int parse_query_input(struct parse *p, const struct json *v, const char *using_n
 		out->is_id = true;
 		return parse_id(p, v, &out->id);
 	}
+	if (parse_is_inference(v))
+		return parse_inference(p, v, space, true, &out->vector);
 	return parse_vector(p, v, space, &out->vector);
 }
 
@@ -142,10 +142,13 @@ static int parse_rrf(struct parse *p, const struct json *query, struct query *ou
 
 static int parse_sample(struct parse *p, const struct json *v, struct query *out)
 {
+	static const char *const known[] = {"sample", NULL};
 	const char *name;
-	int rc = parse_need_string(p, v, "sample", &name);
+	int rc = parse_known_keys(p, "a sample query", v, known);
 
 	out->kind = QUERY_SAMPLE;
+	if (rc == 0)
+		rc = parse_need_string(p, v, "sample", &name);
 	if (rc == 0 && strcmp(name, "random") != 0)
 		rc = error_set(p->err, ERR_UNSUPPORTED, "the sample `%.100s`", name);
 	return rc;
@@ -162,10 +165,9 @@ static int parse_query_object(struct parse *p, const struct json *v, struct quer
 	for (size_t i = 0; unsupported[i] != NULL; i++)
 		if (json_get(v, unsupported[i]) != NULL)
 			return error_set(p->err, ERR_UNSUPPORTED, "the query `%s`", unsupported[i]);
-	if (json_get(v, "indices") != NULL || json_get(v, "values") != NULL)
+	if (json_get(v, "indices") != NULL || json_get(v, "values") != NULL ||
+	    parse_is_inference(v))
 		return set_nearest(p, v, out);
-	if (parse_is_inference(v))
-		return parse_refuse_inference(p, v);
 	if (json_get(v, "nearest") != NULL)
 		return parse_nearest_object(p, v, out);
 	if (json_get(v, "fusion") != NULL)

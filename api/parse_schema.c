@@ -3,48 +3,6 @@
 
 #include <string.h>
 
-enum { MAX_TOKEN_BYTES = 1 << 16 };
-
-static int parse_text_options(struct parse *p, const struct json *v, struct payload_field *out)
-{
-	static const struct u64_range min_range = {"min_token_len", NULL, 0, MAX_TOKEN_BYTES};
-	static const struct u64_range max_range = {"max_token_len", NULL, 0, MAX_TOKEN_BYTES};
-	const char *tokenizer = "word";
-	uint64_t min_len = 0, max_len = 0;
-	bool folding = false;
-	int rc = 0;
-
-	if (json_get(v, "stopwords") != NULL)
-		return error_set(p->err, ERR_UNSUPPORTED, "the option `stopwords` of a text index");
-	if (json_get(v, "stemmer") != NULL)
-		return error_set(p->err, ERR_UNSUPPORTED, "the option `stemmer` of a text index");
-	rc = parse_string_field(p, v, "tokenizer", &tokenizer);
-	if (rc == 0 && tokenizer_parse(tokenizer, strlen(tokenizer), &out->tokenizer) != 0)
-		rc = error_set(p->err, ERR_FORMAT,
-			       "tokenizer: expected word, whitespace, prefix or multilingual, got "
-			       "'%.100s'",
-			       tokenizer);
-	if (rc == 0)
-		rc = parse_u64_ranged(p, v, &min_range, &min_len);
-	if (rc == 0)
-		rc = parse_u64_ranged(p, v, &max_range, &max_len);
-	if (rc == 0)
-		rc = parse_bool_field(p, v, "lowercase", &out->lowercase);
-	if (rc == 0)
-		rc = parse_bool_field(p, v, "phrase_matching", &out->phrase);
-	if (rc == 0)
-		rc = parse_bool_field(p, v, "ascii_folding", &folding);
-	if (rc == 0 && folding)
-		rc = error_set(p->err, ERR_UNSUPPORTED,
-			       "the option `ascii_folding` of a text index");
-	if (rc == 0 && max_len > 0 && min_len > max_len)
-		rc = error_set(p->err, ERR_VALIDATION,
-			       "min_token_len: must not be over max_token_len");
-	out->min_token_len = (uint32_t)min_len;
-	out->max_token_len = (uint32_t)max_len;
-	return rc;
-}
-
 static int parse_type(struct parse *p, const char *name, struct payload_field *out)
 {
 	if (field_type_parse(name, strlen(name), &out->type) == 0)
@@ -75,7 +33,9 @@ static int parse_schema_object(struct parse *p, const struct json *v, struct pay
 	for (size_t i = 0; rc == 0 && flags[i] != NULL; i++)
 		rc = parse_bool_field(p, v, flags[i], &ignored);
 	if (rc == 0 && out->type == FIELD_TEXT)
-		rc = parse_text_options(p, v, out);
+		rc = parse_text_options(p, v, &out->text);
+	if (rc == 0 && out->type == FIELD_TEXT)
+		rc = parse_bool_field(p, v, "phrase_matching", &out->phrase);
 	return rc;
 }
 
@@ -87,7 +47,7 @@ int parse_payload_field(struct parse *p, const struct json *v, struct payload_fi
 	int rc = parse_is_object(p, "body", v);
 
 	memset(out, 0, sizeof(*out));
-	out->lowercase = true;
+	out->text.lowercase = true;
 	if (rc == 0)
 		rc = parse_known_keys(p, "a payload index", v, known);
 	if (rc == 0)

@@ -3,6 +3,7 @@
 #include "api/parse.h"
 
 #include "base/assert.h"
+#include "model/element.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -24,37 +25,6 @@ int parse_space(struct parse *p, const char *name, size_t n, struct space_ref *o
 	}
 	return error_set(p->err, ERR_INPUT, "Not existing vector name error: %.*s",
 			 (int)(n < 255 ? n : 255), name);
-}
-
-bool parse_is_inference(const struct json *v)
-{
-	static const char *const kinds[] = {"text", "image", "object"};
-
-	if (v == NULL || json_type(v) != JSON_OBJECT)
-		return false;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		const struct json *value = json_get(v, kinds[i]);
-		const struct json *model = json_get(v, "model");
-
-		/* A named vector may be called "text": only a model's name makes it a document. */
-		if (value != NULL && !json_is_array_type(json_type(value)) &&
-		    (model == NULL || json_type(model) == JSON_STRING) &&
-		    (model != NULL || json_type(value) == JSON_STRING))
-			return true;
-	}
-	return false;
-}
-
-int parse_refuse_inference(struct parse *p, const struct json *v)
-{
-	const struct json *model = json_get(v, "model");
-	const char *name = "";
-	size_t n = 0;
-
-	if (model != NULL && json_type(model) == JSON_STRING)
-		name = json_string(model, &n);
-	return error_set(p->err, ERR_UNSUPPORTED, "inference on the server (model `%.*s`)",
-			 (int)(n < 100 ? n : 100), name);
 }
 
 /* Why an array is no dense vector: the first element that is none tells. */
@@ -79,8 +49,6 @@ static int parse_dense(struct parse *p, const struct json *v, uint32_t space, st
 	size_t n = 0;
 
 	if (!json_is_array_type(json_type(v))) {
-		if (parse_is_inference(v))
-			return parse_refuse_inference(p, v);
 		if (json_get(v, "indices") != NULL)
 			return error_set(p->err, ERR_INPUT,
 					 "Vector `%s` is dense: a list of numbers is needed, got a "
@@ -97,6 +65,9 @@ static int parse_dense(struct parse *p, const struct json *v, uint32_t space, st
 		return error_set(p->err, ERR_INPUT,
 				 "Vector dimension error: expected dim: %" PRIu32 ", got %zu",
 				 s->dim, n);
+	if (!space_fits(s, out->values))
+		return error_set(p->err, ERR_FORMAT,
+				 "vector: a value does not fit in a 16-bit float (65504 at most)");
 	/* Out of a number's text only infinity could come, and the scanner refuses that. */
 	assert_hot(vector_finite(out->values, s->dim));
 	out->kind = VECTOR_DENSE;
@@ -181,8 +152,6 @@ static int parse_sparse(struct parse *p, const struct json *v, uint32_t space, s
 		return error_set(p->err, ERR_INPUT,
 				 "Vector `%s` is sparse: {indices, values} is needed, got a list",
 				 p->collection->sparse[space].name);
-	if (parse_is_inference(v))
-		return parse_refuse_inference(p, v);
 	rc = parse_is_object(p, "sparse vector", v);
 	if (rc == 0)
 		rc = parse_known_keys(p, "a sparse vector", v, known);
@@ -211,6 +180,8 @@ int parse_vector(struct parse *p, const struct json *v, struct space_ref space, 
 {
 	if (v == NULL || json_type(v) == JSON_NULL)
 		return parse_expected(p, "vector", "a vector", v);
+	if (parse_is_inference(v))
+		return parse_inference(p, v, space, false, out);
 	if (space.kind == VECTOR_SPARSE)
 		return parse_sparse(p, v, space.index, out);
 	return parse_dense(p, v, space.index, out);

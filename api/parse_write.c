@@ -176,25 +176,42 @@ static const struct operation {
 	{"delete_vectors", parse_delete_vectors},
 };
 
+static const struct operation *find_operation(const struct json_iter *it)
+{
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+		if (strlen(operations[i].name) == it->key_n &&
+		    memcmp(operations[i].name, it->key, it->key_n) == 0)
+			return &operations[i];
+	return NULL;
+}
+
 static int parse_operation(struct parse *p, const struct json *v, struct write *out)
 {
+	const struct operation *operation = NULL;
+	const struct json *body = NULL;
 	struct json_iter it;
 	int rc = parse_is_object(p, "operation", v);
+	uint32_t n = 0;
 
 	if (rc != 0)
 		return rc;
 	it = json_iterate(v);
-	if (json_count(v) != 1 || !json_next(&it))
+	while (json_next(&it)) {
+		if (json_type(it.value) == JSON_NULL)
+			continue;
+		operation = find_operation(&it);
+		body = it.value;
+		n++;
+		if (operation == NULL)
+			return error_set(p->err, ERR_UNSUPPORTED, "the operation `%.*s`",
+					 (int)(it.key_n < 100 ? it.key_n : 100), it.key);
+	}
+	if (n != 1)
 		return error_set(
 			p->err, ERR_FORMAT,
 			"operations: each must be an object with one operation, as {\"upsert\": "
 			"{..}}");
-	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
-		if (strlen(operations[i].name) == it.key_n &&
-		    memcmp(operations[i].name, it.key, it.key_n) == 0)
-			return operations[i].parse(p, it.value, out);
-	return error_set(p->err, ERR_UNSUPPORTED, "the operation `%.*s`",
-			 (int)(it.key_n < 100 ? it.key_n : 100), it.key);
+	return operation->parse(p, body, out);
 }
 
 int parse_operations(struct parse *p, const struct json *v, struct write **out, uint32_t *n)

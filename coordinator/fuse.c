@@ -127,9 +127,28 @@ float fuse_sparse_dot(const struct vector *a, const struct vector *b)
 	return sum;
 }
 
+/* Vectors of bytes are stored as they were given, whatever their length; all others have length 1, but
+ * for rounding. */
+static double cosine(const float *a, const float *b, uint32_t n)
+{
+	double dot = 0, aa = 0, bb = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		dot += (double)a[i] * (double)b[i];
+		aa += (double)a[i] * (double)a[i];
+		bb += (double)b[i] * (double)b[i];
+	}
+	if (fabs(aa - 1) > 0.02 && aa > 0)
+		dot /= sqrt(aa);
+	if (fabs(bb - 1) > 0.02 && bb > 0)
+		dot /= sqrt(bb);
+	return dot;
+}
+
 float fuse_score(enum distance distance, const float *a, const float *b, uint32_t n)
 {
 	double sum = 0;
+	if (distance == DISTANCE_COSINE)
+		return (float)cosine(a, b, n);
 	for (uint32_t i = 0; i < n; i++) {
 		double d = (double)a[i] - (double)b[i];
 		if (distance == DISTANCE_EUCLID)

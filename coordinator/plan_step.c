@@ -2,6 +2,7 @@
 #include "coordinator/plan.h"
 #include "coordinator/race.h"
 #include "base/assert.h"
+#include "model/element.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,12 +58,27 @@ static void resolve_prepare(struct plan *plan, struct plan_node *node)
 		fetch_add(&node->fetch, &plan->round);
 }
 
+/* A copy of a vector in the form in which it is compared with the rows of its space. */
+static void compare_form(struct plan *plan, const struct plan_node *node, struct vector *out)
+{
+	const struct vector_space *s = &plan->collection->spaces[node->space];
+	if (s->distance != DISTANCE_COSINE && s->datatype == DATATYPE_FLOAT32)
+		return;
+	float *copy = arena_alloc_aligned(arena_of(plan), out->n * sizeof(float), 64);
+	memcpy(copy, out->values, out->n * sizeof(float));
+	space_query(s, copy);
+	out->values = copy;
+}
+
 /* The vector of an example; a copy of its own where it must be normalised. An average is made of the
  * vectors as they were given, so that longer ones weigh more, and is normalised itself. */
 static int example_vector(struct plan *plan, struct plan_node *node, const struct query_input *in,
 			  const struct id_table *found, struct vector *out, struct error *err)
 {
-	if (in->is_id || node->query->kind == QUERY_ID) {
+	const struct query *q = node->query;
+	bool averaged = q->kind == QUERY_RECOMMEND && q->strategy == RECOMMEND_AVERAGE;
+	bool whole = node->kind == VECTOR_DENSE && !averaged;
+	if (in->is_id || q->kind == QUERY_ID) {
 		char text[ID_TEXT_BYTES];
 		const struct hit *h = id_table_get(found, &in->id);
 		id_format(&in->id, text);
@@ -71,21 +87,17 @@ static int example_vector(struct plan *plan, struct plan_node *node, const struc
 		const struct vector *v = hit_vector(h, node->kind, node->space);
 		if (v == NULL)
 			return error_set(err, ERR_INPUT, "Point %s has no vector `%s`", text,
-					 node->query->using_name);
+					 q->using_name);
 		*out = *v;
+		if (whole && space_unit_rows(&plan->collection->spaces[node->space]))
+			compare_form(plan, node, out);
 		return 0;
 	}
 	*out = in->vector;
 	out->kind = node->kind;
 	out->space = node->space;
-	const struct query *q = node->query;
-	bool averaged = q->kind == QUERY_RECOMMEND && q->strategy == RECOMMEND_AVERAGE;
-	if (node->kind == VECTOR_DENSE && node->distance == DISTANCE_COSINE && !averaged) {
-		float *copy = arena_alloc_aligned(arena_of(plan), out->n * sizeof(float), 64);
-		memcpy(copy, out->values, out->n * sizeof(float));
-		vector_normalize(copy, out->n);
-		out->values = copy;
-	}
+	if (whole)
+		compare_form(plan, node, out);
 	return 0;
 }
 

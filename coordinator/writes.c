@@ -5,6 +5,7 @@
 #include "coordinator/internal.h"
 #include "base/assert.h"
 #include "base/hash.h"
+#include "model/element.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,14 +15,14 @@ struct write_run {
 	uint64_t started_us;
 };
 
-static void normalize_points(const struct collection *c, const struct op *op)
+/* Vectors as they are stored: normalised, rounded to the type of their space. */
+static void prepare_points(const struct collection *c, const struct op *op)
 {
 	for (uint32_t i = 0; i < op->n_points; i++) {
 		for (uint32_t v = 0; v < op->points[i].n_vectors; v++) {
 			struct vector *vec = &op->points[i].vectors[v];
-			if (vec->kind == VECTOR_DENSE &&
-			    c->spaces[vec->space].distance == DISTANCE_COSINE)
-				vector_normalize((float *)vec->values, vec->n);
+			if (vec->kind == VECTOR_DENSE)
+				space_stored(&c->spaces[vec->space], (float *)vec->values);
 		}
 	}
 }
@@ -66,7 +67,7 @@ static void add_write(struct write_run *run, uint32_t position)
 	uint32_t n_partitions = r->placed->collection->n_partitions;
 	uint32_t n = w->op.n_points ? w->op.n_points : w->op.n_ids;
 	uint32_t *owners = arena_alloc(arena, (n + 1) * sizeof(*owners));
-	normalize_points(r->placed->collection, &w->op);
+	prepare_points(r->placed->collection, &w->op);
 	for (uint32_t i = 0; i < n; i++)
 		owners[i] =
 			map_route(r->placed, w->op.n_points ? &w->op.points[i].id : &w->op.ids[i]);

@@ -495,7 +495,6 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 			c->next->prev = c;
 		s->connections = c;
 		pthread_mutex_unlock(&s->lock);
-		atomic_fetch_add_explicit(&s->n_connections, 1, memory_order_relaxed);
 		*context = c;
 		return;
 	}
@@ -512,6 +511,24 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		http_linger(s, c->fd);
 	free(c);
 	*context = NULL;
+}
+
+bool http_accept(struct http_server *s)
+{
+	struct sockaddr_storage address;
+	socklen_t n = sizeof(address);
+	int fd = accept4(s->listen_fd, (struct sockaddr *)&address, &n,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR;
+	/* Counted here, as libmicrohttpd takes it up later. It owns the socket from now on, also when it
+	 * refuses it; neighbouring numbers go to different threads of its pool. */
+	atomic_fetch_add(&s->n_connections, 1);
+	if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&address, n) == MHD_YES)
+		return true;
+	atomic_fetch_sub(&s->n_connections, 1);
+	return false;
 }
 
 /* ---- start and stop ---- */
@@ -534,11 +551,12 @@ __attribute__((format(printf, 2, 0))) static void log_mhd(void *cls, const char 
 	log_debug("http", "%s", text);
 }
 
-static int start_daemon(struct http_server *s, uint32_t threads, uint32_t max_connections,
-			struct error *err)
+static int start_daemon(struct http_server *s, uint32_t threads, struct error *err)
 {
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			 MHD_USE_ERROR_LOG | MHD_USE_TURBO;
+			 MHD_USE_ERROR_LOG | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET;
+	/* The limit is ours, has_room(): no thread of the pool may find its share used up before. */
+	unsigned limit = s->max_connections * threads;
 	struct MHD_OptionItem items[5];
 	size_t n = 0;
 
@@ -552,8 +570,7 @@ static int start_daemon(struct http_server *s, uint32_t threads, uint32_t max_co
 	}
 	items[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER,
-				     log_mhd, NULL, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
-				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
+				     log_mhd, NULL, MHD_OPTION_CONNECTION_LIMIT, limit,
 				     MHD_OPTION_CONNECTION_TIMEOUT,
 				     (unsigned)(s->idle_us / 1000000), MHD_OPTION_NOTIFY_COMPLETED,
 				     on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
@@ -612,12 +629,10 @@ int http_server_start(struct http_server **out, const struct http_options *o, st
 	struct http_server *s = mem_zalloc(sizeof(*s));
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	uint32_t threads = o->threads ? o->threads : cores < 2 ? 2 : (uint32_t)cores;
-	uint32_t max_connections = o->max_connections ? o->max_connections : DEFAULT_CONNECTIONS;
 	int rc;
 
 	threads = threads > MAX_THREADS ? MAX_THREADS : threads;
-	/* Each thread has its share, which must not be nothing. */
-	threads = threads > max_connections ? max_connections : threads;
+	s->max_connections = o->max_connections ? o->max_connections : DEFAULT_CONNECTIONS;
 	s->options = *o;
 	s->options.host = s->options.tls_cert = s->options.tls_key = NULL;
 	if (s->options.max_body_bytes == 0)
@@ -631,12 +646,14 @@ int http_server_start(struct http_server **out, const struct http_options *o, st
 	if (rc == 0)
 		rc = http_watch_start(s, err);
 	if (rc == 0)
-		rc = start_daemon(s, threads, max_connections, err);
+		rc = start_daemon(s, threads, err);
 	if (rc) {
 		atomic_store(&s->leaving, true);
 		server_free(s);
 		return rc;
 	}
+	atomic_store(&s->accepting, true);
+	http_watch_wake(s);
 	*out = s;
 	return 0;
 }
@@ -648,9 +665,9 @@ void http_server_stop(struct http_server *s)
 	if (!s)
 		return;
 	atomic_store(&s->stopping, true);
-	MHD_quiesce_daemon(s->daemon);
-	/* New clients are refused at once. Closed it is at the end: until then a thread of libmicrohttpd
-	 * may still name it to its epoll set, and the number must not mean something else. */
+	atomic_store(&s->accepting, false);
+	/* New clients are refused at once. Closed it is at the end: until then the watch may still ask for
+	 * it, and the number must not mean something else. */
 	shutdown(s->listen_fd, SHUT_RDWR);
 	while (atomic_load(&s->in_flight) > 0 && clock_monotonic_us() < deadline_us)
 		poll(NULL, 0, 2);
@@ -658,6 +675,7 @@ void http_server_stop(struct http_server *s)
 	/* libmicrohttpd must not be stopped while a connection is suspended, or being resumed. */
 	while (abandon_all(s) || atomic_load(&s->resuming) > 0)
 		poll(NULL, 0, 1);
+	http_watch_stop(s); /* it may be handing over a connection */
 	MHD_stop_daemon(s->daemon);
 	server_free(s);
 }

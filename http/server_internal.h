@@ -89,11 +89,13 @@ struct http_server {
 	struct http_options options; /* the pointers to strings are not kept */
 	void *daemon;                /* struct MHD_Daemon */
 	int listen_fd;
+	uint32_t max_connections;
 	uint16_t port;
 	bool tls;
 	char *tls_cert, *tls_key; /* contents of the files */
 	uint64_t idle_us;
 
+	atomic_bool accepting;     /* the watch takes new connections */
 	atomic_bool stopping;      /* new requests get 503 */
 	atomic_bool leaving;       /* and those that are not answered do not wait any more */
 	_Atomic unsigned resuming; /* threads that are resuming a connection */
@@ -110,6 +112,10 @@ struct http_server {
 	bool watching;
 	int wake_fd;
 };
+
+/* ---- server.c ---- */
+/* Takes one waiting connection, if any; false: there is none, or no room. */
+bool http_accept(struct http_server *s);
 
 /* ---- listen.c ---- */
 /* A listening socket; *port is the one it got. */
@@ -131,7 +137,8 @@ int http_body_expect(struct http_request *r);
 
 /* ---- watch.c ---- */
 int http_watch_start(struct http_server *s, struct error *err);
-void http_watch_stop(struct http_server *s);
+void http_watch_wake(struct http_server *s); /* it looks at everything anew */
+void http_watch_stop(struct http_server *s); /* once `leaving` is set; twice is fine */
 void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes);
 /* Takes a duplicate of the socket: reads away what the client still sends, for a short time. */
 void http_linger(struct http_server *s, int fd);

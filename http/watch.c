@@ -1,4 +1,8 @@
-/* The watch: one thread that ends slow and lost clients, and lets refused ones read their answer.
+/* The watch: one thread that takes new connections, ends slow and lost clients, and lets refused ones
+ * read their answer.
+ *
+ * New connections. Left to itself libmicrohttpd gives a burst of clients to whichever of its threads
+ * wakes first, and the others stay idle. Taken here and handed over one by one they are spread evenly.
  *
  * Slow clients. libmicrohttpd ends a connection on which nothing happens for the idle time-out. A
  * client that sends one byte now and then would hold its place for ever, so each phase of a
@@ -27,7 +31,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LOWEST_BYTES_PER_S = 1024, LINGER_US = 2000000, TICK_MS = 250 };
+enum { LOWEST_BYTES_PER_S = 1024, LINGER_US = 2000000, TICK_MS = 250, FULL_MS = 10 };
 
 void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes)
 {
@@ -87,10 +91,17 @@ static void end_lost_clients(struct http_server *s, uint64_t now_us)
 
 /* ---- lingering ---- */
 
+void http_watch_wake(struct http_server *s)
+{
+	uint64_t one = 1;
+
+	if (write(s->wake_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
+}
+
 void http_linger(struct http_server *s, int fd)
 {
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	uint64_t one = 1;
 
 	if (copy < 0)
 		return;
@@ -104,8 +115,8 @@ void http_linger(struct http_server *s, int fd)
 	pthread_mutex_unlock(&s->lock);
 	if (copy >= 0)
 		close(copy);
-	else if (write(s->wake_fd, &one, sizeof(one)) < 0)
-		assert(errno == EAGAIN);
+	else
+		http_watch_wake(s);
 }
 
 /* True when the client has closed its side. */
@@ -151,22 +162,42 @@ static size_t drain_all(struct lingering *all, size_t n, uint64_t now_us)
 	return n;
 }
 
+/* ---- the thread ---- */
+
+static bool has_room(struct http_server *s)
+{
+	return atomic_load(&s->n_connections) < s->max_connections;
+}
+
+/* Waits until something is to be done. Beyond the limit clients wait in the kernel's queue. */
+static void watch_poll(struct http_server *s, const struct lingering *all, size_t n)
+{
+	struct pollfd polled[LINGER_MAX + 2];
+	bool accepting = atomic_load(&s->accepting), room = has_room(s);
+	uint64_t woken;
+
+	polled[0] = (struct pollfd){.fd = s->wake_fd, .events = POLLIN};
+	polled[1] = (struct pollfd){.fd = accepting && room ? s->listen_fd : -1, .events = POLLIN};
+	for (size_t i = 0; i < n; i++)
+		polled[i + 2] = (struct pollfd){.fd = all[i].fd, .events = POLLIN};
+	poll(polled, n + 2, accepting && !room ? FULL_MS : TICK_MS);
+	if ((polled[0].revents & POLLIN) && read(s->wake_fd, &woken, sizeof(woken)) < 0)
+		assert(errno == EAGAIN);
+	while ((polled[1].revents & POLLIN) && atomic_load(&s->accepting) && has_room(s) &&
+	       http_accept(s))
+		;
+}
+
 static void *watch(void *arg)
 {
 	struct http_server *s = arg;
 	struct lingering all[LINGER_MAX];
-	struct pollfd polled[LINGER_MAX + 1];
-	uint64_t woken, checked_us = 0, now_us;
+	uint64_t checked_us = 0, now_us;
 	size_t n = 0;
 
 	while (!atomic_load(&s->leaving)) {
 		take_lingering(s, all, &n);
-		polled[0] = (struct pollfd){.fd = s->wake_fd, .events = POLLIN};
-		for (size_t i = 0; i < n; i++)
-			polled[i + 1] = (struct pollfd){.fd = all[i].fd, .events = POLLIN};
-		poll(polled, n + 1, TICK_MS);
-		if ((polled[0].revents & POLLIN) && read(s->wake_fd, &woken, sizeof(woken)) < 0)
-			assert(errno == EAGAIN);
+		watch_poll(s, all, n);
 		now_us = clock_monotonic_us();
 		n = drain_all(all, n, now_us);
 		if (now_us - checked_us >= TICK_MS * 1000) {
@@ -195,17 +226,16 @@ int http_watch_start(struct http_server *s, struct error *err)
 
 void http_watch_stop(struct http_server *s)
 {
-	uint64_t one = 1;
-
 	if (s->watching) {
 		assert(atomic_load(&s->leaving));
-		if (write(s->wake_fd, &one, sizeof(one)) < 0)
-			assert(errno == EAGAIN);
+		http_watch_wake(s);
 		pthread_join(s->watch_thread, NULL);
+		s->watching = false;
 	}
 	for (size_t i = 0; i < s->n_lingering; i++)
 		close(s->lingering[i].fd);
 	s->n_lingering = 0;
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);
+	s->wake_fd = -1;
 }

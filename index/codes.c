@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "index/codes_x86.h"
+#include "index/rows.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,6 @@ static inline float load_f32(const float *p, size_t i)
 	return v;
 }
 
-static const float *row_at(const struct vindex_rows *rows, size_t row)
-{
-	return (const float *)(const void *)((const char *)rows->data +
-					     row * rows->dim * sizeof(float));
-}
-
 struct spread {
 	double *sum, *squares;
 	float *low, *high;
@@ -32,12 +27,14 @@ struct spread {
 
 static void measure(const struct vindex_rows *rows, uint32_t n, struct spread *s)
 {
+	float *scratch = mem_array(rows->dim, sizeof *scratch);
+
 	for (uint32_t d = 0; d < rows->dim; d++) {
 		s->low[d] = INFINITY;
 		s->high[d] = -INFINITY;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		const float *row = row_at(rows, (size_t)((uint64_t)i * rows->n / n));
+		const float *row = rows_get(rows, (uint64_t)i * rows->n / n, scratch);
 
 		for (uint32_t d = 0; d < rows->dim; d++) {
 			float x = load_f32(row, d);
@@ -50,6 +47,7 @@ static void measure(const struct vindex_rows *rows, uint32_t n, struct spread *s
 			s->high[d] = x > s->high[d] ? x : s->high[d];
 		}
 	}
+	free(scratch);
 }
 
 void code_scale_init(struct code_scale *s, const struct vindex_rows *rows, enum distance distance)

@@ -10,6 +10,7 @@
 #include "index/engine.h"
 #include "index/graph.h"
 #include "index/kernels.h"
+#include "index/rows.h"
 #include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
 #include <stdlib.h>
@@ -87,7 +88,7 @@ int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err
 	rc = engine_keep_rows(v, b, err);
 	if (rc)
 		return rc;
-	if (b->by_faiss)
+	if (b->config.by_faiss)
 		return build_by_faiss(v, &build, err);
 	rc = graph_build(&build, &v->graph, err);
 	if (!rc)
@@ -187,13 +188,10 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 				 "index file: it was written for another distance");
 	v->dim = graph.flat.dim;
 	v->n = graph.flat.n;
-	v->rows = (struct vindex_rows){
-		.data = o->rows.data && o->rows.n == v->n && o->rows.dim == v->dim
-				? o->rows.data
-				: graph.flat.rows,
-		.n = v->n,
-		.dim = v->dim,
-	};
+	v->rows = (struct vindex_rows){.data = graph.flat.rows, .n = v->n, .dim = v->dim};
+	if (o->rows.data && o->rows.n == v->n && o->rows.dim == v->dim &&
+	    (rows_are_plain(&o->rows) || !o->faiss_only))
+		v->rows = o->rows;
 	v->info.kind = INDEX_HNSW;
 	if (o->faiss_only)
 		return open_faiss(v, &graph, err);

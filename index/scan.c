@@ -1,12 +1,16 @@
 /* Exact search: a scan over all rows, or over the rows of a bitset, four at a time with the rows that
  * come next being fetched meanwhile. */
 #include "base/assert.h"
+#include "base/memory.h"
 #include "index/kernels.h"
-#include "index/vindex.h"
+#include "index/rows.h"
+#include <stdlib.h>
 
 enum { SCAN_AHEAD_BYTES = 2048 };
 
 struct scan {
+	const struct vindex_rows *rows;
+	float *decoded;   /* room for four rows; NULL when they are plain floats */
 	const char *base; /* first byte of row 0; rows may be unaligned */
 	size_t row_bytes;
 	size_t dim;
@@ -19,9 +23,17 @@ struct scan {
 	float bound;
 };
 
-static inline const float *row_at(const struct scan *s, uint32_t row)
+static inline const char *row_at(const struct scan *s, uint32_t row)
 {
-	return (const float *)(const void *)(s->base + (size_t)row * s->row_bytes);
+	return s->base + (size_t)row * s->row_bytes;
+}
+
+/* As floats; slot: 0..3, of what is decoded. */
+static inline const float *row_floats(const struct scan *s, uint32_t row, size_t slot)
+{
+	if (s->decoded == NULL)
+		return (const float *)(const void *)row_at(s, row);
+	return rows_get(s->rows, row, s->decoded + slot * s->dim);
 }
 
 static inline void offer(struct scan *s, float key, uint32_t row)
@@ -37,8 +49,8 @@ static void offer4(struct scan *s, const uint32_t rows[4])
 	const float *pointers[4];
 	float keys[4];
 
-	for (int i = 0; i < 4; i++)
-		pointers[i] = row_at(s, rows[i]);
+	for (size_t i = 0; i < 4; i++)
+		pointers[i] = row_floats(s, rows[i], i);
 	s->distance4(s->query, pointers, s->dim, keys);
 	for (int i = 0; i < 4; i++)
 		offer(s, keys[i], rows[i]);
@@ -50,7 +62,7 @@ static void scan_all(struct scan *s)
 
 	for (; row + 4 <= s->n; row += 4) {
 		const uint32_t rows[4] = {row, row + 1, row + 2, row + 3};
-		const char *ahead = (const char *)row_at(s, row) + SCAN_AHEAD_BYTES;
+		const char *ahead = row_at(s, row) + SCAN_AHEAD_BYTES;
 
 		/* a prefetch past the end is harmless */
 		for (size_t b = 0; b < 4 * s->row_bytes && b < SCAN_AHEAD_BYTES; b += 64)
@@ -58,7 +70,7 @@ static void scan_all(struct scan *s)
 		offer4(s, rows);
 	}
 	for (; row < s->n; row++)
-		offer(s, s->distance(s->query, row_at(s, row), s->dim), row);
+		offer(s, s->distance(s->query, row_floats(s, row, 0), s->dim), row);
 }
 
 /* Rows of the bitset, gathered in a small ring so that a row is fetched well before it is used. */
@@ -70,7 +82,7 @@ static void scan_allowed(struct scan *s)
 	uint32_t row = bitset_next(s->allow, 0);
 
 	while (row < s->n) {
-		const char *at = (const char *)row_at(s, row);
+		const char *at = row_at(s, row);
 
 		for (size_t b = 0; b < s->row_bytes && b < SCAN_AHEAD_BYTES; b += 64)
 			__builtin_prefetch(at + b);
@@ -83,7 +95,7 @@ static void scan_allowed(struct scan *s)
 		row = row + 1 < s->n ? bitset_next(s->allow, row + 1) : s->n;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		offer(s, s->distance(s->query, row_at(s, rows[i]), s->dim), rows[i]);
+		offer(s, s->distance(s->query, row_floats(s, rows[i], 0), s->dim), rows[i]);
 }
 
 int vindex_scan(const struct vindex_rows *rows, enum distance distance,
@@ -91,8 +103,9 @@ int vindex_scan(const struct vindex_rows *rows, enum distance distance,
 {
 	const struct kernels *k = kernels_get();
 	struct scan s = {
+		.rows = rows,
 		.base = (const char *)rows->data,
-		.row_bytes = rows->dim * sizeof(float),
+		.row_bytes = rows_bytes(rows),
 		.dim = rows->dim,
 		.n = rows->n,
 		.allow = q->allow,
@@ -107,10 +120,13 @@ int vindex_scan(const struct vindex_rows *rows, enum distance distance,
 		return 0;
 	topk_init(&s.top, out, q->k < rows->n ? q->k : rows->n);
 	s.bound = topk_bound(&s.top);
+	if (!rows_are_plain(rows))
+		s.decoded = mem_array(4 * (size_t)rows->dim, sizeof(float));
 	if (q->allow)
 		scan_allowed(&s);
 	else
 		scan_all(&s);
+	free(s.decoded);
 	topk_sort(&s.top);
 	*n_out = (uint32_t)s.top.count;
 	return 0;

@@ -7,6 +7,7 @@
 #include "index/engine.h"
 #include "index/graph.h"
 #include "index/kernels.h"
+#include "index/rows.h"
 #include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
 #include <math.h>
@@ -39,16 +40,12 @@ int engine_keep_rows(struct vindex *v, const struct vindex_build *b, struct erro
 	return 0;
 }
 
-static const float *row_of(const struct vindex *v, uint64_t row)
-{
-	return (const float *)(const void *)((const char *)v->rows.data +
-					     (size_t)row * v->dim * sizeof(float));
-}
-
 void engine_select(const struct vindex *v, const struct vindex_query *q, const struct candidates *c,
 		   bool rescore, struct topk_item *out, uint32_t *n_out)
 {
 	kernel_fn distance = kernels_distance(kernels_get(), v->distance);
+	bool decode = rescore && !rows_are_plain(&v->rows);
+	float *scratch = decode ? mem_array(v->dim, sizeof *scratch) : NULL;
 	struct topk top;
 
 	topk_init(&top, out, q->k);
@@ -60,7 +57,8 @@ void engine_select(const struct vindex *v, const struct vindex_query *q, const s
 		if (label < 0 || label >= v->n)
 			continue;
 		if (rescore)
-			key = distance(q->vector, row_of(v, (uint64_t)label), v->dim);
+			key = distance(q->vector, rows_get(&v->rows, (uint64_t)label, scratch),
+				       v->dim);
 		else
 			key = engine_metric(v->distance) == FAISS_METRIC_IP &&
 					      v->info.kind != INDEX_HNSW
@@ -68,6 +66,7 @@ void engine_select(const struct vindex *v, const struct vindex_query *q, const s
 				      : c->keys[i];
 		topk_push(&top, key, (uint64_t)label);
 	}
+	free(scratch);
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;
 }
@@ -135,6 +134,24 @@ static struct vindex *vindex_new(enum distance distance, const struct index_conf
 	return v;
 }
 
+/* What builds reads plain floats. */
+static int decode_rows(struct vindex *v, struct vindex_build *b, struct error *err)
+{
+	size_t bytes = (size_t)b->rows.n * b->rows.dim * sizeof(float);
+
+	if (rows_are_plain(&b->rows) || bytes == 0)
+		return 0;
+	v->own_rows = malloc(bytes);
+	if (!v->own_rows)
+		return error_set(err, ERR_NOMEM, "decoding %u rows for the index takes %zu bytes",
+				 b->rows.n, bytes);
+	for (uint32_t row = 0; row < b->rows.n; row++)
+		rows_get(&b->rows, row, v->own_rows + (size_t)row * b->rows.dim);
+	b->rows = (struct vindex_rows){.data = v->own_rows, .n = b->rows.n, .dim = b->rows.dim};
+	b->rows_stay = true; /* ours */
+	return 0;
+}
+
 static int build_kind(struct vindex *v, const struct vindex_build *b, struct error *err)
 {
 	v->rows = b->rows; /* flat: borrowed for good */
@@ -158,6 +175,7 @@ static int build_kind(struct vindex *v, const struct vindex_build *b, struct err
 
 int vindex_build(const struct vindex_build *b, struct vindex **out, struct error *err)
 {
+	struct vindex_build plain = *b;
 	struct vindex *v;
 	int rc;
 
@@ -169,7 +187,9 @@ int vindex_build(const struct vindex_build *b, struct vindex **out, struct error
 	v = vindex_new(b->distance, &b->config);
 	v->dim = b->rows.dim;
 	v->n = b->rows.n;
-	rc = build_kind(v, b, err);
+	rc = decode_rows(v, &plain, err);
+	if (!rc)
+		rc = build_kind(v, &plain, err);
 	if (rc) {
 		vindex_free(v);
 		return error_wrap(err, rc, "build index of %u rows", b->rows.n);

@@ -1,11 +1,11 @@
 /* One vector index over the rows 0..n-1 of a sealed segment: build, save, open, search.
  *
- * Engines behind this header: `flat` (exact, ours), FAISS (IVF; for HNSW it is the oracle, by_faiss and
+ * Engines behind this header: `flat` (exact, ours), FAISS (IVF; for HNSW it is the oracle, config.by_faiss and
  * faiss_only) and, for HNSW, our own builder and `walk`, our own search. All of them are
  * immutable once built: any number of threads may search one index at the same time, and every
  * per-query setting travels in struct vindex_query.
  *
- * Vectors are float32 rows of `dim` values, row-major. For DISTANCE_COSINE the caller passes
+ * Vectors are rows of `dim` values, row-major; queries are float32. For DISTANCE_COSINE the caller passes
  * normalised vectors and queries. Results carry `key`, smaller is better, for every metric:
  * Cosine and Dot: minus the inner product; Euclid: squared distance; Manhattan: sum of |a-b|.
  * Manhattan has no FAISS graph of its own here: HNSW is built over L2 and its candidates re-scored.
@@ -21,11 +21,15 @@
 
 struct vindex;
 
-/* Float rows that live as long as the index: usually a mapped segment file. May be unaligned. */
+/* Rows that live as long as the index: usually a mapped segment file. May be unaligned. Rows that are not
+ * plain floats are decoded when they are looked at; an index is built from a float copy that lives as long as
+ * the build and its index do. */
 struct vindex_rows {
-	const float *data; /* n x dim */
+	const void *data; /* n x dim elements */
 	uint32_t n;
 	uint32_t dim;
+	enum datatype type;
+	bool unit; /* compared as if their length was 1 (cosine of bytes) */
 };
 
 struct vindex_build {
@@ -37,7 +41,6 @@ struct vindex_build {
 	void (*progress)(void *ctx, uint32_t rows_done); /* may be NULL; on the calling thread */
 	void *progress_ctx;
 	bool rows_stay; /* rows outlive the index: they are used in place, never copied */
-	bool by_faiss;  /* HNSW: FAISS builds the graph, not we (comparison) */
 };
 
 /* What was really built: IVF/PQ with too few training vectors falls back to flat, and says so. */

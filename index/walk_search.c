@@ -87,10 +87,11 @@ static inline uint32_t node_of_entry(uint64_t entry)
 
 static inline void fetch_links(const struct walk *w, uint32_t node)
 {
-	const char *links = (const char *)walk_links(w, node);
+	const char *links = (const char *)walk_links(w, node).at;
 
-	for (size_t b = 0; b < w->width * sizeof(uint32_t); b += 64)
+	for (size_t b = 0; b < w->slots * sizeof(uint32_t); b += 64)
 		__builtin_prefetch(links + b);
+	__builtin_prefetch(links + w->slots * sizeof(uint32_t) - 1);
 }
 
 /* Position of the first entry that is not smaller. */
@@ -155,14 +156,17 @@ static inline void fetch_code(const struct walk *w, uint32_t node)
 /* Neighbours of a node that were not seen before, behind the touched nodes. */
 static inline uint32_t fresh_neighbors(struct search *x, uint32_t node)
 {
-	const uint32_t *links = walk_links(x->w, node);
+	struct walk_list l = walk_links(x->w, node);
 	uint32_t *to = x->s->touched + x->s->n_touched;
-	uint32_t n = 0;
+	const uint32_t n_nodes = x->w->n;
+	uint32_t n = 0, i;
 
-	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
-		to[n] = links[i];
-		n += visit(x->s, links[i]);
-	}
+	do {
+		for (i = 0; i < l.most && l.at[i] < n_nodes; i++) {
+			to[n] = l.at[i];
+			n += visit(x->s, l.at[i]);
+		}
+	} while (walk_more(x->w, &l, i));
 	return n;
 }
 
@@ -183,6 +187,7 @@ static inline uint32_t gather(struct search *x, uint32_t node)
 static inline void look_ahead(const struct search *x)
 {
 	const struct walk_scratch *s = x->s;
+	const uint32_t n_nodes = x->w->n;
 	uint32_t found = 0;
 
 	for (uint32_t i = x->cursor; i < x->size && found < 2; i++) {
@@ -194,10 +199,13 @@ static inline void look_ahead(const struct search *x)
 			fetch_links(x->w, node);
 			break;
 		}
-		const uint32_t *links = walk_links(x->w, node);
+		struct walk_list l = walk_links(x->w, node);
+		uint32_t j;
 		/* also those seen before: to ask costs more than to fetch what is near already */
-		for (uint32_t j = 0; j < x->w->width && links[j] != WALK_NONE; j++)
-			fetch_code(x->w, links[j]);
+		do {
+			for (j = 0; j < l.most && l.at[j] < n_nodes; j++)
+				fetch_code(x->w, l.at[j]);
+		} while (walk_more(x->w, &l, j));
 	}
 }
 
@@ -205,23 +213,26 @@ static inline void look_ahead(const struct search *x)
  * the bits, which no processor can guess. */
 static uint32_t gather_second(struct search *x, uint32_t via, uint32_t *ids, uint32_t n)
 {
-	const uint32_t *links = walk_links(x->w, via);
+	struct walk_list l = walk_links(x->w, via);
 	const uint64_t *allow = x->q->allow->words;
 	uint64_t *visited = x->s->visited;
-	uint32_t first = n;
+	const uint32_t n_nodes = x->w->n;
+	uint32_t first = n, i;
 
-	for (uint32_t i = 0; i < x->w->width && links[i] != WALK_NONE; i++) {
-		uint32_t node = links[i], shift = node & 63;
-		uint64_t fresh = (allow[node >> 6] & ~visited[node >> 6]) >> shift & 1;
+	do {
+		for (i = 0; i < l.most && l.at[i] < n_nodes; i++) {
+			uint32_t node = l.at[i], shift = node & 63;
+			uint64_t fresh = (allow[node >> 6] & ~visited[node >> 6]) >> shift & 1;
 
-		visited[node >> 6] |= fresh << shift;
-		ids[n] = node;
-		n += (uint32_t)fresh;
-	}
+			visited[node >> 6] |= fresh << shift;
+			ids[n] = node;
+			n += (uint32_t)fresh;
+		}
+	} while (walk_more(x->w, &l, i));
 	walk_scratch_touch(x->s, n - first);
 	memcpy(x->s->touched + x->s->n_touched, ids + first, (n - first) * sizeof *ids);
 	x->s->n_touched += n - first;
-	for (uint32_t i = first; i < n; i++)
+	for (i = first; i < n; i++)
 		fetch_code(x->w, ids[i]);
 	return n;
 }
@@ -362,23 +373,26 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	uint32_t most = x->q->k < 8 ? 16 : 2 * x->q->k;
 	uint32_t n = 0;
 	uint64_t *rows = x->s->pool; /* the entries are overwritten by what they stand for */
+	float *scratch = x->s->query_floats; /* the query is in its code by now */
+	size_t row_bytes = rows_bytes(&w->rows);
 	struct topk top;
 
 	if (most < x->ef / 4)
 		most = x->ef / 4;
 	for (uint32_t i = 0; i < x->size && n < most; i++) {
 		uint32_t row = node_of_entry(x->s->pool[i]);
-		const char *at = (const char *)walk_row(w, row);
+		const char *at = rows_at(&w->rows, row);
 
 		if (x->q->allow && !bitset_get(x->q->allow, row))
 			continue;
-		for (size_t b = 0; b < w->dim * sizeof(float) && b < RESCORE_FETCH; b += 64)
+		for (size_t b = 0; b < row_bytes && b < RESCORE_FETCH; b += 64)
 			__builtin_prefetch(at + b);
 		rows[n++] = row;
 	}
 	topk_init(&top, out, x->q->k);
 	for (uint32_t i = 0; i < n; i++)
-		topk_push(&top, distance(x->q->vector, walk_row(w, (uint32_t)rows[i]), w->dim),
+		topk_push(&top,
+			  distance(x->q->vector, rows_get(&w->rows, rows[i], scratch), w->dim),
 			  rows[i]);
 	x->stats->distances += n;
 	topk_sort(&top);

@@ -1,12 +1,14 @@
 /* Collection definitions: names of their enumerations, life cycle, look-ups, codec. */
 #include "model/collection.h"
 #include "base/assert.h"
+#include "model/text.h"
 #include "model/utf8.h"
 #include "model/wire.h"
 #include <stddef.h>
 #include <string.h>
 
-enum { CODEC_VERSION = 1 };
+/* 1 had no stop words, stemmers and folding. */
+enum { CODEC_VERSION = 3, CODEC_VERSION_OLDEST = 1 };
 
 /* ---- enumerations ---- */
 
@@ -114,6 +116,7 @@ struct collection *collection_clone(const struct collection *c)
 	for (uint32_t i = 0; i < c->n_fields; i++) {
 		copy->fields[i].path = copy_path(arena, &c->fields[i].path);
 		copy->fields[i].params = copy_slice(arena, c->fields[i].params);
+		text_options_copy(arena, &c->fields[i].text, &copy->fields[i].text);
 	}
 	copy->body = copy_slice(arena, c->body);
 	return copy;
@@ -180,9 +183,12 @@ static void put_space(struct buf *b, const struct vector_space *s)
 	buf_put_u32(b, s->index.nprobe);
 	buf_put_u8(b, (uint8_t)s->index.quantizer);
 	buf_put_u32(b, s->index.pq_m);
+	wire_put_bool(b, s->index.by_faiss);
+	wire_put_bool(b, s->index.rows_on_disk);
 }
 
-static void take_space(struct reader *r, struct arena *arena, struct vector_space *s)
+static void take_space(struct reader *r, struct arena *arena, uint8_t version,
+		       struct vector_space *s)
 {
 	s->name = wire_text(r, arena, LIMIT_NAME_BYTES, NULL);
 	s->dim = reader_u32(r);
@@ -195,6 +201,10 @@ static void take_space(struct reader *r, struct arena *arena, struct vector_spac
 	s->index.nprobe = reader_u32(r);
 	s->index.quantizer = (enum quantizer)wire_enum(r, quantizer_count);
 	s->index.pq_m = reader_u32(r);
+	if (version > 2) {
+		s->index.by_faiss = wire_bool(r);
+		s->index.rows_on_disk = wire_bool(r);
+	}
 	if (s->dim == 0 || s->dim > LIMIT_DIMENSION)
 		reader_fail(r);
 }
@@ -203,24 +213,28 @@ static void put_field(struct buf *b, const struct payload_field *f)
 {
 	wire_put_path(b, &f->path);
 	buf_put_u8(b, (uint8_t)f->type);
-	buf_put_u8(b, (uint8_t)f->tokenizer);
-	buf_put_u32(b, f->min_token_len);
-	buf_put_u32(b, f->max_token_len);
-	wire_put_bool(b, f->lowercase);
+	buf_put_u8(b, (uint8_t)f->text.tokenizer);
+	buf_put_u32(b, f->text.min_token_len);
+	buf_put_u32(b, f->text.max_token_len);
+	wire_put_bool(b, f->text.lowercase);
 	wire_put_bool(b, f->phrase);
 	wire_put_slice(b, f->params);
+	text_extras_encode(b, &f->text);
 }
 
-static void take_field(struct reader *r, struct arena *arena, struct payload_field *f)
+static void take_field(struct reader *r, struct arena *arena, uint8_t version,
+		       struct payload_field *f)
 {
 	wire_path(r, arena, false, &f->path);
 	f->type = (enum field_type)wire_enum(r, field_type_count);
-	f->tokenizer = (enum tokenizer)wire_enum(r, tokenizer_count);
-	f->min_token_len = reader_u32(r);
-	f->max_token_len = reader_u32(r);
-	f->lowercase = wire_bool(r);
+	f->text.tokenizer = (enum tokenizer)wire_enum(r, tokenizer_count);
+	f->text.min_token_len = reader_u32(r);
+	f->text.max_token_len = reader_u32(r);
+	f->text.lowercase = wire_bool(r);
 	f->phrase = wire_bool(r);
 	f->params = copy_slice(arena, wire_slice(r, false));
+	if (version > 1)
+		text_extras_decode(r, arena, &f->text);
 }
 
 void collection_encode(struct buf *b, const struct collection *c)
@@ -255,12 +269,12 @@ static uint32_t take_count(struct reader *r, size_t bytes, uint32_t max)
 	return 0;
 }
 
-static void take_spaces(struct reader *r, struct collection *c)
+static void take_spaces(struct reader *r, uint8_t version, struct collection *c)
 {
 	c->n_spaces = take_count(r, 32, LIMIT_VECTOR_SPACES);
 	c->spaces = arena_zalloc(c->arena, c->n_spaces * sizeof(*c->spaces));
 	for (uint32_t i = 0; i < c->n_spaces; i++)
-		take_space(r, c->arena, &c->spaces[i]);
+		take_space(r, c->arena, version, &c->spaces[i]);
 	c->n_sparse = take_count(r, 5, LIMIT_VECTOR_SPACES);
 	c->sparse = arena_zalloc(c->arena, c->n_sparse * sizeof(*c->sparse));
 	for (uint32_t i = 0; i < c->n_sparse; i++) {
@@ -294,7 +308,7 @@ int collection_decode(struct reader *r, struct collection **out, struct error *e
 {
 	*out = NULL;
 	uint8_t version = reader_u8(r);
-	if (reader_ok(r) && version != CODEC_VERSION)
+	if (reader_ok(r) && (version < CODEC_VERSION_OLDEST || version > CODEC_VERSION))
 		return error_set(err, ERR_VERSION,
 				 "a collection definition has format %u, this program knows %u; "
 				 "it was written by another version",
@@ -306,11 +320,11 @@ int collection_decode(struct reader *r, struct collection **out, struct error *e
 	c->revision = reader_u64(r);
 	c->n_partitions = reader_u32(r);
 	c->replication_factor = reader_u32(r);
-	take_spaces(r, c);
+	take_spaces(r, version, c);
 	c->n_fields = take_count(r, 23, LIMIT_PAYLOAD_INDEXES);
 	c->fields = arena_zalloc(c->arena, c->n_fields * sizeof(*c->fields));
 	for (uint32_t i = 0; i < c->n_fields; i++)
-		take_field(r, c->arena, &c->fields[i]);
+		take_field(r, c->arena, version, &c->fields[i]);
 	c->body = copy_slice(c->arena, wire_slice(r, true));
 	if (!reader_ok(r) || !collection_name_ok(c->name, name_n) || c->n_partitions == 0 ||
 	    c->n_partitions > LIMIT_PARTITIONS || c->replication_factor == 0 ||

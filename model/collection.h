@@ -5,6 +5,7 @@
 #include "base/codec.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "model/language.h"
 #include "model/payload.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,6 +79,8 @@ struct index_config {
 	uint32_t nprobe;          /* IVF: default lists per search; 0 = chosen */
 	enum quantizer quantizer; /* IVF: codes; HNSW: scan codes */
 	uint32_t pq_m;            /* PQ: sub-quantisers; 0 = chosen from the dimension */
+	bool by_faiss;            /* HNSW: FAISS builds the graph, not we */
+	bool rows_on_disk;        /* sealed vectors stay out of memory, as far as codes serve */
 };
 
 struct vector_space {
@@ -93,13 +96,27 @@ struct sparse_space {
 	bool idf; /* modifier "idf" */
 };
 
+/* How a text becomes tokens; see model/text.h. */
+struct stop_word {
+	const char *s;
+	uint32_t n;
+};
+struct text_options {
+	enum tokenizer tokenizer;
+	uint32_t min_token_len, max_token_len; /* characters; 0 = no bound */
+	bool lowercase;
+	bool ascii_folding;
+	enum language stemmer;        /* LANGUAGE_NONE: none */
+	uint32_t stop_languages;      /* bit per enum language: its stop words are left out */
+	struct stop_word *stop_words; /* more of them, ascending; as text_options_set_stop_words() */
+	uint32_t n_stop_words;
+};
+
 struct payload_field {
 	struct path path; /* path.text is its name */
 	enum field_type type;
-	enum tokenizer tokenizer;              /* text */
-	uint32_t min_token_len, max_token_len; /* text; 0 = no bound */
-	bool lowercase;                        /* text, default true */
-	bool phrase;                           /* text: phrase matching asked for */
+	struct text_options text; /* FIELD_TEXT only */
+	bool phrase;              /* text: phrase matching asked for */
 	struct pv_slice params; /* the caller's schema: a string, or an object with type and more */
 };
 

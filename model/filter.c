@@ -122,7 +122,7 @@ static bool text_holds(const struct check *k, struct pv v)
 		enum text_match how = c->type == COND_MATCH_TEXT       ? TEXT_ALL
 				      : c->type == COND_MATCH_TEXT_ANY ? TEXT_ANY
 								       : TEXT_PHRASE;
-		return text_matches(k->text_field, how, c->text, c->text_n, text, n);
+		return text_matches(&k->text_field->text, how, c->text, c->text_n, text, n);
 	}
 	if (c->type == COND_MATCH_TEXT_ANY)
 		return has_any_word(text, n, c->text, c->text_n);

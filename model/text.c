@@ -1,5 +1,5 @@
-/* Text tokens: see text.h. Text is split first, then each token is lower-cased, normalised,
- * measured and handed on. Plain ASCII takes none of the Unicode tables. */
+/* Text tokens: see text.h. Text is split first, then each token is lower-cased, normalised, folded,
+ * stemmed, measured and handed on. Plain ASCII takes none of the Unicode tables. */
 #include "model/text.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -8,7 +8,7 @@
 #include <utf8proc.h>
 
 struct split {
-	const struct payload_field *field;
+	const struct text_options *options;
 	bool query;
 	void (*fn)(void *ctx, const char *token, size_t n);
 	void *ctx;
@@ -16,6 +16,7 @@ struct split {
 	bool ascii;             /* the token so far */
 	utf8proc_int32_t *wide; /* room to normalise in */
 	size_t wide_n;
+	struct stemmer *stemmer; /* made for the first word */
 };
 
 /* Next character of the text; -1 for a byte that is no part of one. */
@@ -104,13 +105,13 @@ static bool is_unspaced(utf8proc_int32_t c)
 static void add_char(struct split *s, utf8proc_int32_t c)
 {
 	if (c < 0x80) {
-		if (s->field->lowercase && c >= 'A' && c <= 'Z')
+		if (s->options->lowercase && c >= 'A' && c <= 'Z')
 			c += 'a' - 'A';
 		buf_put_u8(&s->token, (uint8_t)c);
 		return;
 	}
 	utf8proc_uint8_t bytes[4];
-	if (s->field->lowercase)
+	if (s->options->lowercase)
 		c = utf8proc_tolower(c);
 	buf_put(&s->token, bytes, (size_t)utf8proc_encode_char(c, bytes));
 	s->ascii = false;
@@ -137,6 +138,138 @@ static void compose(struct split *s)
 		return;
 	buf_clear(&s->token);
 	buf_put(&s->token, s->wide, (size_t)n);
+}
+
+/* Latin letters that no mark makes out of an ASCII letter. */
+static const char *spelled_out(utf8proc_int32_t c)
+{
+	switch (c) {
+	case 0xC6: return "AE";
+	case 0xE6: return "ae";
+	case 0xD0:
+	case 0x110: return "D";
+	case 0xF0:
+	case 0x111: return "d";
+	case 0xD8: return "O";
+	case 0xF8: return "o";
+	case 0xDE: return "TH";
+	case 0xFE: return "th";
+	case 0xDF: return "ss";
+	case 0x1E9E: return "SS";
+	case 0x126: return "H";
+	case 0x127: return "h";
+	case 0x131: return "i";
+	case 0x141: return "L";
+	case 0x142: return "l";
+	case 0x152: return "OE";
+	case 0x153: return "oe";
+	case 0x166: return "T";
+	case 0x167: return "t";
+	default: return NULL;
+	}
+}
+
+enum { FOLDED_CHARS_MAX = 32 };
+
+/* Appends one character of the text to out: folded, if all that is left of it is ASCII. */
+static void fold_char(utf8proc_int32_t c, const char *bytes, size_t n, struct buf *out)
+{
+	utf8proc_int32_t parts[FOLDED_CHARS_MAX];
+	const char *spelled = spelled_out(c);
+	size_t before = out->len;
+	int boundary = 0;
+
+	if (spelled != NULL) {
+		buf_put(out, spelled, strlen(spelled));
+		return;
+	}
+	utf8proc_ssize_t n_parts = utf8proc_decompose_char(c, parts, FOLDED_CHARS_MAX,
+							   UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
+							   &boundary);
+	for (utf8proc_ssize_t i = 0; i < n_parts && i < FOLDED_CHARS_MAX; i++) {
+		if (parts[i] < 0x80) {
+			buf_put_u8(out, (uint8_t)parts[i]);
+		} else if (utf8proc_category(parts[i]) != UTF8PROC_CATEGORY_MN) {
+			out->len = before;
+			break;
+		}
+	}
+	/* A mark of its own goes with the letter before it, when that is ASCII now. */
+	bool mark = utf8proc_category(c) == UTF8PROC_CATEGORY_MN;
+	if (out->len == before && (!mark || before == 0 || out->data[before - 1] >= 0x80))
+		buf_put(out, bytes, n);
+}
+
+static void fold(struct split *s)
+{
+	struct buf out = BUF_INIT;
+	const char *text = (const char *)s->token.data;
+
+	s->ascii = true;
+	for (size_t at = 0; at < s->token.len;) {
+		size_t from = at;
+		utf8proc_int32_t c = next_char(text, s->token.len, &at);
+
+		if (c >= 0 && c < 0x80)
+			buf_put_u8(&out, (uint8_t)c);
+		else
+			fold_char(c, text + from, at - from, &out);
+	}
+	for (size_t i = 0; i < out.len; i++) {
+		uint8_t byte = out.data[i];
+
+		s->ascii &= byte < 0x80;
+		if (s->options->lowercase && byte >= 'A' && byte <= 'Z')
+			out.data[i] = (uint8_t)(byte + ('a' - 'A'));
+	}
+	buf_fini(&s->token);
+	s->token = out;
+}
+
+static bool is_language_stop_word(const struct split *s)
+{
+	for (uint32_t left = s->options->stop_languages; left != 0; left &= left - 1) {
+		if (language_stops((enum language)__builtin_ctz(left), (const char *)s->token.data,
+				   s->token.len))
+			return true;
+	}
+	return false;
+}
+
+static bool is_stop_word(const struct split *s)
+{
+	const struct text_options *o = s->options;
+	struct stop_word key = {(const char *)s->token.data, (uint32_t)s->token.len};
+	return o->n_stop_words != 0 && bsearch(&key, o->stop_words, o->n_stop_words, sizeof(key),
+					       stop_word_compare) != NULL;
+}
+
+static void stem(struct split *s)
+{
+	size_t n;
+	if (s->stemmer == NULL)
+		s->stemmer = stemmer_new(s->options->stemmer);
+	const char *found = stemmer_stem(s->stemmer, (const char *)s->token.data, s->token.len, &n);
+	if (found == (const char *)s->token.data)
+		return;
+	buf_clear(&s->token);
+	buf_put(&s->token, found, n);
+}
+
+/* From a piece of text to a token; false: it is none. */
+static bool refine(struct split *s, bool single)
+{
+	if (!s->ascii)
+		compose(s);
+	if (is_language_stop_word(s))
+		return false;
+	if (!s->ascii && s->options->ascii_folding)
+		fold(s);
+	if (is_stop_word(s))
+		return false;
+	if (s->options->stemmer != LANGUAGE_NONE && !single)
+		stem(s);
+	return s->token.len > 0;
 }
 
 static bool starts_char(uint8_t byte)
@@ -167,7 +300,7 @@ static size_t count_chars(const struct split *s)
 
 static void emit_prefixes(const struct split *s, size_t chars)
 {
-	const struct payload_field *f = s->field;
+	const struct text_options *f = s->options;
 	size_t shortest = f->min_token_len > 0 ? f->min_token_len : 1;
 	size_t longest = chars < LIMIT_PREFIX_CHARS ? chars : LIMIT_PREFIX_CHARS;
 	if (f->max_token_len > 0 && longest > f->max_token_len)
@@ -183,15 +316,17 @@ static void flush(struct split *s, bool single)
 {
 	if (s->token.len == 0)
 		return;
-	if (!s->ascii)
-		compose(s);
-	size_t chars = count_chars(s);
-	const struct payload_field *f = s->field;
+	const struct text_options *f = s->options;
+	size_t chars;
+	if (!refine(s, single))
+		goto out;
+	chars = count_chars(s);
 	if (f->tokenizer == TOKENIZER_PREFIX)
 		emit_prefixes(s, chars);
 	else if ((single || chars >= f->min_token_len) &&
 		 (f->max_token_len == 0 || chars <= f->max_token_len))
 		s->fn(s->ctx, (const char *)s->token.data, s->token.len);
+out:
 	buf_clear(&s->token);
 	s->ascii = true;
 }
@@ -229,14 +364,15 @@ static void split_words(struct split *s, const char *text, size_t n, bool multil
 	flush(s, single);
 }
 
-void text_tokens(const struct payload_field *field, const char *text, size_t n, bool query,
+void text_tokens(const struct text_options *options, const char *text, size_t n, bool query,
 		 void (*fn)(void *ctx, const char *token, size_t n), void *ctx)
 {
-	struct split s = {.field = field, .query = query, .fn = fn, .ctx = ctx, .ascii = true};
-	if (field->tokenizer == TOKENIZER_WHITESPACE)
+	struct split s = {.options = options, .query = query, .fn = fn, .ctx = ctx, .ascii = true};
+	if (options->tokenizer == TOKENIZER_WHITESPACE)
 		split_at_white_space(&s, text, n);
 	else
-		split_words(&s, text, n, field->tokenizer == TOKENIZER_MULTILINGUAL);
+		split_words(&s, text, n, options->tokenizer == TOKENIZER_MULTILINGUAL);
 	buf_fini(&s.token);
+	stemmer_free(s.stemmer);
 	free(s.wide);
 }

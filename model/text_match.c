@@ -96,23 +96,23 @@ static void follow(void *ctx, const char *token, size_t n)
 	q->complete = q->matched == q->n;
 }
 
-bool text_matches(const struct payload_field *field, enum text_match how, const char *query,
+bool text_matches(const struct text_options *options, enum text_match how, const char *query,
 		  size_t query_n, const char *text, size_t n)
 {
 	struct query q = {0};
 	bool matches = false;
-	text_tokens(field, query, query_n, true, collect, &q);
+	text_tokens(options, query, query_n, true, collect, &q);
 	for (size_t i = 0; i < q.n; i++)
 		q.tokens[i].s = (const char *)q.bytes.data + q.tokens[i].at;
 	if (q.n == 0)
 		goto out;
 	if (how == TEXT_PHRASE) {
 		set_fallbacks(&q);
-		text_tokens(field, text, n, true, follow, &q);
+		text_tokens(options, text, n, true, follow, &q);
 		matches = q.complete;
 	} else {
 		sort_distinct(&q);
-		text_tokens(field, text, n, false, find, &q);
+		text_tokens(options, text, n, false, find, &q);
 		matches = how == TEXT_ANY ? q.matched > 0 : q.complete;
 	}
 out:

@@ -101,7 +101,7 @@ int frame_parse(const void *bytes, size_t n, struct frame_head *h, struct reader
 	h->to = reader_u64(&r);
 	h->n_items = reader_u32(&r);
 	hash = reader_u64(&r);
-	if (!reader_ok(&r) || kind < FRAME_REQUESTS || kind > FRAME_REJECT ||
+	if (!reader_ok(&r) || kind < FRAME_REQUESTS || kind > FRAME_PROOF ||
 	    class >= RPC_CLASS_COUNT || h->n_items > n || hash != frame_hash(bytes, n))
 		return error_set(err, ERR_FORMAT, "a message of %zu bytes is garbled", n);
 	h->kind = (enum frame_kind)kind;

@@ -8,6 +8,7 @@
  *   RESPONSES  {u64 call, u8 code (0 = ok), code != 0: str text, else blob}
  *   CANCEL     {u64 call}
  *   REJECT     {u64 0, u8 code, str text}: why the frame before could not be taken
+ *   HELLO, CHALLENGE, PROOF   when the cluster has a key: auth.h
  *
  * Magic, version, and for REJECT also the rest, keep their places in later versions.
  */
@@ -18,7 +19,15 @@
 #include "rpc/rpc.h"
 
 enum { FRAME_VERSION = 1, FRAME_HEAD_BYTES = 44 };
-enum frame_kind { FRAME_REQUESTS = 1, FRAME_RESPONSES, FRAME_CANCEL, FRAME_REJECT };
+enum frame_kind {
+	FRAME_REQUESTS = 1,
+	FRAME_RESPONSES,
+	FRAME_CANCEL,
+	FRAME_REJECT,
+	FRAME_HELLO,
+	FRAME_CHALLENGE,
+	FRAME_PROOF
+};
 
 struct frame_head {
 	enum frame_kind kind;

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "rpc/auth.h"
 #include "rpc/codec.h"
 #include "rpc/net.h"
 
@@ -55,6 +56,10 @@ struct link {
 	uint64_t dialled_us;        /* when the dialer was made */
 	uint64_t next_dial_us, backoff_us;
 	bool up, closed, sending;
+	bool greeted; /* the connection stands, and each side has to prove that it knows the key */
+	struct auth auth;
+	struct error refusal; /* of one side by the other */
+	uint64_t refused_us;
 	struct list queue, flight;
 	struct list lost; /* of a connection that is gone */
 	struct list lost_unsent;
@@ -145,13 +150,38 @@ static void set_up(struct link *l, bool up)
 	}
 }
 
+static struct frame_head head_of(const struct link *l, enum frame_kind kind)
+{
+	return (struct frame_head){.kind = kind,
+				   .class = l->class,
+				   .cluster_id = l->net->options.cluster_id,
+				   .from = l->net->self,
+				   .to = l->node};
+}
+
+/* With the lock held: the connection stands. When the cluster has a key, calls wait for the proofs. */
+static void greet(struct link *l)
+{
+	struct frame_head head = head_of(l, FRAME_HELLO);
+	struct buf hello = BUF_INIT;
+
+	if (!l->net->keyed) {
+		set_up(l, true);
+	} else if (!l->greeted) {
+		l->greeted = true;
+		auth_put_hello(&l->auth, &head, &hello);
+		wire_dialer_send(l->dialer, &hello); /* lost: the connection is, too */
+		buf_fini(&hello);
+	}
+}
+
 static void on_up(void *ctx)
 {
 	struct link *l = ctx;
 
 	pthread_mutex_lock(&l->lock);
 	if (!l->closed && l->dialer != NULL)
-		set_up(l, true);
+		greet(l);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -161,6 +191,7 @@ static void on_down(void *ctx)
 
 	pthread_mutex_lock(&l->lock);
 	set_up(l, false);
+	l->greeted = false;
 	empty_flight(l, &l->lost);
 	list_move_all(&l->lost_unsent, &l->queue);
 	l->n_cancels = 0;
@@ -184,7 +215,8 @@ static int dial(struct link *l, struct error *err)
 	l->dialer = d;
 	l->dialled_us = net_now_us(l->net);
 	l->next_dial_us = l->dialled_us + l->backoff_us;
-	set_up(l, !l->closed && wire_dialer_is_up(d));
+	if (!l->closed && wire_dialer_is_up(d))
+		greet(l);
 	pthread_mutex_unlock(&l->lock);
 	return 0;
 }
@@ -324,6 +356,21 @@ bool link_is_up(struct link *l)
 	return up;
 }
 
+int link_refused(struct link *l, struct error *why)
+{
+	uint64_t now = net_now_us(l->net);
+	int rc = 0;
+
+	pthread_mutex_lock(&l->lock);
+	if (!l->up && l->refusal.code != 0 && now - l->refused_us < LINK_REFUSAL_US) {
+		rc = l->refusal.code;
+		if (why != NULL)
+			*why = l->refusal;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
 /* ---- sending ---- */
 
 /* What one frame takes; the bodies are moved out, so that the calls may end while it is sent. */
@@ -380,15 +427,6 @@ static bool take_batch(struct link *l, struct batch *b)
 		list_add(&l->flight, p);
 	}
 	return b->n > 0 || b->n_cancels > 0;
-}
-
-static struct frame_head head_of(const struct link *l, enum frame_kind kind)
-{
-	return (struct frame_head){.kind = kind,
-				   .class = l->class,
-				   .cluster_id = l->net->options.cluster_id,
-				   .from = l->net->self,
-				   .to = l->node};
 }
 
 static bool send_batch(struct link *l, struct batch *b)
@@ -463,8 +501,9 @@ void link_send(struct link *l, struct rpc_call *call)
 	const char *what = "";
 
 	if (!link_is_up(l)) { /* before the work of encoding */
-		error_set(&call->err, ERR_UNAVAILABLE, "node %llu at %s is not connected",
-			  (unsigned long long)l->node, l->address);
+		if (link_refused(l, &call->err) == 0)
+			error_set(&call->err, ERR_UNAVAILABLE, "node %llu at %s is not connected",
+				  (unsigned long long)l->node, l->address);
 		rpc_finish(call, ERR_UNAVAILABLE);
 		return;
 	}
@@ -477,7 +516,7 @@ void link_send(struct link *l, struct rpc_call *call)
 	if (!l->up) {
 		code = ERR_UNAVAILABLE;
 		what = "not connected";
-	} else if (l->queue.n >= LINK_QUEUE) {
+	} else if (l->queue.n + l->flight.n >= LINK_QUEUE + LINK_WINDOW) {
 		code = ERR_BUSY;
 		what = "too many calls wait for it";
 	}
@@ -541,6 +580,58 @@ static void on_responses(struct link *l, struct reader *items, uint32_t n)
 	}
 }
 
+/* From a callback of the dialer, which is not freed before that returns; but it may be given up already. */
+static void kick(struct link *l)
+{
+	struct wire_dialer *d;
+
+	pthread_mutex_lock(&l->lock);
+	d = l->dialer;
+	pthread_mutex_unlock(&l->lock);
+	if (d != NULL)
+		wire_dialer_kick(d);
+}
+
+/* ---- the key of the cluster ---- */
+
+/* Nothing can be said on this connection. */
+static void refuse(struct link *l, int code, const char *what)
+{
+	struct error why;
+
+	error_set(&why, code, "node %llu at %s: %s", (unsigned long long)l->node, l->address, what);
+	pthread_mutex_lock(&l->lock);
+	l->refusal = why;
+	l->refused_us = net_now_us(l->net);
+	pthread_mutex_unlock(&l->lock);
+	net_refused(l->net, &why);
+	kick(l);
+}
+
+/* The peer has proven that it knows the key, or not; if it has, so do we. */
+static void on_challenge(struct link *l, const struct frame_head *h, struct reader *items)
+{
+	struct frame_head head = head_of(l, FRAME_PROOF);
+	struct buf proof = BUF_INIT;
+	bool ok;
+
+	pthread_mutex_lock(&l->lock);
+	ok = l->greeted && !l->up && !l->closed && l->dialer != NULL &&
+	     auth_take_challenge(&l->auth, h, l->net->key, items);
+	if (ok) {
+		auth_put_proof(&l->auth, &head, l->net->key, &proof);
+		wire_dialer_send(l->dialer, &proof);
+		buf_fini(&proof);
+		l->refusal.code = 0;
+		set_up(l, true);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (!ok)
+		refuse(l, ERR_FORBIDDEN,
+		       "it does not know the key of this cluster; give all nodes the same "
+		       "--cluster-key-file");
+}
+
 /* The peer could not take a frame of ours; it does not say which, so all that is under way ends. */
 static void on_reject(struct link *l, struct reader *items)
 {
@@ -552,6 +643,10 @@ static void on_reject(struct link *l, struct reader *items)
 		return;
 	frame_error(&r, &why);
 	list_init(&all);
+	if (l->net->keyed && !link_is_up(l)) {
+		refuse(l, why.code, why.text);
+		return;
+	}
 	pthread_mutex_lock(&l->lock);
 	empty_flight(l, &all);
 	pthread_mutex_unlock(&l->lock);
@@ -575,12 +670,14 @@ static void on_received(void *ctx, struct wire_message *m)
 
 	if (rc == 0 && head.kind == FRAME_RESPONSES && same_cluster(l, &head)) {
 		on_responses(l, &items, head.n_items);
+	} else if (rc == 0 && head.kind == FRAME_CHALLENGE && l->net->keyed) {
+		on_challenge(l, &head, &items);
 	} else if (rc == 0 && head.kind == FRAME_REJECT) {
 		on_reject(l, &items);
 	} else {
 		log_debug("rpc", "node %llu at %s: %s", (unsigned long long)l->node, l->address,
 			  rc < 0 ? err.text : "an unexpected message");
-		wire_dialer_kick(l->dialer);
+		kick(l);
 	}
 	wire_message_free(m);
 }

@@ -110,6 +110,11 @@ bool rpc_peer_up(struct rpc *r, uint64_t node)
 	return node == r->self_node || (r->net != NULL && net_peer_up(r->net, node));
 }
 
+int rpc_peer_refused(struct rpc *r, uint64_t node, struct error *why)
+{
+	return r->net != NULL ? net_peer_refused(r->net, node, why) : 0;
+}
+
 void rpc_metrics(struct rpc *r, struct buf *out)
 {
 	if (r->net != NULL)

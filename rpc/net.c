@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "rpc/auth.h"
 #include "rpc/codec.h"
 
 #include <stdlib.h>
@@ -25,6 +26,13 @@ void net_wake_timer(struct rpc_net *net)
 
 	if (!mailbox_post(net->events, m))
 		free(m); /* it is going down, and fails everything anyway */
+}
+
+void net_refused(struct rpc_net *net, const struct error *why)
+{
+	atomic_fetch_add(&net->refused, 1);
+	if (net->options.refused != NULL)
+		net->options.refused(net->options.ctx, why);
 }
 
 static void tick_links(struct rpc_net *net)
@@ -169,6 +177,19 @@ void net_peer_set(struct rpc_net *net, uint64_t node, const char *address)
 		peer_close(old);
 }
 
+int net_peer_refused(struct rpc_net *net, uint64_t node, struct error *why)
+{
+	int rc = 0;
+
+	for (int i = 0; i < RPC_CLASS_COUNT && rc == 0; i++) {
+		struct link *l = get_link(net, node, (enum rpc_class)i);
+
+		rc = l != NULL ? link_refused(l, why) : 0;
+		link_unref(l);
+	}
+	return rc;
+}
+
 bool net_peer_up(struct rpc_net *net, uint64_t node)
 {
 	bool up = true;
@@ -219,7 +240,11 @@ int net_start(uint64_t self, struct rpc_service service, const struct rpc_net_op
 	int rc = 0;
 
 	net->options = *o;
-	net->options.listen = NULL; /* borrowed for this call */
+	net->options.listen = NULL; /* borrowed for this call, like the key */
+	net->options.key = NULL;
+	net->keyed = o->key != NULL;
+	if (net->keyed)
+		auth_key(o->key, net->key);
 	net->service = service;
 	net->clock = o->clock != NULL ? o->clock : clock_real();
 	net->self = self;
@@ -296,6 +321,9 @@ void net_metrics(const struct rpc_net *net, struct buf *out)
 		    net->answer_frames);
 	put_counter(out, "quiver_rpc_calls_failed_total",
 		    "Calls that failed for the connection's sake", net->lost_calls);
+	put_counter(out, "quiver_rpc_refused_total",
+		    "Connections of other nodes, or to them, that failed for the sake of the key",
+		    net->refused);
 	put_counter(out, "quiver_rpc_timeouts_total", "Calls without an answer in time",
 		    net->timeouts);
 }

@@ -21,9 +21,11 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
+#include <arpa/inet.h>
 #include <nng/nng.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -101,6 +103,7 @@ struct stream {
 	bool sending;
 
 	/* receiving, by the one operation */
+	uint32_t limit; /* bytes of a message */
 	uint8_t *ahead;
 	size_t ahead_n;
 	uint8_t *body; /* of a message that does not fit in `ahead` */
@@ -116,6 +119,7 @@ static struct stream *stream_new(nng_stream *io, const struct stream_events *eve
 
 	s->events = *events;
 	s->io = io;
+	s->limit = LIMIT_RPC_BYTES;
 	s->refs = 2; /* the maker's, and that of reading, which stream_start begins */
 	s->running = s->active = 1;
 	s->queue_end = &s->queue;
@@ -313,7 +317,7 @@ static bool parse_ahead(struct stream *s)
 		size_t left = s->ahead_n - at - HEAD_BYTES;
 		uint32_t size = load_u32(s->ahead + at + 4);
 
-		if (load_u32(s->ahead + at) != STREAM_MAGIC || size == 0 || size > LIMIT_RPC_BYTES)
+		if (load_u32(s->ahead + at) != STREAM_MAGIC || size == 0 || size > s->limit)
 			return false;
 		at += HEAD_BYTES;
 		if (left < size) {
@@ -611,6 +615,8 @@ static void on_accepted(void *arg)
 		struct stream *s = stream_new(nng_aio_get_output(l->aio, 0), &events);
 
 		atomic_fetch_add(&s->refs, 1);
+		if (l->events.first_bytes != 0)
+			s->limit = l->events.first_bytes;
 		pthread_mutex_lock(&l->lock);
 		s->id = ++l->next_id;
 		s->next = l->streams;
@@ -720,4 +726,31 @@ void wire_listener_kick(struct wire_listener *l, uint32_t connection)
 		return;
 	stream_close(s);
 	stream_unref(s);
+}
+
+void wire_listener_trust(struct wire_listener *l, uint32_t connection)
+{
+	struct stream *s = find_stream(l, connection);
+
+	if (s == NULL)
+		return;
+	s->limit = LIMIT_RPC_BYTES;
+	stream_unref(s);
+}
+
+void wire_listener_peer(struct wire_listener *l, uint32_t connection, char *out, size_t size)
+{
+	struct stream *s = find_stream(l, connection);
+	char host[INET6_ADDRSTRLEN] = "?";
+	nng_sockaddr at;
+
+	if (s != NULL && nng_stream_get_addr(s->io, NNG_OPT_REMADDR, &at) == 0) {
+		if (at.s_family == NNG_AF_INET)
+			inet_ntop(AF_INET, &at.s_in.sa_addr, host, sizeof(host));
+		else if (at.s_family == NNG_AF_INET6)
+			inet_ntop(AF_INET6, at.s_in6.sa_addr, host, sizeof(host));
+	}
+	if (s != NULL)
+		stream_unref(s);
+	snprintf(out, size, "%s", host);
 }

@@ -66,6 +66,13 @@ struct rpc_net_options {
 	const char *listen;        /* "host:port", port 0 = any; NULL: calls only */
 	struct pool *pool;         /* runs the handlers of calls that come in */
 	const struct clock *clock; /* NULL = the real one */
+	/* The cluster's secret: peers must prove that they know it, and this node proves it to them. NULL: none is asked for, and
+	 * nodes that have one are not talked to. */
+	const char *key;
+	/* A peer was turned away, or turned this node away, for the sake of the key: for the log. Any thread, often; must not
+	 * block. NULL ok. */
+	void (*refused)(void *ctx, const struct error *why);
+	void *ctx;
 };
 /* Register the local service first. Peers are added with rpc_peer_set. */
 int rpc_listen(struct rpc *r, const struct rpc_net_options *o, struct error *err);
@@ -78,4 +85,6 @@ void rpc_peer_set(struct rpc *r, uint64_t node, const char *address);
 void rpc_peer_remove(struct rpc *r, uint64_t node);
 bool rpc_peer_up(struct rpc *r,
 		 uint64_t node); /* all its connections stand; true for the own node */
+/* Is the peer there, but one of the two sides refuses the other for the sake of the key? Then why (ERR_FORBIDDEN); else 0. */
+int rpc_peer_refused(struct rpc *r, uint64_t node, struct error *why);
 void rpc_metrics(struct rpc *r, struct buf *out);

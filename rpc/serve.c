@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "rpc/auth.h"
 #include "rpc/codec.h"
 #include "rpc/net.h"
 
@@ -38,6 +39,9 @@ struct connection {
 	enum rpc_class class;
 	bool known;
 	bool stranger; /* does not know its cluster yet: may only ask to join */
+	struct auth auth;
+	bool challenged, proven; /* when the cluster has a key */
+	unsigned refused;        /* messages without proof */
 	pthread_mutex_t lock;
 	bool closed, sending;
 	struct answer *outbox, **outbox_end;
@@ -406,7 +410,8 @@ static int check_head(const struct server *s, const struct frame_head *h, struct
 	if (h->to != net->self && h->to < RPC_ANY_NODE)
 		return error_set(err, ERR_STALE, "this is node %llu, not %llu",
 				 (unsigned long long)net->self, (unsigned long long)h->to);
-	if (h->kind != FRAME_REQUESTS && h->kind != FRAME_CANCEL)
+	if (h->kind != FRAME_REQUESTS && h->kind != FRAME_CANCEL && h->kind != FRAME_HELLO &&
+	    h->kind != FRAME_PROOF)
 		return error_set(err, ERR_FORMAT, "an unexpected kind of message");
 	return 0;
 }
@@ -420,6 +425,74 @@ static void reject(struct connection *c, const struct error *why)
 	frame_reject(&frame, &head, why);
 	wire_listener_send(c->server->listener, c->id, &frame);
 	buf_fini(&frame);
+}
+
+/* ---- the key of the cluster ---- */
+
+static void challenge(struct connection *c)
+{
+	struct frame_head head = head_for(c, FRAME_CHALLENGE);
+	struct buf frame = BUF_INIT;
+
+	c->challenged = true;
+	auth_put_challenge(&c->auth, &head, c->server->net->key, &frame);
+	wire_listener_send(c->server->listener, c->id, &frame);
+	buf_fini(&frame);
+}
+
+/* What is wrong with a frame of somebody who has proven nothing. */
+static int refuse_unproven(struct connection *c, const struct frame_head *h, struct error *err)
+{
+	struct rpc_net *net = c->server->net;
+	struct error told;
+	char at[64];
+
+	wire_listener_peer(c->server->listener, c->id, at, sizeof(at));
+	if (!net->keyed)
+		error_set(err, ERR_FORBIDDEN,
+			  "this node has no cluster key, the caller has one; give all nodes of a "
+			  "cluster the same --cluster-key-file");
+	else if (h->kind == FRAME_REQUESTS)
+		error_set(err, ERR_FORBIDDEN,
+			  "nodes of this cluster must prove that they know its key; start this one "
+			  "with the --cluster-key-file of the others");
+	else
+		error_set(err, ERR_FORBIDDEN,
+			  "the proof of the cluster key is wrong; give all nodes of a cluster the "
+			  "same --cluster-key-file");
+	error_set(&told, ERR_FORBIDDEN,
+		  "turned away a caller from %s that says it is node %llu: %s", at,
+		  (unsigned long long)h->from, err->text);
+	net_refused(net, &told);
+	if (h->kind == FRAME_PROOF || ++c->refused > UNPROVEN_FRAMES)
+		wire_listener_kick(c->server->listener, c->id);
+	return ERR_FORBIDDEN;
+}
+
+/* Before a connection has proven that it knows the key, only that is talked about. */
+static int authenticate(struct connection *c, const struct frame_head *h, struct reader *items,
+			struct error *err)
+{
+	struct rpc_net *net = c->server->net;
+
+	if (net->keyed && h->kind == FRAME_HELLO && !c->challenged &&
+	    auth_take_hello(&c->auth, h, net->self, items)) {
+		challenge(c);
+		return 0;
+	}
+	if (net->keyed && h->kind == FRAME_PROOF && c->challenged && !c->proven &&
+	    auth_take_proof(&c->auth, net->key, items)) {
+		c->proven = true;
+		wire_listener_trust(c->server->listener, c->id);
+		return 0;
+	}
+	return refuse_unproven(c, h, err);
+}
+
+static bool is_about_key(const struct connection *c, const struct frame_head *h)
+{
+	return h->kind == FRAME_HELLO || h->kind == FRAME_PROOF ||
+	       (c->server->net->keyed && !c->proven);
 }
 
 static void on_received(void *ctx, uint32_t id, struct wire_message *m)
@@ -444,6 +517,10 @@ static void on_received(void *ctx, uint32_t id, struct wire_message *m)
 		c->stranger = head.cluster_id != s->net->options.cluster_id;
 		rc = check_head(s, &head, &err);
 	}
+	if (rc == 0 && is_about_key(c, &head)) {
+		rc = authenticate(c, &head, &items, &err);
+		head.n_items = 0;
+	}
 	if (rc < 0) {
 		reject(c, &err);
 	} else if (head.kind == FRAME_CANCEL) {
@@ -463,7 +540,8 @@ static void on_received(void *ctx, uint32_t id, struct wire_message *m)
 int server_start(struct rpc_net *net, const char *address, struct server **out, struct error *err)
 {
 	struct server *s = mem_zalloc(sizeof(*s));
-	struct wire_listener_events events = {s, on_closed, on_received};
+	struct wire_listener_events events = {s, on_closed, on_received,
+					      net->keyed ? AUTH_FRAME_BYTES : 0};
 	int rc;
 
 	assert(net->options.pool != NULL);

@@ -48,6 +48,7 @@ struct wire_listener_events {
 	void *ctx;
 	void (*closed)(void *ctx, uint32_t connection);
 	void (*received)(void *ctx, uint32_t connection, struct wire_message *m);
+	uint32_t first_bytes; /* longest message until wire_listener_trust; 0 = LIMIT_RPC_BYTES */
 };
 /* "host:port"; port 0 picks one. */
 int wire_listen(const char *address, const struct wire_listener_events *events,
@@ -56,3 +57,7 @@ void wire_listener_close(struct wire_listener *l);
 uint16_t wire_listener_port(const struct wire_listener *l);
 bool wire_listener_send(struct wire_listener *l, uint32_t connection, const struct buf *bytes);
 void wire_listener_kick(struct wire_listener *l, uint32_t connection);
+/* From received() of this connection: from now on it may send messages of LIMIT_RPC_BYTES. */
+void wire_listener_trust(struct wire_listener *l, uint32_t connection);
+/* Address of the other side, for people; "?" when the connection is gone. */
+void wire_listener_peer(struct wire_listener *l, uint32_t connection, char *out, size_t size);

@@ -32,23 +32,30 @@ static void serves_nothing(void *ctx, struct rpc_call *call)
 	rpc_finish(call, error_set(&call->err, ERR_UNAVAILABLE, "the node is starting"));
 }
 
-static bool connect_to(struct rpc *r, const char *address, uint64_t patience_us)
+static int connect_to(struct rpc *r, const char *address, uint64_t patience_us, struct error *err)
 {
 	uint64_t until = clock_monotonic_us() + patience_us;
 	rpc_peer_set(r, RPC_ANY_NODE, address);
 	while (!rpc_peer_up(r, RPC_ANY_NODE)) {
+		int rc = rpc_peer_refused(r, RPC_ANY_NODE, err);
+		if (rc == ERR_FORBIDDEN)
+			error_set(err, rc,
+				  "%s answers, but its cluster key and that of this node are not "
+				  "the same; give both the same --cluster-key-file",
+				  address);
+		if (rc != 0)
+			return rc;
 		if (clock_monotonic_us() >= until)
-			return false;
+			return error_set(err, ERR_UNAVAILABLE, "nobody answers at %s", address);
 		usleep(PAUSE_US);
 	}
-	return true;
+	return 0;
 }
 
 /* Asks the process at `address`, whoever it is. q->call has type, request, response and arena. */
-static int ask(struct question *q, uint64_t cluster_id, const char *address, uint64_t patience_us,
-	       struct error *err)
+static int ask(struct question *q, const struct rpc_net_options *o, const char *address,
+	       uint64_t patience_us, struct error *err)
 {
-	struct rpc_net_options o = {.cluster_id = cluster_id};
 	struct rpc *r = NULL;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->changed, NULL);
@@ -56,9 +63,10 @@ static int ask(struct question *q, uint64_t cluster_id, const char *address, uin
 	if (rc != 0)
 		return rc;
 	rpc_serve_local(r, (struct rpc_service){serves_nothing, NULL});
-	rc = rpc_listen(r, &o, err);
-	if (rc == 0 && !connect_to(r, address, patience_us < CONNECT_US ? patience_us : CONNECT_US))
-		rc = error_set(err, ERR_UNAVAILABLE, "nobody answers at %s", address);
+	rc = rpc_listen(r, o, err);
+	if (rc == 0)
+		rc = connect_to(r, address, patience_us < CONNECT_US ? patience_us : CONNECT_US,
+				err);
 	if (rc == 0) {
 		q->call.done = answered;
 		q->call.deadline_us = clock_monotonic_us() + patience_us;
@@ -75,9 +83,10 @@ static int ask(struct question *q, uint64_t cluster_id, const char *address, uin
 	return rc;
 }
 
-int join_cluster(const char *seeds, const struct rpc_join_request *request, struct join_answer *out,
-		 struct error *err)
+int join_cluster(const char *seeds, const char *key, const struct rpc_join_request *request,
+		 struct join_answer *out, struct error *err)
 {
+	struct rpc_net_options o = {.key = key}; /* no cluster yet */
 	struct error last = {0};
 	int rc = error_set(&last, ERR_INPUT, "--join needs HOST:PORT of a node of the cluster");
 	char *list = mem_strdup(seeds), *rest = NULL;
@@ -88,7 +97,7 @@ int join_cluster(const char *seeds, const struct rpc_join_request *request, stru
 					      .request = request,
 					      .response = &a,
 					      .arena = arena_new(256)}};
-		rc = ask(&q, 0, seed, JOIN_US, &last);
+		rc = ask(&q, &o, seed, JOIN_US, &last);
 		arena_free(q.call.arena);
 		*out = (struct join_answer){a.cluster_id, a.node};
 		/* Another seed may know better only when this one could not say. */
@@ -104,15 +113,16 @@ int join_cluster(const char *seeds, const struct rpc_join_request *request, stru
 	return rc;
 }
 
-int join_runs_at(uint64_t cluster_id, uint64_t node, const char *address)
+int join_runs_at(const struct identity *id, const char *key)
 {
+	struct rpc_net_options o = {.cluster_id = id->cluster_id, .key = key};
 	struct rpc_probe_request request = {0};
 	struct rpc_probe_response a = {0};
 	struct question q = {.call = {.type = RPC_TYPE_probe,
 				      .request = &request,
 				      .response = &a,
 				      .arena = arena_new(256)}};
-	int rc = ask(&q, cluster_id, address, RUNS_US, NULL);
+	int rc = ask(&q, &o, id->address, RUNS_US, NULL);
 	arena_free(q.call.arena);
-	return rc == 0 && a.node == node;
+	return rc == 0 && a.node == id->node_id;
 }

@@ -2,13 +2,14 @@
 #pragma once
 #include "base/error.h"
 #include "rpc/messages.h"
+#include "server/identity.h"
 
 struct join_answer {
 	uint64_t cluster_id, node;
 };
-/* Asks the seeds ("host:port,host:port") one after the other. The error says what each answered. */
-int join_cluster(const char *seeds, const struct rpc_join_request *request, struct join_answer *out,
-		 struct error *err);
+/* Asks the seeds ("host:port,host:port") one after the other. The error says what each answered. key: of the cluster, NULL = none. */
+int join_cluster(const char *seeds, const char *key, const struct rpc_join_request *request,
+		 struct join_answer *out, struct error *err);
 
-/* 1: the process at `address` is node `node` of this cluster; 0: it is not, or nobody answers. */
-int join_runs_at(uint64_t cluster_id, uint64_t node, const char *address);
+/* 1: the process at the address is this node of this cluster; 0: it is not, or nobody answers. */
+int join_runs_at(const struct identity *id, const char *key);

@@ -13,6 +13,7 @@
 #include "coordinator/meta_runtime.h"
 #include "http/http.h"
 #include "rpc/rpc.h"
+#include "server/cluster_key.h"
 #include "server/hosting.h"
 #include "server/identity.h"
 #include "server/join.h"
@@ -38,6 +39,7 @@ struct node {
 	bool clustered;
 	struct identity identity;
 	struct first_nodes first; /* n = 0: not the first start of a cluster */
+	const char *cluster_key;  /* NULL: none */
 	struct pool *pool;
 	struct rpc *rpc;
 	struct shard *shard;
@@ -101,7 +103,7 @@ static int join(struct node *n, struct error *err)
 	if (n->config.node == NULL || id->address[0] == 0)
 		return error_set(err, ERR_INPUT,
 				 "--join needs --node NAME and --rpc HOST:PORT of this node");
-	int rc = join_cluster(n->config.join, &q, &answer, err);
+	int rc = join_cluster(n->config.join, n->cluster_key, &q, &answer, err);
 	if (rc != 0)
 		return rc;
 	id->cluster_id = answer.cluster_id;
@@ -160,7 +162,7 @@ static int come_back(struct node *n, const char *address, struct error *err)
 	if (c->roles == NULL && (address[0] == 0 || strcmp(address, id->address) == 0))
 		return 0;
 	if (address[0] != 0 && strcmp(address, id->address) != 0 &&
-	    join_runs_at(id->cluster_id, id->node_id, id->address))
+	    join_runs_at(id, n->cluster_key))
 		return error_set(err, ERR_LOCKED,
 				 "node `%s` runs at %s; the data folder %s is a copy of its folder. "
 				 "A new node starts with an empty one",
@@ -177,6 +179,8 @@ static int identify(struct node *n, struct error *err)
 	char address[ADDRESS_BYTES];
 	int found = identity_load(&n->io, id, err);
 	int rc = found < 0 ? found : take_address(n, address, err);
+	if (rc == 0)
+		rc = cluster_key_read(c->cluster_key_file, n->arena, &n->cluster_key, err);
 	if (rc == 0 && c->bootstrap != NULL && c->join != NULL)
 		rc = error_set(err, ERR_INPUT,
 			       "--bootstrap begins a cluster, --join enters one: give one of them");
@@ -377,15 +381,23 @@ static int start_network(struct node *n, struct error *err)
 	const char *listen = n->config.rpc ? n->config.rpc : n->identity.address;
 	struct rpc_net_options o = {.cluster_id = n->identity.cluster_id,
 				    .listen = listen,
-				    .pool = n->pool};
+				    .pool = n->pool,
+				    .key = n->cluster_key,
+				    .refused = cluster_key_refused};
 	char host[ADDRESS_BYTES];
 	uint16_t port;
 	int rc = address_parse("--rpc", listen, host, sizeof(host), &port, err);
-	if (rc == 0 && !address_is_loopback(host))
-		log_warn("node",
-			 "--rpc %s can be reached from other machines and asks for no key: keep it in "
-			 "a private network",
+	if (rc == 0 && !address_is_loopback(host) && n->cluster_key == NULL) {
+		if (!n->config.rpc_insecure)
+			return error_set(err, ERR_FORBIDDEN,
+					 "--rpc %s can be reached from other machines: give all "
+					 "nodes of the cluster the same secret first "
+					 "(--cluster-key-file), or say --rpc-insecure when only "
+					 "they can connect",
+					 listen);
+		log_warn("node", "--rpc %s can be reached from other machines and asks for no key",
 			 listen);
+	}
 	if (rc == 0)
 		rc = rpc_listen(n->rpc, &o, err);
 	if (rc == ERR_LOCKED)

@@ -14,6 +14,7 @@ struct node_config {
 	const char *advertise;
 	const char *bootstrap;
 	const char *join;
+	const char *cluster_key_file;
 	const char *api_key;
 	const char *read_only_api_key;
 	const char *url_prefix;
@@ -32,6 +33,7 @@ struct node_config {
 	uint64_t heal_grace_s;
 	uint64_t log_keep_mb;
 	uint64_t seed_mb_per_s;
+	bool rpc_insecure;
 	bool faiss_search;
 	bool version;
 };

@@ -11,6 +11,7 @@ void state_init(struct state *s, const struct collection *schema)
 {
 	*s = (struct state){.schema = collection_ref(schema)};
 	s->dense = mem_array(schema->n_spaces + 1, sizeof *s->dense);
+	s->decoded = seg_scratch(schema);
 	s->sparse = mem_array(schema->n_sparse + 1, sizeof *s->sparse);
 }
 
@@ -18,6 +19,7 @@ void state_fini(struct state *s)
 {
 	snap_fini(&s->now);
 	free(s->dense);
+	free(s->decoded);
 	free(s->sparse);
 	buf_fini(&s->payload);
 	collection_unref(s->schema);
@@ -152,7 +154,7 @@ static bool load_row(struct state *s, const struct point_id *id, uint64_t seq,
 {
 	if (!snap_find(&s->now, id, id_hash(id), at))
 		return false;
-	seg_row(s->now.entries[at->entry].seg, at->row, s->dense, s->sparse, row);
+	seg_row(s->now.entries[at->entry].seg, at->row, s->dense, s->sparse, s->decoded, row);
 	row->version = seq;
 	return true;
 }

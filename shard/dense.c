@@ -5,6 +5,7 @@
  * what is filtered out: about ef * n / n_allow nodes with some dozen distances each against n_allow
  * distances of a scan, which are cheaper by a factor of three because the rows lie in order. */
 #include "base/assert.h"
+#include "model/element.h"
 #include "shard/search.h"
 #include <string.h>
 
@@ -89,15 +90,25 @@ static void find_allowed(struct unit *u, const struct segment_vectors *v, struct
 	}
 }
 
+static struct vindex_rows part_of(const struct vindex_rows *all, uint32_t from, uint32_t n)
+{
+	struct vindex_rows part = *all;
+
+	part.data = (const char *)all->data + (size_t)from * all->dim * datatype_bytes(all->type);
+	part.n = n;
+	return part;
+}
+
 static void scan_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a)
 {
+	struct vindex_rows all = seg_vindex_rows(unit_entry(u)->seg, u->leaf->vector.space);
 	enum distance distance = u->view->schema->spaces[u->leaf->vector.space].distance;
 	uint32_t to = u->to < v->n ? u->to : v->n;
 
 	receipt_plan(u->receipt, PLAN_EXACT);
 	for (uint32_t from = u->from; from < to && !unit_late(u); from += SCAN_ROWS) {
 		uint32_t n = to - from < SCAN_ROWS ? to - from : SCAN_ROWS;
-		struct vindex_rows rows = {v->data + (size_t)from * v->dim, n, v->dim};
+		struct vindex_rows rows = part_of(&all, from, n);
 		struct bitset part = {a->bits ? a->bits->words + from / 64 : NULL, n};
 		struct vindex_query q = {
 			.vector = u->leaf->vector.values,
@@ -210,9 +221,11 @@ static void search_rows(struct unit *u)
 	receipt_plan(u->receipt, PLAN_EXACT);
 	for (uint32_t first = 0; first < e->n_rows && !unit_late(u); first += ROWS_CHUNK) {
 		uint32_t n = e->n_rows - first < ROWS_CHUNK ? e->n_rows - first : ROWS_CHUNK;
-		struct vindex_rows rows = {rows_column(rows_chunk(e->seg->rows, first),
-						       u->leaf->vector.space),
-					   n, space->dim};
+		struct vindex_rows rows = {.data = rows_column(rows_chunk(e->seg->rows, first),
+							       u->leaf->vector.space),
+					   .n = n,
+					   .dim = space->dim,
+					   .unit = space_unit_rows(space)};
 		uint64_t words[ROWS_CHUNK / 64];
 		struct bitset allow = {words, n};
 		struct vindex_query q = {

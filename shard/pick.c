@@ -38,15 +38,17 @@ static void pick_vectors(const struct collection *schema, const struct seg *seg,
 	out->vectors =
 		arena_alloc(arena, (schema->n_spaces + schema->n_sparse) * sizeof *out->vectors);
 	for (uint32_t i = 0; i < schema->n_spaces; i++) {
-		const float *values =
-			is_selected(select, schema->spaces[i].name) ? seg_dense(seg, i, row) : NULL;
 		uint32_t n = schema->spaces[i].dim;
+		const float *values;
+		float *copy;
 
-		if (values)
-			out->vectors[out->n_vectors++] =
-				(struct vector){VECTOR_DENSE, i, n,
-						arena_copy(arena, values, n * sizeof *values),
-						NULL};
+		if (!is_selected(select, schema->spaces[i].name) || !seg_has_dense(seg, i, row))
+			continue;
+		copy = arena_alloc(arena, n * sizeof *copy);
+		values = seg_dense(seg, i, row, copy);
+		if (values != copy)
+			memcpy(copy, values, n * sizeof *copy);
+		out->vectors[out->n_vectors++] = (struct vector){VECTOR_DENSE, i, n, copy, NULL};
 	}
 	for (uint32_t i = 0; i < schema->n_sparse; i++) {
 		struct vector v;

@@ -47,6 +47,7 @@ static int add_rows(struct hosted *h, const struct snap *sources, struct segment
 {
 	const float **dense = mem_array(schema->n_spaces + 1, sizeof *dense);
 	struct vector *sparse = mem_array(schema->n_sparse + 1, sizeof *sparse);
+	float *scratch = seg_scratch(schema);
 	int rc = 0;
 
 	for (uint32_t i = 0; i < sources->n && !rc; i++) {
@@ -56,7 +57,7 @@ static int add_rows(struct hosted *h, const struct snap *sources, struct segment
 		for (uint32_t row = bitset_next(live, 0); row < live->n_bits && !rc;) {
 			struct segment_row out;
 
-			seg_row(seg, row, dense, sparse, &out);
+			seg_row(seg, row, dense, sparse, scratch, &out);
 			rc = segment_writer_add(w, &out, err);
 			if ((row & 1023) == 0 && __atomic_load_n(&h->cancel, __ATOMIC_RELAXED))
 				rc = error_set(err, ERR_CLOSED, "cancelled");
@@ -65,6 +66,7 @@ static int add_rows(struct hosted *h, const struct snap *sources, struct segment
 	}
 	free(dense);
 	free(sparse);
+	free(scratch);
 	return rc;
 }
 

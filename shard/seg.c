@@ -2,6 +2,7 @@
 #include "shard/seg.h"
 #include "base/assert.h"
 #include "base/memory.h"
+#include "model/element.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,9 +146,8 @@ int seg_open_indexes(struct seg *s, bool faiss_only, struct error *err)
 {
 	for (uint32_t space = 0; space < s->schema->n_spaces; space++) {
 		const struct vector_space *v = &s->schema->spaces[space];
-		struct segment_vectors rows = segment_vectors(s->sealed, space);
 		struct vindex_open o = {
-			.rows = {rows.data, rows.n, rows.dim},
+			.rows = seg_vindex_rows(s, space),
 			.distance = v->distance,
 			.config = v->index,
 			.faiss_only = faiss_only,
@@ -221,19 +221,53 @@ struct pv_slice seg_payload(const struct seg *s, uint32_t row)
 	return p.n ? p : PV_EMPTY_OBJECT;
 }
 
-const float *seg_dense(const struct seg *s, uint32_t space, uint32_t row)
+static uint32_t ordinal_of(const struct segment_vectors *v, uint32_t row)
+{
+	if (v->ord_of)
+		return v->ord_of[row];
+	return v->n == 0 ? UINT32_MAX : row;
+}
+
+bool seg_has_dense(const struct seg *s, uint32_t space, uint32_t row)
 {
 	struct segment_vectors v;
-	uint32_t ordinal = row;
+
+	if (s->rows)
+		return rows_dense(s->rows, space, row) != NULL;
+	v = segment_vectors(s->sealed, space);
+	return ordinal_of(&v, row) != UINT32_MAX;
+}
+
+const float *seg_dense(const struct seg *s, uint32_t space, uint32_t row, float *scratch)
+{
+	struct segment_vectors v;
+	uint32_t ordinal;
+	const void *at;
 
 	if (s->rows)
 		return rows_dense(s->rows, space, row);
 	v = segment_vectors(s->sealed, space);
-	if (v.ord_of)
-		ordinal = v.ord_of[row];
-	else if (v.n == 0)
+	ordinal = ordinal_of(&v, row);
+	if (ordinal == UINT32_MAX)
 		return NULL;
-	return ordinal == UINT32_MAX ? NULL : v.data + (size_t)ordinal * v.dim;
+	at = (const char *)v.data + (size_t)ordinal * v.dim * datatype_bytes(v.type);
+	if (v.type == DATATYPE_FLOAT32)
+		return at;
+	element_decode(v.type, at, v.dim, scratch);
+	return scratch;
+}
+
+struct vindex_rows seg_vindex_rows(const struct seg *s, uint32_t space)
+{
+	struct segment_vectors v = segment_vectors(s->sealed, space);
+
+	return (struct vindex_rows){
+		.data = v.data,
+		.n = v.n,
+		.dim = v.dim,
+		.type = v.type,
+		.unit = space_unit_rows(&s->schema->spaces[space]),
+	};
 }
 
 bool seg_sparse(const struct seg *s, uint32_t space, uint32_t row, struct vector *out)
@@ -242,11 +276,24 @@ bool seg_sparse(const struct seg *s, uint32_t space, uint32_t row, struct vector
 		       : segment_sparse(s->sealed, space, row, out);
 }
 
-void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse,
-	     struct segment_row *out)
+float *seg_scratch(const struct collection *schema)
 {
-	for (uint32_t i = 0; i < s->schema->n_spaces; i++)
-		dense[i] = seg_dense(s, i, row);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < schema->n_spaces; i++)
+		if (schema->spaces[i].datatype != DATATYPE_FLOAT32)
+			n += schema->spaces[i].dim;
+	return n ? mem_array(n, sizeof(float)) : NULL;
+}
+
+void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse,
+	     float *scratch, struct segment_row *out)
+{
+	for (uint32_t i = 0; i < s->schema->n_spaces; i++) {
+		dense[i] = seg_dense(s, i, row, scratch);
+		if (s->schema->spaces[i].datatype != DATATYPE_FLOAT32)
+			scratch += s->schema->spaces[i].dim;
+	}
 	for (uint32_t i = 0; i < s->schema->n_sparse; i++)
 		if (!seg_sparse(s, i, row, &sparse[i]))
 			sparse[i] = (struct vector){VECTOR_SPARSE, i, 0, NULL, NULL};
@@ -270,7 +317,7 @@ struct filter_point seg_filter_point(const struct seg *s, uint32_t row, struct p
 		return p;
 	}
 	for (uint32_t i = 0; i < s->schema->n_spaces; i++)
-		p.has_dense |= (uint64_t)(seg_dense(s, i, row) != NULL) << i;
+		p.has_dense |= (uint64_t)seg_has_dense(s, i, row) << i;
 	for (uint32_t i = 0; i < s->schema->n_sparse; i++) {
 		struct vector v;
 
@@ -355,8 +402,9 @@ uint64_t seg_memory_bytes(const struct seg *s)
 	for (uint32_t i = 0; i < s->schema->n_spaces; i++) {
 		struct vindex_info info;
 
-		bytes += (uint64_t)segment_vectors(s->sealed, i).n * s->schema->spaces[i].dim *
-			 sizeof(float);
+		struct segment_vectors v = segment_vectors(s->sealed, i);
+
+		bytes += (uint64_t)v.n * v.dim * datatype_bytes(v.type);
 		if (!seg_index(s, i))
 			continue;
 		vindex_describe(seg_index(s, i), &info);

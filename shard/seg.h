@@ -73,11 +73,18 @@ void seg_set_index(struct seg *s, uint32_t space, struct vindex *v);
 struct point_id seg_point_id(const struct seg *s, uint32_t row);
 uint64_t seg_version(const struct seg *s, uint32_t row);
 struct pv_slice seg_payload(const struct seg *s, uint32_t row); /* never empty: {} at least */
-const float *seg_dense(const struct seg *s, uint32_t space, uint32_t row); /* NULL: none */
+/* NULL: none. `scratch` has room for the floats of a vector that is stored in another type. */
+const float *seg_dense(const struct seg *s, uint32_t space, uint32_t row, float *scratch);
+bool seg_has_dense(const struct seg *s, uint32_t space, uint32_t row);
+/* The rows of a sealed space, as an index and a scan read them. */
+struct vindex_rows seg_vindex_rows(const struct seg *s, uint32_t space);
 bool seg_sparse(const struct seg *s, uint32_t space, uint32_t row, struct vector *out);
-/* The whole row, borrowed. dense and sparse have room for the spaces of the schema. */
+/* Room for the vectors of a row that are decoded, NULL when the schema has none; free() it. */
+float *seg_scratch(const struct collection *schema);
+/* The whole row, borrowed. dense and sparse have room for the spaces of the schema, scratch for its
+ * decoded vectors. */
 void seg_row(const struct seg *s, uint32_t row, const float **dense, struct vector *sparse,
-	     struct segment_row *out);
+	     float *scratch, struct segment_row *out);
 /* Everything that a filter looks at. */
 struct filter_point seg_filter_point(const struct seg *s, uint32_t row, struct point_id *id);
 /* The row of an id among rows 0..n-1 whether live or not, or ROW_NONE. */

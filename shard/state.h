@@ -14,6 +14,7 @@ struct state {
 	uint64_t killed_rows; /* in other segments than the mutable one, since the last freeze */
 	/* scratch for one row */
 	const float **dense;
+	float *decoded; /* seg_scratch() */
 	struct vector *sparse;
 	struct buf payload;
 };

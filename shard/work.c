@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "model/text.h"
 #include "shard/host.h"
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +49,9 @@ struct work {
 
 uint64_t field_hash(const struct payload_field *f)
 {
-	const uint32_t how[6] = {f->type,          f->tokenizer, f->min_token_len,
-				 f->max_token_len, f->lowercase, f->phrase};
+	const struct text_options *t = &f->text;
+	const uint32_t how[7] = {f->type,      t->tokenizer, t->min_token_len,   t->max_token_len,
+				 t->lowercase, f->phrase,    text_extras_hash(t)};
 
 	return hash64_seed(f->path.text, strlen(f->path.text), hash64(how, sizeof how));
 }
@@ -183,9 +185,8 @@ static int save_index(struct hosted *h, const struct seg *s, uint32_t space, con
 
 static int build_index(struct hosted *h, const struct seg *s, uint32_t space, struct error *err)
 {
-	struct segment_vectors rows = segment_vectors(s->sealed, space);
 	struct vindex_build b = {
-		.rows = {rows.data, rows.n, rows.dim},
+		.rows = seg_vindex_rows(s, space),
 		.distance = s->schema->spaces[space].distance,
 		.config = s->schema->spaces[space].index,
 		.threads = build_threads(),

@@ -92,15 +92,12 @@ static int find_sections(struct pindex *p, struct error *err)
 	return 0;
 }
 
-static void set_schema(struct pindex *p)
+/* The index is for this field: the same options, for which the file has but a hash of some. */
+static void set_schema(struct pindex *p, const struct payload_field *field)
 {
-	const struct pindex_header *h = &p->header;
-	p->field.type = (enum field_type)h->type;
-	p->field.tokenizer = (enum tokenizer)h->tokenizer;
-	p->field.min_token_len = h->min_token_len;
-	p->field.max_token_len = h->max_token_len;
-	p->field.lowercase = h->lowercase != 0;
-	p->field.phrase = h->phrase != 0;
+	p->field.type = field->type;
+	p->field.phrase = p->header.phrase != 0;
+	text_options_copy(p->arena, &field->text, &p->field.text);
 	p->schema.fields = &p->field;
 	p->schema.n_fields = 1;
 }
@@ -120,12 +117,11 @@ int pindex_open(const struct segment *s, const struct payload_field *field, stru
 		rc = read_header(p, s->meta.n_rows, err);
 	if (rc == 0)
 		rc = find_sections(p, err);
-	if (rc == 0)
-		set_schema(p);
 	if (rc != 0 || !pindex_is_for(p, field)) {
 		pindex_close(p); /* of an earlier definition of the field: will be built anew */
 		return rc == ERR_NOT_FOUND ? 0 : rc;
 	}
+	set_schema(p, field);
 	*out = p;
 	return 0;
 }
@@ -149,10 +145,12 @@ bool pindex_is_for(const struct pindex *p, const struct payload_field *field)
 	const struct pindex_header *h = &p->header;
 	if (h->type != (uint32_t)field->type || strcmp(p->field.path.text, field->path.text) != 0)
 		return false;
-	return field->type != FIELD_TEXT || (h->tokenizer == (uint32_t)field->tokenizer &&
-					     h->min_token_len == field->min_token_len &&
-					     h->max_token_len == field->max_token_len &&
-					     h->lowercase == (uint32_t)field->lowercase);
+	const struct text_options *text = &field->text;
+	return field->type != FIELD_TEXT ||
+	       (h->tokenizer == (uint32_t)text->tokenizer &&
+		h->min_token_len == text->min_token_len &&
+		h->max_token_len == text->max_token_len &&
+		h->lowercase == (uint32_t)text->lowercase && h->extras == text_extras_hash(text));
 }
 
 const char *pindex_path_text(const struct pindex *p)
@@ -510,7 +508,7 @@ static int eval_text(const struct pindex *p, const struct cond *c, struct bitset
 			       .any = c->type == COND_MATCH_TEXT_ANY,
 			       .out = out,
 			       .good = true};
-	text_tokens(&p->field, c->text, c->text_n, true, eval_token, &e);
+	text_tokens(&p->field.text, c->text, c->text_n, true, eval_token, &e);
 	buf_fini(&e.key);
 	if (!e.good)
 		return 0;
@@ -662,7 +660,7 @@ static uint32_t estimate_any(const struct pindex *p, const struct cond *c)
 static uint32_t estimate_text(const struct pindex *p, const struct cond *c)
 {
 	struct token_eval e = {.p = p, .any = c->type == COND_MATCH_TEXT_ANY};
-	text_tokens(&p->field, c->text, c->text_n, true, estimate_token, &e);
+	text_tokens(&p->field.text, c->text, c->text_n, true, estimate_token, &e);
 	buf_fini(&e.key);
 	return e.estimate < p->header.n_rows ? e.estimate : p->header.n_rows;
 }

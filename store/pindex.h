@@ -53,7 +53,7 @@ struct pindex_header {
 	uint32_t n_values;
 	uint32_t n_places;
 	uint32_t path_n; /* the path's text follows */
-	uint32_t zero;
+	uint32_t extras; /* text: of folding, stop words and stemmer; 0 = none of them */
 };
 
 /* Which of them a field's index has. */

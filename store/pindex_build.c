@@ -198,7 +198,7 @@ static void add_text(struct builder *b, struct pv v)
 	if (pv_type(v) != PV_STRING)
 		return;
 	const char *s = pv_string(v, &n);
-	text_tokens(b->field, s, n, false, add_token, b);
+	text_tokens(&b->field->text, s, n, false, add_token, b);
 	b->strings++;
 	b->typed = true;
 }
@@ -436,10 +436,11 @@ static int write_header(struct builder *b, struct sum_writer *f, struct error *e
 	struct pindex_header h = {
 		.version = PINDEX_VERSION,
 		.type = field->type,
-		.tokenizer = field->tokenizer,
-		.min_token_len = field->min_token_len,
-		.max_token_len = field->max_token_len,
-		.lowercase = field->lowercase,
+		.tokenizer = field->text.tokenizer,
+		.min_token_len = field->text.min_token_len,
+		.max_token_len = field->text.max_token_len,
+		.lowercase = field->text.lowercase,
+		.extras = text_extras_hash(&field->text),
 		.phrase = field->phrase,
 		.n_rows = b->n_rows,
 		.n_points = b->n_points,

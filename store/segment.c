@@ -1,6 +1,7 @@
 /* Reading a sealed segment: opening, checking, and the accessors. See segment_internal.h for the files. */
 #include "base/assert.h"
 #include "base/memory.h"
+#include "model/element.h"
 #include "store/segment_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,9 +84,10 @@ static int open_dense(struct segment *s, uint32_t i, struct error *err)
 	segment_path_i(path, s->meta.id, "dense", i);
 	v->n = s->meta.n_dense[i];
 	v->dim = s->meta.dim[i];
+	v->type = s->meta.type[i];
 	int rc = open_part(s, f, path, SUM_DENSE, i, err);
 	if (rc == 0)
-		rc = sum_array(f, DENSE_DATA, v->n, v->dim * sizeof(float), (const void **)&v->data,
+		rc = sum_array(f, DENSE_DATA, v->n, v->dim * datatype_bytes(v->type), &v->data,
 			       err);
 	if (rc == 0)
 		rc = sum_array(f, DENSE_ROW_OF, all ? 0 : v->n, 4, (const void **)&v->row_of, err);

@@ -37,6 +37,7 @@ void segment_meta_encode(struct buf *b, const struct segment_meta *m)
 	for (uint32_t i = 0; i < m->n_spaces; i++) {
 		buf_put_u32(b, m->dim[i]);
 		buf_put_u32(b, m->n_dense[i]);
+		buf_put_str(b, datatype_name(m->type[i]));
 	}
 	buf_put_u32(b, m->n_sparse);
 	for (uint32_t i = 0; i < m->n_sparse; i++) {
@@ -46,11 +47,18 @@ void segment_meta_encode(struct buf *b, const struct segment_meta *m)
 	}
 }
 
+static bool take_type(struct reader *r, enum datatype *out)
+{
+	uint32_t n = 0;
+	const char *name = (const char *)reader_blob(r, &n);
+	return name != NULL && datatype_parse(name, n, out) == 0;
+}
+
 int segment_meta_decode(struct reader *r, struct segment_meta *m, struct error *err)
 {
 	*m = (struct segment_meta){0};
 	uint32_t version = reader_u32(r);
-	if (version != SEGMENT_VERSION)
+	if (version < SEGMENT_VERSION_OLDEST || version > SEGMENT_VERSION)
 		return error_set(err, ERR_VERSION,
 				 "the segment has format %u, this program reads format %d", version,
 				 SEGMENT_VERSION);
@@ -63,7 +71,8 @@ int segment_meta_decode(struct reader *r, struct segment_meta *m, struct error *
 	for (uint32_t i = 0; fits && i < m->n_spaces; i++) {
 		m->dim[i] = reader_u32(r);
 		m->n_dense[i] = reader_u32(r);
-		fits = m->n_dense[i] <= m->n_rows && m->dim[i] <= LIMIT_DIMENSION;
+		fits = m->n_dense[i] <= m->n_rows && m->dim[i] <= LIMIT_DIMENSION &&
+		       (version == 1 || take_type(r, &m->type[i]));
 	}
 	m->n_sparse = fits ? reader_u32(r) : 0;
 	fits = fits && m->n_sparse <= LIMIT_VECTOR_SPACES;

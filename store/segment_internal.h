@@ -12,7 +12,8 @@
 #include "store/sumfile.h"
 #include <pthread.h>
 
-enum { SEGMENT_VERSION = 1 };
+/* 1 had no types of vectors: all were float32. */
+enum { SEGMENT_VERSION = 2, SEGMENT_VERSION_OLDEST = 1 };
 
 enum rows_section { ROWS_IDS, ROWS_VERSIONS, ROWS_ORDER, ROWS_PAYLOAD_OFFSETS };
 enum dense_section { DENSE_DATA, DENSE_ROW_OF, DENSE_ORD_OF }; /* the last two empty: all rows */
@@ -36,6 +37,7 @@ struct segment_meta {
 	uint32_t n_rows;
 	uint32_t n_spaces, n_sparse;
 	uint32_t dim[LIMIT_VECTOR_SPACES];
+	enum datatype type[LIMIT_VECTOR_SPACES];
 	uint32_t n_dense[LIMIT_VECTOR_SPACES]; /* rows that have the space */
 	uint32_t n_sparse_rows[LIMIT_VECTOR_SPACES];
 	uint64_t n_values[LIMIT_VECTOR_SPACES];   /* of all sparse vectors of the space */

@@ -3,6 +3,7 @@
  * everything else is durable; a folder without it is no segment. */
 #include "base/assert.h"
 #include "base/memory.h"
+#include "model/element.h"
 #include "store/segment_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct segment_writer {
 	struct sum_writer payload;
 	struct dense_part *dense;
 	struct sparse_part *sparse;
+	struct buf elements; /* of one vector */
 	bool finished;
 	int rc; /* the first error; everything after it is refused */
 };
@@ -78,8 +80,10 @@ int segment_writer_new(const struct store_io *io, uint64_t id, const struct coll
 	w->meta.n_sparse = schema->n_sparse;
 	w->dense = mem_array(schema->n_spaces, sizeof(*w->dense));
 	w->sparse = mem_array(schema->n_sparse, sizeof(*w->sparse));
-	for (uint32_t i = 0; i < schema->n_spaces; i++)
+	for (uint32_t i = 0; i < schema->n_spaces; i++) {
 		w->meta.dim[i] = schema->spaces[i].dim;
+		w->meta.type[i] = schema->spaces[i].datatype;
+	}
 	for (uint32_t i = 0; i < schema->n_sparse; i++)
 		buf_put_u64(&w->sparse[i].offsets, 0);
 	buf_put_u64(&w->payload_offsets, 0);
@@ -104,7 +108,14 @@ static int add_dense(struct segment_writer *w, const struct segment_row *row, st
 			continue;
 		buf_put_u32(&part->row_of, w->meta.n_rows);
 		w->meta.n_dense[i]++;
-		int rc = sum_write(&part->file, x, w->meta.dim[i] * sizeof(float), err);
+		size_t bytes = w->meta.dim[i] * datatype_bytes(w->meta.type[i]);
+		const void *elements = x;
+		if (w->meta.type[i] != DATATYPE_FLOAT32) {
+			buf_clear(&w->elements);
+			elements = buf_extend(&w->elements, bytes);
+			element_encode(w->meta.type[i], x, w->meta.dim[i], w->elements.data);
+		}
+		int rc = sum_write(&part->file, elements, bytes, err);
 		if (rc != 0)
 			return rc;
 	}
@@ -328,6 +339,7 @@ void segment_writer_free(struct segment_writer *w)
 	buf_fini(&w->ids);
 	buf_fini(&w->versions);
 	buf_fini(&w->payload_offsets);
+	buf_fini(&w->elements);
 	collection_unref(w->schema);
 	free(w);
 }

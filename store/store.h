@@ -174,9 +174,11 @@ uint32_t segment_find(const struct segment *s, const struct point_id *id);
 /* All rows in the order of their ids. */
 const uint32_t *segment_order(const struct segment *s);
 /* Dense vectors of a space are stored without gaps: ordinal 0..n-1. `row_of` maps ordinal -> row, `ord_of` row ->
- * ordinal (UINT32_MAX: none); both NULL when every row has the vector (ordinal = row). data is 64-byte aligned. */
+ * ordinal (UINT32_MAX: none); both NULL when every row has the vector (ordinal = row). data is 64-byte aligned: n x dim
+ * elements of the type that the space had when the segment was written (model/element.h). */
 struct segment_vectors {
-	const float *data;
+	const void *data;
+	enum datatype type;
 	uint32_t n;
 	uint32_t dim;
 	const uint32_t *row_of;

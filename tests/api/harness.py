@@ -1,6 +1,7 @@
 """A real quiverd for the API tests: started on a free port with a folder of its own, spoken to over HTTP.
 
-QUIVERD names the program (default: build/quiverd of this tree).
+QUIVERD names the program (default: build/quiverd of this tree). Every request and its answer are held against the
+description of the interface (description.py).
 """
 import http.client
 import json
@@ -13,6 +14,8 @@ import sys
 import tempfile
 import time
 import unittest
+
+import description
 
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -60,6 +63,7 @@ class Server:
         self.process = None
         self.connection = None
         self.headers = {}
+        self.url_prefix = flags[flags.index("--url-prefix") + 1] if "--url-prefix" in flags else ""
         self.start()
 
     def start(self):
@@ -135,12 +139,16 @@ class Server:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
             try:
                 self.connection.request(method, path, body, all_headers)
-                return Answer(self.connection.getresponse())
+                answer = Answer(self.connection.getresponse())
+                break
             except (http.client.HTTPException, OSError):
                 # An idle connection may have been closed by the server; a new one must work.
                 self.disconnect()
                 if attempt == 1 or self.process.poll() is not None:
                     raise
+        if path.startswith(self.url_prefix):
+            description.check(method, path[len(self.url_prefix):] or "/", all_headers, body, answer)
+        return answer
 
 
 class ApiTest(unittest.TestCase):

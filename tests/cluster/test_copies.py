@@ -144,7 +144,7 @@ class Copies(ClusterTest):
         c.wait(lambda: self.ok(c[0], "GET", "/collections/t")["status"] == "green", "moved")
         leaves = c[1] if c.leader() is not c[1] else c[2]
         left = self.peers(c[0])[leaves.name]
-        self.ok(c[0], "POST", "/cluster/peer/%s/drain" % leaves.name)
+        self.ok(c[0], "POST", "/v1/cluster/nodes/%s/drain" % leaves.name)
         c.wait(lambda: not any(left in copies for copies in self.replicas(c[0], "t").values()),
                "drained")
         self.goes_on(c, load)

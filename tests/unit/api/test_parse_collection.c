@@ -66,6 +66,15 @@ static void test_create(void **state)
 	assert_int_equal(c->spaces[0].index.nlist, 64);
 	assert_int_equal(c->spaces[0].index.nprobe, 8);
 	assert_int_equal(c->spaces[0].index.quantizer, QUANTIZER_PQ);
+	assert_false(c->spaces[0].index.by_faiss);
+	assert_false(c->spaces[0].index.rows_on_disk);
+	collection_unref(c);
+
+	c = parse(&f, "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"on_disk\":true},"
+		      "\"index\":{\"type\":\"hnsw\",\"builder\":\"faiss\"}}");
+	assert_int_equal(c->spaces[0].index.kind, INDEX_HNSW);
+	assert_true(c->spaces[0].index.by_faiss);
+	assert_true(c->spaces[0].index.rows_on_disk);
 	collection_unref(c);
 
 	c = parse(&f, "{\"sparse_vectors\":{\"w\":{}},\"wal_config\":null,\"metadata\":{\"a\":1}}");
@@ -122,6 +131,8 @@ static void test_refusals(void **state)
 		 "wal_capacity_mb"},
 		{"{" VECTORS ",\"index\":{\"type\":\"tree\"}}", ERR_FORMAT, "tree"},
 		{"{" VECTORS ",\"index\":{\"nlist\":5}}", ERR_FORMAT, "type"},
+		{"{" VECTORS ",\"index\":{\"type\":\"hnsw\",\"builder\":\"me\"}}", ERR_FORMAT,
+		 "index.builder: expected quiver or faiss"},
 		{"{" VECTORS ",\"index\":{\"type\":\"ivf\",\"nlist\":0}}", ERR_VALIDATION,
 		 "index.nlist"},
 		{"{" VECTORS ",\"on_disk_payload\":1}", ERR_FORMAT, "on_disk_payload"},
@@ -258,7 +269,7 @@ static void test_patch_refusals(void **state)
 	fixture_fini(&f);
 }
 
-static void test_schema(void **state)
+static void test_schema_refusals(void **state)
 {
 	static const struct refusal rows[] = {
 		{"{}", ERR_FORMAT, "field_name"},
@@ -269,7 +280,20 @@ static void test_schema(void **state)
 		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"tokenizer\":\"ngram\"}}",
 		 ERR_FORMAT, "ngram"},
 		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stemmer\":{}}}",
-		 ERR_UNSUPPORTED, "stemmer"},
+		 ERR_FORMAT, "type"},
+		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stemmer\":{\"type\":"
+		 "\"snowball\",\"language\":\"klingon\"}}}",
+		 ERR_UNSUPPORTED, "`klingon`"},
+		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stemmer\":{\"type\":"
+		 "\"magic\"}}}",
+		 ERR_UNSUPPORTED, "`magic`"},
+		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stopwords\":\"tamil\"}}",
+		 ERR_UNSUPPORTED, "`tamil`"},
+		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stopwords\":{\"custom\":"
+		 "[1]}}}",
+		 ERR_FORMAT, "stopwords.custom"},
+		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"stopwords\":[\"the\"]}}",
+		 ERR_FORMAT, "stopwords"},
 		{"{\"field_name\":\"a\",\"field_schema\":{\"type\":\"text\",\"min_token_len\":5,"
 		 "\"max_token_len\":2}}",
 		 ERR_VALIDATION, "min_token_len"},
@@ -283,6 +307,15 @@ static void test_schema(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		expect_refusal(&f, &rows[i],
 			       parse_payload_field(&f.p, fixture_json(&f, rows[i].body), &field));
+	fixture_fini(&f);
+}
+
+static void test_schema(void **state)
+{
+	struct fixture f;
+	struct payload_field field;
+
+	fixture_init(&f);
 	expect_ok(&f, "keyword",
 		  parse_payload_field(
 			  &f.p,
@@ -299,19 +332,38 @@ static void test_schema(void **state)
 				       "\"tokenizer\":\"multilingual\",\"min_token_len\":2,"
 				       "\"max_token_len\":20,\"lowercase\":false}}"),
 			  &field));
-	assert_int_equal(field.tokenizer, TOKENIZER_MULTILINGUAL);
-	assert_int_equal(field.max_token_len, 20);
-	assert_false(field.lowercase);
+	assert_int_equal(field.text.tokenizer, TOKENIZER_MULTILINGUAL);
+	assert_int_equal(field.text.max_token_len, 20);
+	assert_false(field.text.lowercase);
 	assert_int_equal(pv_type(pv_of(field.params.bytes)), PV_OBJECT);
+	expect_ok(&f, "stop words",
+		  parse_payload_field(
+			  &f.p,
+			  fixture_json(
+				  &f, "{\"field_name\":\"t\",\"field_schema\":{\"type\":\"text\","
+				      "\"ascii_folding\":true,\"phrase_matching\":true,\"stemmer\":"
+				      "{\"type\":\"snowball\",\"language\":\"german\"},"
+				      "\"stopwords\":{\"languages\":[\"german\",\"en\"],\"custom\":"
+				      "[\"GmbH\",\"ag\"]}}}"),
+			  &field));
+	assert_true(field.text.ascii_folding && field.phrase && field.text.lowercase);
+	assert_int_equal(field.text.stemmer, LANGUAGE_GERMAN);
+	assert_int_equal(field.text.stop_languages, 1u << LANGUAGE_GERMAN | 1u << LANGUAGE_ENGLISH);
+	assert_int_equal(field.text.n_stop_words, 2);
+	assert_string_equal(field.text.stop_words[1].s, "gmbh");
 	fixture_fini(&f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create),         cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_echo),           cmocka_unit_test(test_patch),
-		cmocka_unit_test(test_patch_refusals), cmocka_unit_test(test_schema),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_patch),
+		cmocka_unit_test(test_patch_refusals),
+		cmocka_unit_test(test_schema),
+		cmocka_unit_test(test_schema_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ static void test_refusals(void **state)
 		 "values"},
 		{"{\"points\":[{\"id\":1,\"vector\":{\"text\":\"hi\",\"model\":\"m\"}}]}",
 		 ERR_UNSUPPORTED, "model `m`"},
-		{"{\"points\":[{\"id\":1,\"vector\":{\"words\":{\"text\":\"hi\",\"model\":\"qdrant/bm25\"}}}]}",
+		{"{\"points\":[{\"id\":1,\"vector\":{\"words\":{\"text\":\"hi\",\"model\":\"a/model\"}}}]}",
 		 ERR_UNSUPPORTED, "qdrant/bm25"},
 		{"{\"points\":[{\"id\":1,\"vector\":[1,2,3,4],\"payload\":[1]}]}", ERR_FORMAT,
 		 "payload"},

@@ -15,10 +15,9 @@ static void save(const struct sample *s, enum distance distance, uint32_t thread
 	const struct vindex_build b = {
 		.rows = {.data = s->rows, .n = s->n, .dim = s->dim},
 		.distance = distance,
-		.config = {.kind = INDEX_HNSW, .m = 8, .ef_construct = 40},
+		.config = {.kind = INDEX_HNSW, .m = 8, .ef_construct = 40, .by_faiss = by_faiss},
 		.threads = threads,
 		.rows_stay = true,
-		.by_faiss = by_faiss,
 	};
 	struct vindex *v = NULL;
 

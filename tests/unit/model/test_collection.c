@@ -1,5 +1,6 @@
 /* Collection definitions: names, life cycle, codec. */
 #include "model/collection.h"
+#include "model/text.h"
 #include "tests/unit/model/doc.h"
 #include "tests/unit/model/hostile.h"
 #include "tests/unit/unit.h"
@@ -14,21 +15,27 @@ static struct collection *sample(void)
 		 4,
 		 DISTANCE_COSINE,
 		 DATATYPE_FLOAT32,
-		 {INDEX_HNSW, 16, 100, 0, 0, QUANTIZER_SQ8, 0}},
+		 {INDEX_HNSW, 16, 100, 0, 0, QUANTIZER_SQ8, 0, true, false}},
 		{"img",
 		 65536,
 		 DISTANCE_MANHATTAN,
 		 DATATYPE_UINT8,
-		 {INDEX_IVF, 0, 0, 100, 8, QUANTIZER_PQ, 96}},
+		 {INDEX_IVF, 0, 0, 100, 8, QUANTIZER_PQ, 96, false, true}},
 	};
 	struct sparse_space sparse[] = {{"bm25", true}, {"splade", false}};
+	static struct stop_word stop_words[] = {{"acme", 4}, {"gmbh", 4}};
 	struct payload_field fields[] = {
 		{.type = FIELD_KEYWORD, .params = doc_slice(a, "'keyword'")},
 		{.type = FIELD_TEXT,
-		 .tokenizer = TOKENIZER_MULTILINGUAL,
-		 .min_token_len = 2,
-		 .max_token_len = 20,
-		 .lowercase = true,
+		 .text = {.tokenizer = TOKENIZER_MULTILINGUAL,
+			  .min_token_len = 2,
+			  .max_token_len = 20,
+			  .lowercase = true,
+			  .ascii_folding = true,
+			  .stemmer = LANGUAGE_GERMAN,
+			  .stop_languages = 1u << LANGUAGE_GERMAN | 1u << LANGUAGE_ENGLISH,
+			  .stop_words = stop_words,
+			  .n_stop_words = 2},
 		 .phrase = true,
 		 .params = doc_slice(a, "{'type':'text'}")},
 		{.type = FIELD_GEO},
@@ -50,6 +57,24 @@ static struct collection *sample(void)
 	c->replication_factor = 8;
 	c->body = doc_slice(a, "{'vectors':{'size':4,'distance':'Cosine'}}");
 	return c;
+}
+
+static void assert_same_text(const struct text_options *x, const struct text_options *y)
+{
+	assert_int_equal(x->tokenizer, y->tokenizer);
+	assert_int_equal(x->min_token_len, y->min_token_len);
+	assert_int_equal(x->max_token_len, y->max_token_len);
+	assert_int_equal(x->lowercase, y->lowercase);
+	assert_int_equal(x->ascii_folding, y->ascii_folding);
+	assert_int_equal(x->stemmer, y->stemmer);
+	assert_int_equal(x->stop_languages, y->stop_languages);
+	assert_int_equal(x->n_stop_words, y->n_stop_words);
+	for (uint32_t i = 0; i < x->n_stop_words; i++) {
+		assert_int_equal(x->stop_words[i].n, y->stop_words[i].n);
+		assert_string_equal(x->stop_words[i].s, y->stop_words[i].s);
+		assert_true(x->stop_words[i].s != y->stop_words[i].s);
+	}
+	assert_int_equal(text_extras_hash(x), text_extras_hash(y));
 }
 
 static void assert_same_slice(struct pv_slice a, struct pv_slice b)
@@ -86,10 +111,7 @@ static void assert_same(const struct collection *a, const struct collection *b)
 		assert_string_equal(x->path.text, y->path.text);
 		assert_int_equal(x->path.n_steps, y->path.n_steps);
 		assert_int_equal(x->type, y->type);
-		assert_int_equal(x->tokenizer, y->tokenizer);
-		assert_int_equal(x->min_token_len, y->min_token_len);
-		assert_int_equal(x->max_token_len, y->max_token_len);
-		assert_int_equal(x->lowercase, y->lowercase);
+		assert_same_text(&x->text, &y->text);
 		assert_int_equal(x->phrase, y->phrase);
 		assert_same_slice(x->params, y->params);
 	}

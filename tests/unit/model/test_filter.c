@@ -145,8 +145,7 @@ static const struct collection *schema_with_text(const char *path, enum tokenize
 {
 	struct collection *c = collection_new();
 	struct payload_field field = {.type = FIELD_TEXT,
-				      .tokenizer = tokenizer,
-				      .lowercase = true};
+				      .text = {.tokenizer = tokenizer, .lowercase = true}};
 	assert_int_equal(path_parse(path, strlen(path), c->arena, &field.path, NULL), 0);
 	c->fields = arena_copy(c->arena, &field, sizeof(field));
 	c->n_fields = 1;

@@ -19,8 +19,7 @@ static void note(void *ctx, const char *token, size_t n)
 	buf_put(&tokens, token, n);
 }
 
-static const char *split_n(const struct payload_field *field, const char *text, size_t n,
-			   bool query)
+static const char *split_n(const struct text_options *field, const char *text, size_t n, bool query)
 {
 	buf_clear(&tokens);
 	text_tokens(field, text, n, query, note, NULL);
@@ -28,19 +27,19 @@ static const char *split_n(const struct payload_field *field, const char *text, 
 	return (const char *)tokens.data;
 }
 
-static const char *split(const struct payload_field *field, const char *text)
+static const char *split(const struct text_options *field, const char *text)
 {
 	return split_n(field, text, strlen(text), false);
 }
 
-static const char *split_query(const struct payload_field *field, const char *text)
+static const char *split_query(const struct text_options *field, const char *text)
 {
 	return split_n(field, text, strlen(text), true);
 }
 
 static void words(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_WORD, .lowercase = true};
+	struct text_options f = {.tokenizer = TOKENIZER_WORD, .lowercase = true};
 	assert_string_equal(split(&f, "Hello, World! x86_64  C++"), "hello|world|x86|64|c");
 	assert_string_equal(split(&f, ""), "");
 	assert_string_equal(split(&f, " .,!"), "");
@@ -64,7 +63,7 @@ static void words(void **state)
 
 static void composed_and_decomposed_are_the_same(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_WORD, .lowercase = true};
+	struct text_options f = {.tokenizer = TOKENIZER_WORD, .lowercase = true};
 	assert_string_equal(split(&f, "Cafe\xCC\x81s"), "caf\xC3\xA9s");
 	assert_string_equal(split(&f, "Caf\xC3\x89s"), "caf\xC3\xA9s");
 	/* A mark with nothing before it is no token. */
@@ -75,17 +74,17 @@ static void composed_and_decomposed_are_the_same(void **state)
 
 static void white_space(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_WHITESPACE, .lowercase = true};
+	struct text_options f = {.tokenizer = TOKENIZER_WHITESPACE, .lowercase = true};
 	assert_string_equal(split(&f, " Hello,  C++\tx_y\r\n#1\xC2\xA0z\xE3\x80\x80w\xC2\x85v"),
 			    "hello,|c++|x_y|#1|z|w|v");
 }
 
 static void lengths_are_in_characters(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_WORD,
-				  .lowercase = true,
-				  .min_token_len = 2,
-				  .max_token_len = 4};
+	struct text_options f = {.tokenizer = TOKENIZER_WORD,
+				 .lowercase = true,
+				 .min_token_len = 2,
+				 .max_token_len = 4};
 	assert_string_equal(split(&f, "a bb cccc ddddd \xC3\xA4 \xC3\xA4\xC3\xB6\xC3\xBC\xC3\x9F"),
 			    "bb|cccc|\xC3\xA4\xC3\xB6\xC3\xBC\xC3\x9F");
 	assert_string_equal(split_query(&f, "a bb ddddd"), "bb");
@@ -93,10 +92,10 @@ static void lengths_are_in_characters(void **state)
 
 static void prefixes(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_PREFIX,
-				  .lowercase = true,
-				  .min_token_len = 2,
-				  .max_token_len = 4};
+	struct text_options f = {.tokenizer = TOKENIZER_PREFIX,
+				 .lowercase = true,
+				 .min_token_len = 2,
+				 .max_token_len = 4};
 	assert_string_equal(split(&f, "Hello a to"), "he|hel|hell|to");
 	assert_string_equal(split_query(&f, "Hello a to hel"), "hell|to|hel");
 	assert_string_equal(split(&f, "\xC3\xA4\xC3\xB6\xC3\xBC"),
@@ -110,7 +109,7 @@ static void prefixes(void **state)
 static void a_long_word_has_a_bounded_number_of_prefixes(void **state)
 {
 	enum { LENGTH = 100000 };
-	struct payload_field f = {.tokenizer = TOKENIZER_PREFIX, .max_token_len = UINT32_MAX};
+	struct text_options f = {.tokenizer = TOKENIZER_PREFIX, .max_token_len = UINT32_MAX};
 	char *word = malloc(LENGTH);
 	assert_non_null(word);
 	memset(word, 'x', LENGTH);
@@ -124,10 +123,10 @@ static void a_long_word_has_a_bounded_number_of_prefixes(void **state)
 
 static void multilingual(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_MULTILINGUAL,
-				  .lowercase = true,
-				  .min_token_len = 2,
-				  .max_token_len = 20};
+	struct text_options f = {.tokenizer = TOKENIZER_MULTILINGUAL,
+				 .lowercase = true,
+				 .min_token_len = 2,
+				 .max_token_len = 20};
 	/* The minimum does not hold for the single characters. */
 	assert_string_equal(split(&f, "\xE5\x90\x91\xE9\x87\x8F"
 				      "DB\xE3\x81\xAE Hello a"),
@@ -144,7 +143,7 @@ static void bytes_that_are_not_utf8_separate(void **state)
 				   "cd\xC3"
 				   "ef\xE5\x90";
 	for (int t = TOKENIZER_WORD; t <= TOKENIZER_MULTILINGUAL; t++) {
-		struct payload_field f = {.tokenizer = (enum tokenizer)t, .min_token_len = 2};
+		struct text_options f = {.tokenizer = (enum tokenizer)t, .min_token_len = 2};
 		assert_string_equal(split(&f, text), "ab|cd|ef");
 	}
 	/* Any bytes at all; note() checks what comes out. */
@@ -156,8 +155,8 @@ static void bytes_that_are_not_utf8_separate(void **state)
 		for (int i = 0; i < 64; i++)
 			bytes[i] = (char)(prng_below(&random, 3) ? prng_below(&random, 256) : 0xE5);
 		for (int t = TOKENIZER_WORD; t <= TOKENIZER_MULTILINGUAL; t++) {
-			struct payload_field f = {.tokenizer = (enum tokenizer)t,
-						  .lowercase = round % 2 == 0};
+			struct text_options f = {.tokenizer = (enum tokenizer)t,
+						 .lowercase = round % 2 == 0};
 			split_n(&f, bytes, 64, false);
 		}
 		free(bytes);
@@ -166,7 +165,7 @@ static void bytes_that_are_not_utf8_separate(void **state)
 
 static bool matches(enum text_match how, const char *query, const char *text)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_WORD, .lowercase = true};
+	struct text_options f = {.tokenizer = TOKENIZER_WORD, .lowercase = true};
 	return text_matches(&f, how, query, strlen(query), text, strlen(text));
 }
 
@@ -190,11 +189,70 @@ static void matching(void **state)
 
 static void a_prefix_query_finds_words_that_begin_so(void **state)
 {
-	struct payload_field f = {.tokenizer = TOKENIZER_PREFIX, .lowercase = true};
+	struct text_options f = {.tokenizer = TOKENIZER_PREFIX, .lowercase = true};
 	assert_true(text_matches(&f, TEXT_ALL, "wor hel", 7, "Hello World", 11));
 	assert_false(text_matches(&f, TEXT_ALL, "orld", 4, "Hello World", 11));
 	assert_true(text_matches(&f, TEXT_PHRASE, "hello world", 11, "Hello World", 11));
 	assert_false(text_matches(&f, TEXT_PHRASE, "hello wor", 9, "Hello World", 11));
+}
+
+static void ascii_folding(void **state)
+{
+	struct text_options f = {.tokenizer = TOKENIZER_WORD,
+				 .lowercase = true,
+				 .ascii_folding = true};
+	assert_string_equal(split(&f, "a\xC3\xA7\xC3\xA3o \xC3\x89t\xC3\xA9 Stra\xC3\x9F"
+				      "e \xC3\x98l \xC5\x81\xC3\xB3"
+				      "d\xC5\xBA"),
+			    "acao|ete|strasse|ol|lodz");
+	/* Decomposed; with two marks; a ligature. */
+	assert_string_equal(split(&f, "Cafe\xCC\x81 e\xCC\xB1\xCC\x81 \xEF\xAC\x81n"),
+			    "cafe|e|fin");
+	/* Cyrillic short i and Greek with accent are no Latin letters. */
+	assert_string_equal(split(&f, "\xD0\xB9 \xCE\xAC"), "\xD0\xB9|\xCE\xAC");
+	f.lowercase = false;
+	assert_string_equal(split(&f, "\xC3\x89t\xC3\xA9"), "Ete");
+	f.max_token_len = 3; /* of the folded token */
+	assert_string_equal(split(&f, "\xC3\x9F\xC3\x9F a\xC3\x9F"), "ass");
+}
+
+static void stop_words_and_stems(void **state)
+{
+	struct arena *arena = arena_new(256);
+	const struct stop_word custom[] = {{"ACME", 4}, {"foo bar", 7}, {"acme", 4}};
+	struct text_options f = {.tokenizer = TOKENIZER_WORD,
+				 .lowercase = true,
+				 .stop_languages = 1u << LANGUAGE_ENGLISH | 1u << LANGUAGE_GERMAN};
+	assert_string_equal(split(&f, "The cat und der Hund ACME"), "cat|hund|acme");
+	text_options_set_stop_words(&f, arena, custom, 3);
+	assert_int_equal(f.n_stop_words, 3);
+	assert_string_equal(split(&f, "The cat und der Hund Acme foo"), "cat|hund");
+	f.stemmer = LANGUAGE_ENGLISH;
+	assert_string_equal(split(&f, "Running dogs and flies"), "run|dog|fli");
+	f.min_token_len = 4; /* of the stem */
+	assert_string_equal(split(&f, "Running houses"), "hous");
+	/* A stop word with marks is one although folding would take them away first. */
+	f = (struct text_options){.tokenizer = TOKENIZER_WORD,
+				  .lowercase = true,
+				  .ascii_folding = true,
+				  .stop_languages = 1u << LANGUAGE_GERMAN};
+	assert_string_equal(split(&f, "f\xC3\xBCr B\xC3\xBC"
+				      "cher"),
+			    "bucher");
+	arena_free(arena);
+}
+
+static void words_of_a_query_are_treated_like_those_of_a_text(void **state)
+{
+	struct text_options f = {.tokenizer = TOKENIZER_WORD,
+				 .lowercase = true,
+				 .stemmer = LANGUAGE_ENGLISH,
+				 .stop_languages = 1u << LANGUAGE_ENGLISH};
+	assert_true(text_matches(&f, TEXT_ALL, "the dog runs", 12, "Dogs were running", 17));
+	assert_true(text_matches(&f, TEXT_PHRASE, "dog run", 7, "Dogs were running", 17));
+	assert_false(text_matches(&f, TEXT_ALL, "the", 3, "the the", 7));
+	f.tokenizer = TOKENIZER_PREFIX;
+	assert_string_equal(split(&f, "the dogs"), "d|do|dog");
 }
 
 static int clean(void **state)
@@ -216,6 +274,9 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_not_utf8_separate),
 		cmocka_unit_test(matching),
 		cmocka_unit_test(a_prefix_query_finds_words_that_begin_so),
+		cmocka_unit_test(ascii_folding),
+		cmocka_unit_test(stop_words_and_stems),
+		cmocka_unit_test(words_of_a_query_are_treated_like_those_of_a_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, clean);
 }

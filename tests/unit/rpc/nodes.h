@@ -34,6 +34,8 @@ struct node {
 	atomic_uint n_held;
 	uint64_t last_meta; /* order of meta messages */
 	atomic_uint out_of_order;
+	atomic_uint refused;
+	struct error refusal; /* the last */
 };
 
 static inline void handle(void *ctx, struct rpc_call *call)
@@ -90,9 +92,25 @@ static inline void release_held(struct node *n)
 	pthread_mutex_unlock(&n->lock);
 }
 
-static inline void node_init(struct node *n, uint64_t id, uint64_t cluster, const char *listen)
+static inline void on_refused(void *ctx, const struct error *why)
 {
-	struct rpc_net_options o = {.cluster_id = cluster, .listen = listen};
+	struct node *n = ctx;
+
+	assert(why->code < 0 && why->text[0] != '\0');
+	pthread_mutex_lock(&n->lock);
+	n->refusal = *why;
+	pthread_mutex_unlock(&n->lock);
+	atomic_fetch_add(&n->refused, 1);
+}
+
+static inline void node_init_keyed(struct node *n, uint64_t id, uint64_t cluster,
+				   const char *listen, const char *key)
+{
+	struct rpc_net_options o = {.cluster_id = cluster,
+				    .listen = listen,
+				    .key = key,
+				    .refused = on_refused,
+				    .ctx = n};
 	struct error err = {0};
 
 	memset(n, 0, sizeof(*n));
@@ -105,6 +123,11 @@ static inline void node_init(struct node *n, uint64_t id, uint64_t cluster, cons
 	if (rpc_listen(n->rpc, &o, &err) != 0)
 		fail_msg("%s", err.text);
 	snprintf(n->address, sizeof(n->address), "127.0.0.1:%u", rpc_port(n->rpc));
+}
+
+static inline void node_init(struct node *n, uint64_t id, uint64_t cluster, const char *listen)
+{
+	node_init_keyed(n, id, cluster, listen, NULL);
 }
 
 static inline void node_fini(struct node *n)

@@ -67,7 +67,7 @@ void fixture_add_field(struct fixture *f, const char *path, enum field_type type
 
 	if (c->n_fields)
 		memcpy(fields, c->fields, c->n_fields * sizeof *fields);
-	fields[c->n_fields] = (struct payload_field){.type = type, .lowercase = true};
+	fields[c->n_fields] = (struct payload_field){.type = type, .text.lowercase = true};
 	assert_int_equal(path_parse(path, strlen(path), c->arena, &fields[c->n_fields].path, NULL),
 			 0);
 	c->fields = fields;

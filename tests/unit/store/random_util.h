@@ -24,7 +24,7 @@ enum { N_PATHS = 16, N_INDEXED = 13 };
 static inline void set_field(struct collection *c, uint32_t i, enum field_type type)
 {
 	struct payload_field *f = &c->fields[i];
-	*f = (struct payload_field){.type = type, .lowercase = true};
+	*f = (struct payload_field){.type = type, .text.lowercase = true};
 	assert_int_equal(path_parse(FIELD_PATHS[i], strlen(FIELD_PATHS[i]), c->arena, &f->path,
 				    NULL),
 			 0);
@@ -52,15 +52,20 @@ static inline struct collection *random_schema(bool indexed)
 	c->n_fields = N_INDEXED;
 	for (uint32_t i = 0; i < N_INDEXED; i++)
 		set_field(c, i, types[i]);
-	c->fields[6].tokenizer = TOKENIZER_PREFIX;
-	c->fields[6].max_token_len = 4;
-	c->fields[12].min_token_len = 2;
+	c->fields[6].text.tokenizer = TOKENIZER_PREFIX;
+	c->fields[6].text.max_token_len = 4;
+	c->fields[12].text.min_token_len = 2;
+	c->fields[12].text.ascii_folding = true;
+	c->fields[12].text.stemmer = LANGUAGE_ENGLISH;
+	c->fields[12].text.stop_languages = 1u << LANGUAGE_ENGLISH;
 	return c;
 }
 
 /* ---- payloads ---- */
 
-static const char *const WORDS[] = {"red", "Red", "green", "blue", "", "b\xC3\xA4r", "0", "true"};
+static const char *const WORDS[] = {"red", "Red",  "green", "blue", "",      "b\xC3\xA4r",
+				    "0",   "true", "the",   "bar",  "Greens"};
+enum { N_WORDS = sizeof(WORDS) / sizeof(WORDS[0]) };
 static const char *const DATES[] = {"2024-01-01T00:00:00Z", "2024-01-01",
 				    "2024-06-01T12:00:00+02:00", "2025-02-03 04:05:06", "no date"};
 
@@ -69,7 +74,7 @@ static inline void put_words(struct buf *b, struct prng *p)
 	struct buf text = BUF_INIT;
 	buf_put_u8(&text, ' ');
 	for (uint64_t i = prng_below(p, 6); i > 0; i--)
-		buf_printf(&text, "%s%s", WORDS[prng_below(p, 8)],
+		buf_printf(&text, "%s%s", WORDS[prng_below(p, N_WORDS)],
 			   prng_below(p, 8) == 0 ? ", " : " ");
 	pv_put_string(b, (const char *)text.data, (uint32_t)text.len);
 	buf_fini(&text);
@@ -111,7 +116,7 @@ static inline void put_scalar(struct buf *b, struct prng *p)
 	case 9: put_geo(b, p); break;
 	case 10: put_words(b, p); break;
 	default:
-		s = WORDS[prng_below(p, 8)];
+		s = WORDS[prng_below(p, N_WORDS)];
 		pv_put_string(b, s, (uint32_t)strlen(s));
 		break;
 	}
@@ -165,7 +170,7 @@ static inline void random_values(struct cond *c, struct arena *a, struct prng *p
 		struct match_value *v = &c->values[i];
 		v->kind = (enum match_kind)prng_below(p, 3);
 		if (v->kind == MATCH_STRING) {
-			v->s = WORDS[prng_below(p, 8)];
+			v->s = WORDS[prng_below(p, N_WORDS)];
 			v->s_n = (uint32_t)strlen(v->s);
 		} else {
 			v->i = v->kind == MATCH_BOOL ? (int64_t)prng_below(p, 2)
@@ -215,8 +220,9 @@ static inline void random_text(struct cond *c, struct arena *a, struct prng *p)
 {
 	c->text = "";
 	for (uint64_t i = prng_below(p, 4); i > 0; i--)
-		c->text = arena_printf(a, "%s%s%s", c->text, c->text[0] != 0 ? " " : "",
-				       prng_below(p, 5) == 0 ? "gr" : WORDS[prng_below(p, 8)]);
+		c->text =
+			arena_printf(a, "%s%s%s", c->text, c->text[0] != 0 ? " " : "",
+				     prng_below(p, 5) == 0 ? "gr" : WORDS[prng_below(p, N_WORDS)]);
 	c->text_n = (uint32_t)strlen(c->text);
 }
 

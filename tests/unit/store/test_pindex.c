@@ -333,10 +333,12 @@ static void an_index_can_be_built_later(void **state)
 	segment_close(s);
 	/* A field that is defined anew does not get the old index. */
 	schema->fields[0].type = FIELD_INTEGER;
-	schema->fields[5].lowercase = false;
+	schema->fields[5].text.lowercase = false;
+	schema->fields[6].text.stemmer = LANGUAGE_GERMAN;
 	s = open_segment(&io, 4, schema);
 	assert_null(segment_pindex(s, "kw"));
 	assert_null(segment_pindex(s, "text"));
+	assert_null(segment_pindex(s, schema->fields[6].path.text));
 	assert_non_null(segment_pindex(s, "int"));
 	segment_close(s);
 	arena_free(rows.arena);

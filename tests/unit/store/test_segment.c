@@ -1,8 +1,18 @@
 /* Sealed segments: what is written comes back, and damage anywhere is found. */
 #include "tests/unit/store/random_util.h"
 #include "base/hash.h"
+#include "model/element.h"
 #include "store/segment_internal.h"
 #include <unistd.h>
+
+static void check_elements(const struct segment_vectors *v, uint32_t ord, const float *want)
+{
+	size_t bytes = v->dim * datatype_bytes(v->type);
+	uint8_t elements[17 * 4];
+	assert_true(bytes <= sizeof(elements));
+	element_encode(v->type, want, v->dim, elements);
+	assert_memory_equal((const uint8_t *)v->data + ord * bytes, elements, bytes);
+}
 
 static void check_dense(const struct segment *s, const struct rows *r)
 {
@@ -21,7 +31,7 @@ static void check_dense(const struct segment *s, const struct rows *r)
 			uint32_t ord = v.ord_of != NULL ? v.ord_of[row] : row;
 			assert_int_equal(ord, n++);
 			assert_int_equal(v.row_of != NULL ? v.row_of[ord] : ord, row);
-			assert_memory_equal(v.data + (size_t)ord * dim, want, dim * sizeof(float));
+			check_elements(&v, ord, want);
 		}
 		assert_int_equal(v.n, n);
 		assert_int_equal(v.ord_of == NULL, n == r->n);
@@ -133,6 +143,53 @@ static void it_works_on_the_real_disk(void **state)
 	store_io_fini(&sub);
 	store_io_fini(&io);
 	assert_int_equal(rmdir(root), 0);
+}
+
+static void vectors_are_stored_in_their_type(void **state)
+{
+	for (int t = 0; t < 3; t++) {
+		struct memory_disk *disk = memory_disk_new();
+		struct store_io io;
+		memory_disk_io(disk, &io);
+		struct collection *schema = random_schema(false);
+		struct rows rows = random_rows(300, 9);
+		schema->spaces[0].datatype = (enum datatype)t;
+		schema->spaces[1].datatype = (enum datatype)((t + 1) % 3);
+		assert_int_equal(write_rows(&io, 1, schema, &rows, NULL), 0);
+		struct segment *s = open_segment(&io, 1, schema);
+		assert_int_equal(segment_vectors(s, 0).type, t);
+		check_dense(s, &rows);
+		assert_int_equal(segment_verify(s, NULL), 0);
+		segment_close(s);
+		collection_unref(schema);
+		arena_free(rows.arena);
+		memory_disk_free(disk);
+	}
+}
+
+/* SEGMENT files of version 1 had no types. */
+static void the_first_version_is_read(void **state)
+{
+	struct buf b = BUF_INIT;
+	struct segment_meta m;
+	buf_put_u32(&b, 1);
+	buf_put_u64(&b, 7);  /* id */
+	buf_put_u64(&b, 8);  /* collection */
+	buf_put_u32(&b, 10); /* rows */
+	buf_put_u64(&b, 0);
+	buf_put_u32(&b, 1); /* spaces */
+	buf_put_u32(&b, 4);
+	buf_put_u32(&b, 9);
+	buf_put_u32(&b, 0); /* sparse spaces */
+	struct reader r = reader_make(b.data, b.len);
+	assert_int_equal(segment_meta_decode(&r, &m, NULL), 0);
+	assert_int_equal(m.dim[0], 4);
+	assert_int_equal(m.n_dense[0], 9);
+	assert_int_equal(m.type[0], DATATYPE_FLOAT32);
+	b.data[0] = 3;
+	r = reader_make(b.data, b.len);
+	assert_int_equal(segment_meta_decode(&r, &m, NULL), ERR_VERSION);
+	buf_fini(&b);
 }
 
 static void spaces_added_later_are_empty(void **state)
@@ -482,6 +539,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_comes_back),
 		cmocka_unit_test(it_works_on_the_real_disk),
+		cmocka_unit_test(vectors_are_stored_in_their_type),
+		cmocka_unit_test(the_first_version_is_read),
 		cmocka_unit_test(spaces_added_later_are_empty),
 		cmocka_unit_test(an_unfinished_segment_leaves_nothing),
 		cmocka_unit_test(index_files_come_back),

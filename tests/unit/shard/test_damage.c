@@ -1,0 +1,154 @@
+/* A block that goes bad while the node runs: the reader that meets it says that its answer is incomplete,
+ * the segment is looked through once more and put aside, and the rest goes on. */
+#include "tests/unit/shard/fixture.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DIM = 4, ROWS = 100 };
+
+static void upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
+{
+	struct point *points = arena_zalloc(f->arena, n * sizeof *points);
+	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points}};
+
+	for (uint32_t i = 0; i < n; i++) {
+		float v[DIM] = {(float)(first + i), 1, 2, 3};
+
+		test_point(f->arena, &points[i], first + i, v, DIM,
+			   test_payload(f->arena, value, "a"));
+	}
+	assert_int_equal(fixture_write(f, &w), n);
+}
+
+/* Two sealed segments of a hundred points, with n = 0 and n = 1, and five points in memory. */
+static void start(struct fixture *f)
+{
+	fixture_init(f);
+	fixture_add_space(f, "", DIM, DISTANCE_EUCLID, INDEX_FLAT);
+	f->options.seal_rows = ROWS;
+	f->options.index_min_rows = ROWS;
+	f->options.seal_idle_ms = 100000; /* no merging */
+	fixture_start(f);
+	for (uint64_t i = 0; i < 2; i++) {
+		upsert(f, i * ROWS, ROWS, (int64_t)i);
+		fixture_settle(f);
+	}
+	upsert(f, 2 * ROWS, 5, 9);
+}
+
+/* One byte of the file, which the running node has mapped. */
+static void flip(const char *path, double where)
+{
+	int fd = open(path, O_RDWR);
+	struct stat st;
+	char c;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	off_t at = (off_t)((double)st.st_size * where);
+	assert_int_equal(pread(fd, &c, 1, at), 1);
+	c ^= 0x55;
+	assert_int_equal(pwrite(fd, &c, 1, at), 1);
+	close(fd);
+}
+
+/* The payloads of one segment; returns how many segments there are. */
+static int damage(struct fixture *f, int which)
+{
+	char folder[128], path[400];
+	struct dirent *e;
+	int found = 0;
+
+	snprintf(folder, sizeof folder, "%s/replicas/7/0", f->root);
+	DIR *d = opendir(folder);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (strncmp(e->d_name, "seg-", 4) != 0 || found++ != which)
+			continue;
+		snprintf(path, sizeof path, "%s/%.90s/payload", folder, e->d_name);
+		flip(path, 0.5);
+	}
+	closedir(d);
+	return found;
+}
+
+/* Up to 200 nearest points with n in 0..9; no index of n helps, so every payload is read. */
+static uint32_t search(struct fixture *f, bool *incomplete)
+{
+	float v[DIM] = {0};
+	struct leaf leaf = {.vector = {VECTOR_DENSE, 0, DIM, v, NULL}, .top = 300};
+	struct rpc_search_request request = {.leaves = &leaf, .n_leaves = 1};
+	struct rpc_search_response out = {0};
+
+	leaf.filter = test_range(f->arena, 0, 10);
+	request.target = fixture_target(f, 0);
+	assert_int_equal(fixture_call(f, RPC_TYPE_search, &request, &out), 0);
+	*incomplete = out.receipts[0].incomplete;
+	return out.hits[0].n;
+}
+
+static void a_block_that_goes_bad_is_met_said_and_put_aside(void **state)
+{
+	for (int which = 0; which < 2; which++) {
+		struct fixture f;
+		struct error why = {0};
+		bool incomplete;
+
+		start(&f);
+		assert_true(shard_ready(f.shard, NULL));
+		assert_int_equal(fixture_info(&f).status, REPLICA_GREEN);
+		assert_int_equal(damage(&f, which), 2);
+
+		/* the first reader says so at once, before anything was put aside */
+		uint32_t n = search(&f, &incomplete);
+		assert_true(incomplete);
+		assert_in_range(n, 5, 2 * ROWS + 4);
+		for (int wait = 0; fixture_info(&f).status != REPLICA_RED && wait < 1000; wait++) {
+			upsert(&f, 5000, 1, 50); /* something to do */
+			usleep(10000);
+		}
+		assert_int_equal(fixture_info(&f).status, REPLICA_RED);
+		assert_non_null(strstr(fixture_info(&f).warning, "corrupt"));
+		assert_false(shard_ready(f.shard, &why));
+		assert_non_null(strstr(why.text, "corrupt"));
+
+		/* the other segment and the points in memory are all there; what is missing is said */
+		assert_int_equal(search(&f, &incomplete), ROWS + 5);
+		assert_true(incomplete);
+		upsert(&f, 3 * ROWS, 1, 9);
+		assert_int_equal(search(&f, &incomplete), ROWS + 6);
+		fixture_stop(&f);
+		fixture_start(&f); /* and the manifest remembers */
+		assert_int_equal(fixture_info(&f).status, REPLICA_RED);
+		assert_int_equal(search(&f, &incomplete), ROWS + 6);
+		assert_true(incomplete);
+		fixture_fini(&f);
+	}
+	(void)state;
+}
+
+static void what_is_whole_is_complete(void **state)
+{
+	struct fixture f;
+	bool incomplete;
+
+	start(&f);
+	assert_int_equal(search(&f, &incomplete), 2 * ROWS + 5);
+	assert_false(incomplete);
+	fixture_fini(&f);
+	(void)state;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_block_that_goes_bad_is_met_said_and_put_aside),
+		cmocka_unit_test(what_is_whole_is_complete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
