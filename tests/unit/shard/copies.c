@@ -148,6 +148,7 @@ static void bring_up(struct copies *c, struct copy *n)
 				      .listen = n->address[0] ? n->address : "127.0.0.1:0"};
 	struct error err = {0};
 
+	pthread_rwlock_wrlock(&n->calling);
 	assert_int_equal(pool_new(&n->pool, 2, 1, &err), 0);
 	o.pool = net.pool = n->pool;
 	assert_int_equal(rpc_new(&n->rpc, n->node, &err), 0);
@@ -160,6 +161,7 @@ static void bring_up(struct copies *c, struct copy *n)
 	snprintf(n->address, sizeof n->address, "127.0.0.1:%u", rpc_port(n->rpc));
 	n->told = false;
 	connect_all(c, n);
+	pthread_rwlock_unlock(&n->calling);
 }
 
 static void bring_down(struct copy *n)
