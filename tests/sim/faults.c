@@ -123,7 +123,8 @@ static void drain_node(struct sim *s, uint32_t id)
 	control_put(s, &c);
 }
 
-/* Its folder is gone, while the others of the set have everything. */
+/* Its folder is gone, while the others of the set have everything. Not the primary's: it may just have proposed to
+ * go on alone. */
 static void wipe_some(struct sim *s, uint32_t p)
 {
 	struct node *n = any_node(s);
@@ -137,7 +138,7 @@ static void wipe_some(struct sim *s, uint32_t p)
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	if (!in_sync || good < c->n_in_sync || good < 2 || c->epoch == 1)
+	if (!in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
 		return;
 	crash(s, n);
 	trace(s, "n%u/%u is wiped", n->id, p);

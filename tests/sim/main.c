@@ -39,6 +39,7 @@ static void on_abort(int number)
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		execv("/proc/self/exe", (char *const *)args);
 	}
+	fflush(stdout);
 	trace_dump();
 	fprintf(stderr, "replay: %s --seed %s --seconds %s --mutant %s\n", program, seed_text,
 		seconds_text, mutants[replica_mutant]);

@@ -19,8 +19,8 @@ struct copy {
 	struct shard *shard; /* NULL: it is down */
 	char address[32];
 	pthread_rwlock_t calling; /* it goes away only while nobody calls it */
-	atomic_bool cut; /* hears nothing from the map, and reaches no other copy */
-	bool told;       /* under the lock: of the present configuration */
+	atomic_bool cut;          /* hears nothing from the map, and reaches no other copy */
+	bool told;                /* under the lock: of the present configuration */
 };
 
 /* 0, NULL: as usual */
