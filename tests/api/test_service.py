@@ -56,7 +56,7 @@ class Service(ApiTest):
                 ("POST", path + "/shards/delete"), ("POST", path + "/cluster"),
                 ("POST", path + "/snapshots"), ("GET", path + "/snapshots"), ("GET", "/snapshots"),
                 ("PUT", path + "/snapshots/recover"), ("PUT", path + "/vectors/more"),
-                ("DELETE", path + "/vectors/more"), ("DELETE", "/cluster/peer/5"),
+                ("DELETE", path + "/vectors/more"),
                 ("POST", "/cluster/recover"), ("GET", "/issues")):
             body = {} if method in ("POST", "PUT") else None
             answer = self.refused(400, "is not supported", method, route, body)
