@@ -194,7 +194,7 @@ class Operations(ClusterTest):
         # What it would cost is shown; nothing is done unasked.
         out = self.quiver(other, "cluster", "unsafe-recover", "t", 0, "--node", behind.name, code=1)
         self.assertIn("partition 0 of t is offline", out)
-        self.assertIn("100 points", out)
+        self.assertIn("has operations 1 to 1", out)
         self.assertIn("nothing was changed", out)
         self.assertEqual(self.status(other)["status"], "red")
         self.assertIn("no replica of partition 0", self.quiver(
