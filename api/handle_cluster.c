@@ -83,7 +83,7 @@ void handle_cluster(struct api_request *r)
 /* ---- one collection ---- */
 
 /* Active: in sync and answering. Recovery: in sync, but not sure to be up to date at the moment. Partial: it catches up. Dead: no answer. */
-static const char *replica_state(const struct coord_copy *r)
+static const char *replica_state(const struct coord_replica *r)
 {
 	if (r->rc != 0)
 		return "Dead";
@@ -92,7 +92,7 @@ static const char *replica_state(const struct coord_copy *r)
 	return r->info.serves ? "Active" : "Recovery";
 }
 
-static void put_replica(struct buf *b, const struct coord_copy *r, bool local)
+static void put_replica(struct buf *b, const struct coord_replica *r, bool local)
 {
 	if (b->data[b->len - 1] != '[')
 		json_put_literal(b, ",");
@@ -113,7 +113,7 @@ static void put_replica(struct buf *b, const struct coord_copy *r, bool local)
 
 static void cluster_done(struct coord_call *call)
 {
-	struct coord_copies *q = (struct coord_copies *)call;
+	struct coord_replicas *q = (struct coord_replicas *)call;
 	struct api_request *r = call->ctx;
 	const struct map *map;
 	struct buf *b;
@@ -128,20 +128,20 @@ static void cluster_done(struct coord_call *call)
 	buf_printf(b, "{\"peer_id\":%" PRIu64 ",\"shard_count\":%" PRIu32 ",\"local_shards\":[",
 		   self, r->collection->n_partitions);
 	for (uint32_t i = 0; i < q->n; i++)
-		if (q->copies[i].node == self)
-			put_replica(b, &q->copies[i], true);
+		if (q->replicas[i].node == self)
+			put_replica(b, &q->replicas[i], true);
 	json_put_literal(b, "],\"remote_shards\":[");
 	for (uint32_t i = 0; i < q->n; i++)
-		if (q->copies[i].node != self)
-			put_replica(b, &q->copies[i], false);
+		if (q->replicas[i].node != self)
+			put_replica(b, &q->replicas[i], false);
 	json_put_literal(b, "],\"shard_transfers\":[]}");
 	respond_ok(r);
 }
 
 void handle_collection_cluster(struct api_request *r)
 {
-	struct coord_copies *q = arena_zalloc(r->arena, sizeof(*q));
+	struct coord_replicas *q = arena_zalloc(r->arena, sizeof(*q));
 
 	request_call(r, &q->call, cluster_done, r);
-	coord_copies(r->api->options.coord, q);
+	coord_replicas(r->api->options.coord, q);
 }

@@ -129,7 +129,7 @@ struct coord_info {
 void coord_info(struct coord *c, struct coord_info *i);
 
 /* Each replica by itself, as it says of itself. */
-struct coord_copy {
+struct coord_replica {
 	uint32_t partition;
 	uint64_t node;
 	bool in_sync, primary; /* by the map */
@@ -137,13 +137,13 @@ struct coord_copy {
 	struct error err;
 	struct rpc_info_response info;
 };
-struct coord_copies {
+struct coord_replicas {
 	struct coord_call call; /* rc is 0 also when none answered */
 	bool only_in_sync;
-	struct coord_copy *copies; /* out: by partition; in sync first, then learners */
+	struct coord_replica *replicas; /* out: by partition; in sync first, then learners */
 	uint32_t n;
 };
-void coord_copies(struct coord *c, struct coord_copies *r);
+void coord_replicas(struct coord *c, struct coord_replicas *r);
 
 /* ---- writes ---- */
 

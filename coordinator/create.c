@@ -10,7 +10,7 @@ struct creation {
 	struct coord *coord;
 	struct coord_change *change;
 	uint64_t until_us;
-	struct coord_copies copies;
+	struct coord_replicas replicas;
 	struct arena *arena; /* of one question */
 	const struct collection *collection;
 };
@@ -30,7 +30,7 @@ static void finish(struct creation *creation, int rc)
 	coord_finish(c, &change->call, rc);
 }
 
-static int not_there(struct creation *creation, const struct coord_copy *r)
+static int not_there(struct creation *creation, const struct coord_replica *r)
 {
 	struct error *err = &creation->change->call.err;
 	return error_set(err, ERR_TIMEOUT,
@@ -44,11 +44,11 @@ static void all_answered(struct coord_call *call)
 {
 	struct creation *creation = call->ctx;
 	struct coord *c = creation->coord;
-	const struct coord_copy *missing = NULL;
+	const struct coord_replica *missing = NULL;
 	int rc = 0;
-	for (uint32_t i = 0; i < creation->copies.n && missing == NULL; i++)
-		if (creation->copies.copies[i].rc != 0)
-			missing = &creation->copies.copies[i];
+	for (uint32_t i = 0; i < creation->replicas.n && missing == NULL; i++)
+		if (creation->replicas.replicas[i].rc != 0)
+			missing = &creation->replicas.replicas[i];
 	bool late = now_us(c) >= creation->until_us;
 	if (missing != NULL && late)
 		rc = not_there(creation, missing);
@@ -70,14 +70,14 @@ static void ask_all(void *ctx)
 		return;
 	}
 	creation->arena = arena_new(4096);
-	creation->copies = (struct coord_copies){
+	creation->replicas = (struct coord_replicas){
 		.call = {.collection = creation->collection,
 			 .arena = creation->arena,
 			 .done = all_answered,
 			 .ctx = creation},
 		.only_in_sync = true,
 	};
-	coord_copies(c, &creation->copies);
+	coord_replicas(c, &creation->replicas);
 }
 
 void create_wait(struct coord *c, struct coord_change *change)

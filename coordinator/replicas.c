@@ -13,7 +13,7 @@ struct asked {
 };
 
 struct asking {
-	struct coord_copies *request;
+	struct coord_replicas *request;
 	struct coord *coord;
 	atomic_uint pending;
 	struct asked *asked;
@@ -21,9 +21,9 @@ struct asking {
 
 static void finish(struct asking *a)
 {
-	struct coord_copies *q = a->request;
+	struct coord_replicas *q = a->request;
 	for (uint32_t i = 0; i < q->n; i++) {
-		struct coord_copy *r = &q->copies[i];
+		struct coord_replica *r = &q->replicas[i];
 		struct asked *asked = &a->asked[i];
 		r->rc = asked->call.rc;
 		r->err = asked->call.err;
@@ -47,23 +47,23 @@ static void answered(struct rpc_call *call)
 		finish(a);
 }
 
-static void list(struct coord_copies *q, const struct map_collection *placed)
+static void list(struct coord_replicas *q, const struct map_collection *placed)
 {
 	for (uint32_t p = 0; p < placed->collection->n_partitions; p++) {
 		const struct map_partition *now = &placed->partitions[p];
 		for (uint32_t i = 0; i < now->n_in_sync; i++)
-			q->copies[q->n++] = (struct coord_copy){
+			q->replicas[q->n++] = (struct coord_replica){
 				.partition = p,
 				.node = now->in_sync[i],
 				.in_sync = true,
 				.primary = now->in_sync[i] == now->primary};
 		for (uint32_t i = 0; i < now->n_learners && !q->only_in_sync; i++)
-			q->copies[q->n++] = (struct coord_copy){.partition = p,
+			q->replicas[q->n++] = (struct coord_replica){.partition = p,
 								     .node = now->learners[i]};
 	}
 }
 
-void coord_copies(struct coord *c, struct coord_copies *q)
+void coord_replicas(struct coord *c, struct coord_replicas *q)
 {
 	const struct map *map = coord_map(c);
 	const struct map_collection *placed = map_collection_by_id(map, q->call.collection->id);
@@ -71,8 +71,8 @@ void coord_copies(struct coord *c, struct coord_copies *q)
 	struct rpc_target target = {.collection_id = q->call.collection->id,
 				    .revision = placed ? placed->collection->revision : 0};
 	q->n = 0;
-	q->copies = arena_zalloc(q->call.arena, (n_partitions * 2 * LIMIT_REPLICAS + 1) *
-							  sizeof(*q->copies));
+	q->replicas = arena_zalloc(q->call.arena, (n_partitions * 2 * LIMIT_REPLICAS + 1) *
+							  sizeof(*q->replicas));
 	if (placed != NULL)
 		list(q, placed);
 	map_unref(map);
@@ -86,14 +86,14 @@ void coord_copies(struct coord *c, struct coord_copies *q)
 		struct asked *asked = &a->asked[i];
 		asked->asking = a;
 		asked->request.target = target;
-		asked->request.target.partition = q->copies[i].partition;
+		asked->request.target.partition = q->replicas[i].partition;
 		asked->call = (struct rpc_call){.type = RPC_TYPE_info,
 						.request = &asked->request,
 						.response = &asked->response,
 						.arena = arena_new(256),
 						.deadline_us = now + ASK_US,
 						.done = answered};
-		rpc_send(c->options.rpc, q->copies[i].node, &asked->call);
+		rpc_send(c->options.rpc, q->replicas[i].node, &asked->call);
 	}
 	if (atomic_fetch_sub(&a->pending, 1) == 1)
 		finish(a);
