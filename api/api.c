@@ -1,5 +1,5 @@
 /* The REST API's front: keys, parameters, routes, and the life of a request's state. */
-#include "api/request.h"
+#include "api/operate.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -83,23 +83,44 @@ static const char *given_key(struct api_request *r)
 	return key;
 }
 
+static bool is_configured(const char *expected, const char *given)
+{
+	return expected != NULL && expected[0] != 0 && same_key(expected, given);
+}
+
+/* What the key of the request may: this node's own keys first, then those of the cluster. *wanted: is one asked for at all? */
+static enum key_rights rights_of(const struct api_request *r, const char *given, bool *wanted)
+{
+	const struct api_options *o = &r->api->options;
+	const struct map *map;
+	enum key_rights rights = KEY_UNKNOWN;
+
+	*wanted = true;
+	if (given != NULL && is_configured(o->api_key, given))
+		return KEY_FULL;
+	if (given != NULL && is_configured(o->read_only_api_key, given))
+		return KEY_READ_ONLY;
+	map = coord_map(o->coord);
+	*wanted = (o->api_key != NULL && o->api_key[0] != 0) ||
+		  (o->read_only_api_key != NULL && o->read_only_api_key[0] != 0) || map->n_keys > 0;
+	if (given != NULL)
+		rights = keys_rights(map, given);
+	map_unref(map);
+	return rights;
+}
+
 /* 0, or the status of the refusal. */
 static int check_key(struct api_request *r)
 {
-	const struct api_options *o = &r->api->options;
-	bool wanted = (o->api_key != NULL && o->api_key[0] != 0) ||
-		      (o->read_only_api_key != NULL && o->read_only_api_key[0] != 0);
-	const char *key;
+	enum key_rights rights;
+	bool wanted;
 
-	if (!wanted || (r->route != NULL && (r->route->flags & ROUTE_OPEN) != 0))
+	if (r->route != NULL && (r->route->flags & ROUTE_OPEN) != 0)
 		return 0;
-	key = given_key(r);
-	if (key == NULL)
-		return 401;
-	if (o->api_key != NULL && o->api_key[0] != 0 && same_key(o->api_key, key))
+	rights = rights_of(r, given_key(r), &wanted);
+	if (!wanted || rights == KEY_FULL)
 		return 0;
-	if (o->read_only_api_key == NULL || o->read_only_api_key[0] == 0 ||
-	    !same_key(o->read_only_api_key, key))
+	if (rights == KEY_UNKNOWN)
 		return 401;
 	return r->route != NULL && (r->route->flags & ROUTE_WRITE) != 0 ? 403 : 0;
 }

@@ -1,10 +1,8 @@
 /* Views of the cluster: nodes, and where the partitions of a collection are. */
-#include "api/change.h"
 #include "api/request.h"
 #include "base/clock.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -146,69 +144,4 @@ void handle_collection_cluster(struct api_request *r)
 
 	request_call(r, &q->call, cluster_done, r);
 	coord_replicas(r->api->options.coord, q);
-}
-
-/* ---- nodes ---- */
-
-static void answer_changed(struct api_request *r, int rc)
-{
-	if (rc != 0)
-		respond_error(r, rc);
-	else
-		respond_true(r);
-}
-
-/* The node that the path names, by id or by name; NULL was answered. */
-static const struct map_node *named_node(struct api_request *r, const struct map *map)
-{
-	char *end;
-	unsigned long long id = strtoull(r->args[0], &end, 10);
-	const struct map_node *node = *end == 0 ? map_node(map, id) : NULL;
-
-	if (node == NULL)
-		node = map_node_by_name(map, r->args[0]);
-	if (node == NULL)
-		respond_error(r, error_set(&r->err, ERR_NOT_FOUND,
-					   "there is no node `%s` in this cluster", r->args[0]));
-	return node;
-}
-
-static void set_state(struct api_request *r, enum node_state state)
-{
-	const struct map *map = coord_map(r->api->options.coord);
-	const struct map_node *node = named_node(r, map);
-
-	if (node != NULL) {
-		struct map_command command = {.type = MAP_NODE_PUT, .node = *node};
-
-		command.node.state = state;
-		command.node.name = arena_strdup(r->arena, node->name);
-		command.node.rpc_address = arena_strdup(r->arena, node->rpc_address);
-		command.node.http_address = arena_strdup(r->arena, node->http_address);
-		change_submit(r, &command, answer_changed);
-	}
-	map_unref(map);
-}
-
-void handle_node_drain(struct api_request *r)
-{
-	set_state(r, NODE_DRAINING);
-}
-
-void handle_node_undrain(struct api_request *r)
-{
-	set_state(r, NODE_UP);
-}
-
-void handle_node_remove(struct api_request *r)
-{
-	const struct map *map = coord_map(r->api->options.coord);
-	const struct map_node *node = named_node(r, map);
-
-	if (node != NULL) {
-		struct map_command command = {.type = MAP_NODE_REMOVE, .node = {.id = node->id}};
-
-		change_submit(r, &command, answer_changed);
-	}
-	map_unref(map);
 }

@@ -8,6 +8,7 @@
 /* Settings of an index, as given for the collection and again for one vector. */
 struct tuning {
 	struct index_config config;
+	uint32_t pq_values; /* of a vector, to a byte of product code; 0: not given */
 	bool kind_given;
 };
 
@@ -84,7 +85,8 @@ static int parse_scalar(struct parse *p, const struct json *v)
 	return rc;
 }
 
-static int parse_product(struct parse *p, const struct json *v)
+/* Of x16, say, the values that share a byte of code: four 32-bit floats, sixteen bytes. */
+static int parse_product(struct parse *p, const struct json *v, struct tuning *t)
 {
 	static const char *const known[] = {"compression", "always_ram", NULL};
 	static const char *const names[] = {"x4", "x8", "x16", "x32", "x64"};
@@ -99,8 +101,10 @@ static int parse_product(struct parse *p, const struct json *v)
 	if (rc == 0)
 		rc = parse_bool_field(p, v, "always_ram", &always_ram);
 	for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(names[i], compression) == 0)
+		if (strcmp(names[i], compression) == 0) {
+			t->pq_values = 1u << i;
 			return 0;
+		}
 	if (rc != 0)
 		return rc;
 	return error_set(
@@ -131,6 +135,7 @@ static int parse_binary_codes(struct parse *p, const struct json *v)
 	static const char *const encodings[] = {"one_bit", "two_bits", "one_and_half_bits", NULL};
 	static const char *const query_encodings[] = {"default", "binary", "scalar4bits",
 						      "scalar8bits", NULL};
+	const char *encoding = encodings[0];
 	bool always_ram;
 	int rc = parse_is_object(p, "quantization_config.binary", v);
 
@@ -142,6 +147,11 @@ static int parse_binary_codes(struct parse *p, const struct json *v)
 		rc = parse_one_of(p, v, "encoding", encodings);
 	if (rc == 0)
 		rc = parse_one_of(p, v, "query_encoding", query_encodings);
+	if (rc == 0)
+		rc = parse_string_field(p, v, "encoding", &encoding);
+	if (rc == 0 && strcmp(encoding, encodings[0]) != 0)
+		rc = error_set(p->err, ERR_UNSUPPORTED,
+			       "the encoding `%s` of quantization_config.binary", encoding);
 	return rc;
 }
 
@@ -174,7 +184,7 @@ static int parse_quantization(struct parse *p, const struct json *v, struct tuni
 	}
 	if (json_get(v, "product") != NULL) {
 		t->config.quantizer = QUANTIZER_PQ;
-		return parse_product(p, json_get(v, "product"));
+		return parse_product(p, json_get(v, "product"), t);
 	}
 	t->config.quantizer = QUANTIZER_BINARY;
 	return parse_binary_codes(p, json_get(v, "binary"));
@@ -259,6 +269,25 @@ static int parse_space_names(struct parse *p, const struct json *v, struct vecto
 	return rc;
 }
 
+/* Not every kind of index searches by every kind of codes. */
+static int check_codes(struct parse *p, const struct index_config *c)
+{
+	bool serves = c->kind == INDEX_HNSW  ? c->quantizer != QUANTIZER_PQ
+		      : c->kind == INDEX_IVF ? c->quantizer != QUANTIZER_BINARY
+					     : c->quantizer == QUANTIZER_NONE;
+
+	if (serves)
+		return 0;
+	if (c->kind == INDEX_FLAT)
+		return error_set(p->err, ERR_UNSUPPORTED,
+				 "quantization_config without an index (exact search)");
+	return error_set(p->err, ERR_UNSUPPORTED,
+			 c->kind == INDEX_HNSW
+				 ? "quantization_config.product with an hnsw index (with "
+				   "index.type ivf it is)"
+				 : "quantization_config.binary with an ivf index (with hnsw it is)");
+}
+
 static int parse_vector_params(struct parse *p, const struct json *v, const struct tuning *base,
 			       struct vector_space *out)
 {
@@ -293,7 +322,9 @@ static int parse_vector_params(struct parse *p, const struct json *v, const stru
 		rc = parse_quantization(p, json_get(v, "quantization_config"), &t);
 	out->dim = (uint32_t)size;
 	out->index = t.config;
-	return rc;
+	if (out->index.pq_m == 0 && t.pq_values > 0 && out->dim % t.pq_values == 0)
+		out->index.pq_m = out->dim / t.pq_values;
+	return rc != 0 ? rc : check_codes(p, &t.config);
 }
 
 static int check_vector_name(struct parse *p, const struct collection *c, const char *name,

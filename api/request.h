@@ -139,9 +139,6 @@ void handle_collection_aliases(struct api_request *r);
 void handle_alias_list(struct api_request *r);
 void handle_cluster(struct api_request *r);
 void handle_collection_cluster(struct api_request *r);
-void handle_node_drain(struct api_request *r);
-void handle_node_undrain(struct api_request *r);
-void handle_node_remove(struct api_request *r);
 void handle_upsert(struct api_request *r);
 void handle_retrieve(struct api_request *r);
 void handle_delete_points(struct api_request *r);
@@ -165,6 +162,18 @@ void handle_recommend(struct api_request *r);
 void handle_recommend_batch(struct api_request *r);
 void handle_recommend_groups(struct api_request *r);
 void handle_retrieve_one(struct api_request *r);
+
+void handle_operator_view(struct api_request *r);
+void handle_operator_plan(struct api_request *r);
+void handle_collection_operate(struct api_request *r);
+void handle_node_drain(struct api_request *r);
+void handle_node_undrain(struct api_request *r);
+void handle_node_remove(struct api_request *r);
+void handle_partition_view(struct api_request *r);
+void handle_partition_recover(struct api_request *r);
+void handle_key_create(struct api_request *r);
+void handle_key_list(struct api_request *r);
+void handle_key_remove(struct api_request *r);
 
 /* ingest.c: a stream of JSON lines for a collection. */
 void ingest_start(struct api_request *r, struct http_stream *out);

@@ -16,6 +16,7 @@ enum {
 	LIMIT_EF = 10000,            /* hnsw_ef */
 	LIMIT_TOP = 10000,           /* groups, and points of one group */
 	LIMIT_COLLECTIONS = 1000,
+	LIMIT_API_KEYS = 1000,   /* kept in the shard map */
 	LIMIT_PARTITIONS = 256,  /* of one collection */
 	LIMIT_REPLICAS = 8,      /* replication_factor */
 	LIMIT_NAME_BYTES = 255,  /* collection, alias, node, vector name */

@@ -308,12 +308,12 @@ int client_call_patiently(struct client *c, const struct client_request *request
 	}
 }
 
-char *client_collection_path(struct arena *arena, const char *collection, const char *rest)
+char *client_path(struct arena *arena, const char *before, const char *name, const char *after)
 {
 	struct buf b = BUF_INIT;
 	char *path;
 
-	for (const unsigned char *at = (const unsigned char *)collection; *at; at++) {
+	for (const unsigned char *at = (const unsigned char *)name; *at; at++) {
 		if ((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
 		    (*at >= '0' && *at <= '9') || strchr("-_.~", *at))
 			buf_put_u8(&b, *at);
@@ -321,7 +321,12 @@ char *client_collection_path(struct arena *arena, const char *collection, const 
 			buf_printf(&b, "%%%02X", *at);
 	}
 	buf_put_u8(&b, 0);
-	path = arena_printf(arena, "/collections/%s%s", (const char *)b.data, rest);
+	path = arena_printf(arena, "%s%s%s", before, (const char *)b.data, after);
 	buf_fini(&b);
 	return path;
+}
+
+char *client_collection_path(struct arena *arena, const char *collection, const char *rest)
+{
+	return client_path(arena, "/collections/", collection, rest);
 }

@@ -62,5 +62,17 @@ static inline const struct json *client_get(const struct json *v, const char *ke
 	return v ? json_get(v, key) : NULL;
 }
 
+/* "" and 0 when it is of another type, or NULL. */
+static inline const char *client_text(const struct json *v)
+{
+	return v && json_type(v) == JSON_STRING ? json_string(v, NULL) : "";
+}
+static inline uint64_t client_number(const struct json *v)
+{
+	return v && (json_type(v) == JSON_INT || json_type(v) == JSON_UINT) ? json_uint(v) : 0;
+}
+
+/* "<before><name, percent-encoded><after>", in the arena. */
+char *client_path(struct arena *arena, const char *before, const char *name, const char *after);
 /* "/collections/<name, percent-encoded><rest>", in the arena. */
 char *client_collection_path(struct arena *arena, const char *collection, const char *rest);

@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/client.h"
-#include "cli/command.h"
+#include "cli/session.h"
 #include "cli/remote.h"
 #include "http/json.h"
 #include "model/payload.h"
@@ -104,97 +103,55 @@ static const struct command_line count_line = {
 	.max_rest = 1,
 };
 
-/* One run of a command: what it needs, gone at its end. */
-struct run {
-	struct arena *arena;
-	struct client *client;
-	struct options o;
-	struct command_args args;
-	const char **rest;
-};
-
-static int begin(struct run *r, const struct command_line *line, int argc, char **argv)
-{
-	struct error err = {0};
-	int code, rc;
-
-	*r = (struct run){.arena = arena_new(4096), .args = {.argc = argc, .argv = argv}};
-	code = command_parse(line, &r->args, &r->o, r->arena);
-	if (code >= 0)
-		return code;
-	r->rest = r->args.rest;
-	rc = client_new(&r->client, r->o.url, r->o.api_key, r->o.timeout, &err);
-	return rc != 0 ? command_fail(line->name, r->o.json, rc, &err) : -1;
-}
-
-static int end(struct run *r, int code)
-{
-	client_free(r->client);
-	arena_free(r->arena);
-	return code;
-}
-
-/* A value of the answer, as one line of JSON. */
-static void print_json(const struct json *v)
-{
-	struct buf value = BUF_INIT, text = BUF_INIT;
-
-	json_to_pv(v, &value);
-	json_from_pv(&text, pv_of(value.data));
-	buf_put_u8(&text, '\n');
-	fwrite(text.data, 1, text.len, stdout);
-	buf_fini(&value);
-	buf_fini(&text);
-}
-
 static int run_create(int argc, char **argv)
 {
 	struct error err = {0};
-	struct run r;
-	int code = begin(&r, &create_line, argc, argv);
+	struct options o;
+	struct session r;
+	int code = session_begin(&r, &create_line, argc, argv, &o);
 	const char *distance;
 
 	if (code >= 0)
-		return end(&r, code);
-	distance = remote_distance(r.o.distance);
-	if (r.o.dim == 0)
-		return end(&r,
-			   command_misused(create_line.name, "--dim is missing: how many values "
-							     "has a vector?"));
+		return session_end(&r, code);
+	distance = remote_distance(o.distance);
+	if (o.dim == 0)
+		return session_end(&r, command_misused(create_line.name,
+						       "--dim is missing: how many values "
+						       "has a vector?"));
 	if (distance == NULL)
-		return end(&r,
-			   command_misused(create_line.name,
-					   "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
-					   r.o.distance));
+		return session_end(
+			&r, command_misused(create_line.name,
+					    "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
+					    o.distance));
 	const struct remote_spec spec = {
 		.name = r.rest[0],
-		.vector_name = r.o.vector_name,
+		.vector_name = o.vector_name,
 		.distance = distance,
-		.dim = r.o.dim,
-		.index = r.o.index,
-		.quantizer = r.o.quantizer,
-		.m = r.o.m,
-		.ef_construct = r.o.ef_construct,
-		.nlist = r.o.nlist,
-		.nprobe = r.o.nprobe,
-		.shards = r.o.shards,
-		.replicas = r.o.replicas,
+		.dim = o.dim,
+		.index = o.index,
+		.quantizer = o.quantizer,
+		.m = o.m,
+		.ef_construct = o.ef_construct,
+		.nlist = o.nlist,
+		.nprobe = o.nprobe,
+		.shards = o.shards,
+		.replicas = o.replicas,
 	};
 	int rc = remote_create(r.client, &spec, &err);
-	bool existed = rc == ERR_EXISTS && r.o.if_missing;
+	bool existed = rc == ERR_EXISTS && o.if_missing;
 	if (rc != 0 && !existed)
-		return end(&r, command_fail(create_line.name, r.o.json, rc, &err));
-	if (r.o.json)
+		return session_fail(&r, rc, &err);
+	if (r.json)
 		printf("{\"created\":%s}\n", existed ? "false" : "true");
 	else if (existed)
 		printf("%s exists already\n", r.rest[0]);
 	else
-		printf("created %s: %" PRIu64 " dimensions, %s\n", r.rest[0], r.o.dim, distance);
-	return end(&r, EXIT_DONE);
+		printf("created %s: %" PRIu64 " dimensions, %s\n", r.rest[0], o.dim, distance);
+	return session_end(&r, EXIT_DONE);
 }
 
 /* The names first: an answer lives only until the next call. */
-static int list_names(struct run *r, const char ***names, size_t *n, struct error *err)
+static int list_names(struct session *r, const char ***names, size_t *n, struct error *err)
 {
 	const struct client_request request = {.method = "GET", .path = "/collections"};
 	const struct json *result, *list;
@@ -222,15 +179,16 @@ static int list_names(struct run *r, const char ***names, size_t *n, struct erro
 static int run_list(int argc, char **argv)
 {
 	struct error err = {0};
-	struct run r;
-	int code = begin(&r, &list_line, argc, argv);
+	struct options o;
+	struct session r;
+	int code = session_begin(&r, &list_line, argc, argv, &o);
 	const char **names;
 	size_t n;
 
 	if (code >= 0)
-		return end(&r, code);
+		return session_end(&r, code);
 	int rc = list_names(&r, &names, &n, &err);
-	if (rc == 0 && r.o.json)
+	if (rc == 0 && r.json)
 		printf("[");
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct remote_collection info;
@@ -241,7 +199,7 @@ static int run_list(int argc, char **argv)
 		if (rc != 0 || !info.exists) /* deleted meanwhile */
 			continue;
 		json_put_string(&quoted, names[i], strlen(names[i]));
-		if (r.o.json)
+		if (r.json)
 			printf("%s{\"name\":%.*s,\"points\":%" PRIu64
 			       ",\"dim\":%u,\"distance\":\"%s\",\"status\":\"%s\"}",
 			       i ? "," : "", (int)quoted.len, (const char *)quoted.data,
@@ -253,32 +211,33 @@ static int run_list(int argc, char **argv)
 		buf_fini(&quoted);
 	}
 	if (rc != 0)
-		return end(&r, command_fail(list_line.name, r.o.json, rc, &err));
-	if (r.o.json)
+		return session_fail(&r, rc, &err);
+	if (r.json)
 		printf("]\n");
 	else if (n == 0)
 		printf("no collections; quiver collection create and quiver ingest make some\n");
-	return end(&r, EXIT_DONE);
+	return session_end(&r, EXIT_DONE);
 }
 
 static int run_info(int argc, char **argv)
 {
 	struct remote_collection info;
 	struct error err = {0};
-	struct run r;
-	int code = begin(&r, &info_line, argc, argv);
+	struct options o;
+	struct session r;
+	int code = session_begin(&r, &info_line, argc, argv, &o);
 	char number[32];
 
 	if (code >= 0)
-		return end(&r, code);
+		return session_end(&r, code);
 	int rc = remote_get(r.client, r.rest[0], NULL, &info, &err);
 	if (rc == 0 && !info.exists)
 		rc = error_set(&err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", r.rest[0]);
 	if (rc != 0)
-		return end(&r, command_fail(info_line.name, r.o.json, rc, &err));
-	if (r.o.json) {
-		print_json(client_get(client_root(r.client), "result"));
-		return end(&r, EXIT_DONE);
+		return session_fail(&r, rc, &err);
+	if (r.json) {
+		session_print_json(client_get(client_root(r.client), "result"));
+		return session_end(&r, EXIT_DONE);
 	}
 	printf("name      %s\n", r.rest[0]);
 	printf("status    %s\n", info.status);
@@ -291,77 +250,69 @@ static int run_info(int argc, char **argv)
 		printf("vectors   named ones; see --json\n");
 	if (info.embedder[0])
 		printf("embedder  %s\n", info.embedder);
-	return end(&r, EXIT_DONE);
+	return session_end(&r, EXIT_DONE);
 }
 
 static int run_delete(int argc, char **argv)
 {
 	struct error err = {0};
-	struct run r;
-	int code = begin(&r, &delete_line, argc, argv);
+	struct options o;
+	struct session r;
+	int code = session_begin(&r, &delete_line, argc, argv, &o);
 	bool existed;
 
 	if (code >= 0)
-		return end(&r, code);
+		return session_end(&r, code);
 	int rc = remote_delete(r.client, r.rest[0], &existed, &err);
 	if (rc == 0 && !existed)
 		rc = error_set(&err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", r.rest[0]);
 	if (rc != 0)
-		return end(&r, command_fail(delete_line.name, r.o.json, rc, &err));
-	if (r.o.json)
+		return session_fail(&r, rc, &err);
+	if (r.json)
 		printf("{\"deleted\":true}\n");
 	else
 		printf("deleted %s\n", r.rest[0]);
-	return end(&r, EXIT_DONE);
+	return session_end(&r, EXIT_DONE);
 }
 
 int command_collection(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} verbs[] = {{"create", run_create},
-		     {"list", run_list},
-		     {"info", run_info},
-		     {"delete", run_delete}};
-	static const char usage[] = "create NAME --dim N | list | info NAME | delete NAME";
+	static const struct session_verb verbs[] = {{"create", run_create},
+						    {"list", run_list},
+						    {"info", run_info},
+						    {"delete", run_delete},
+						    {NULL, NULL}};
 
-	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		printf("Usage: quiver collection %s\n\nEach of them has --help.\n\nExamples:\n%s%s",
-		       usage, create_line.examples, list_line.examples);
-		return EXIT_DONE;
-	}
-	for (size_t i = 0; argc >= 2 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (strcmp(argv[1], verbs[i].name) == 0)
-			return verbs[i].run(argc - 1, argv + 1);
-	}
-	return argc < 2 ? command_misused("collection", "say what to do: %s", usage)
-			: command_misused("collection", "`%s` is not known: %s", argv[1], usage);
+	return session_verbs("collection", "create NAME --dim N | list | info NAME | delete NAME",
+			     "  quiver collection create books --dim 384\n"
+			     "  quiver collection list\n",
+			     verbs, argc, argv);
 }
 
 int command_count(int argc, char **argv)
 {
 	struct error err = {0};
 	struct buf filter = BUF_INIT;
-	struct run r;
-	int code = begin(&r, &count_line, argc, argv);
+	struct options o;
+	struct session r;
+	int code = session_begin(&r, &count_line, argc, argv, &o);
 	uint64_t count = 0;
 	int rc = 0;
 
 	if (code >= 0)
-		return end(&r, code);
-	if (r.o.filter_file)
-		rc = command_read_file(r.o.filter_file, 32 << 20, &filter, &err);
+		return session_end(&r, code);
+	if (o.filter_file)
+		rc = command_read_file(o.filter_file, 32 << 20, &filter, &err);
 	if (rc == 0)
 		rc = remote_count(r.client, r.rest[0],
-				  r.o.filter_file ? (const char *)filter.data : r.o.filter, &count,
+				  o.filter_file ? (const char *)filter.data : o.filter, &count,
 				  &err);
 	buf_fini(&filter);
 	if (rc != 0)
-		return end(&r, command_fail(count_line.name, r.o.json, rc, &err));
-	if (r.o.json)
+		return session_fail(&r, rc, &err);
+	if (r.json)
 		printf("{\"count\":%" PRIu64 "}\n", count);
 	else
 		printf("%" PRIu64 "\n", count);
-	return end(&r, EXIT_DONE);
+	return session_end(&r, EXIT_DONE);
 }

@@ -75,3 +75,5 @@ int command_ingest(int argc, char **argv);
 int command_search(int argc, char **argv);
 int command_count(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_cluster(int argc, char **argv);
+int command_key(int argc, char **argv);

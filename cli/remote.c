@@ -9,16 +9,6 @@
 #include "base/clock.h"
 #include "http/json.h"
 
-static const char *text_of(const struct json *v)
-{
-	return v && json_type(v) == JSON_STRING ? json_string(v, NULL) : "";
-}
-
-static uint64_t number_of(const struct json *v)
-{
-	return v && (json_type(v) == JSON_INT || json_type(v) == JSON_UINT) ? json_uint(v) : 0;
-}
-
 int remote_get(struct client *c, const char *collection, const char *vector_name,
 	       struct remote_collection *out, struct error *err)
 {
@@ -47,15 +37,15 @@ int remote_get(struct client *c, const char *collection, const char *vector_name
 		vectors = client_get(vectors, vector_name ? vector_name : "");
 	else if (vector_name && *vector_name)
 		vectors = NULL;
-	out->dim = (uint32_t)number_of(client_get(vectors, "size"));
+	out->dim = (uint32_t)client_number(client_get(vectors, "size"));
 	snprintf(out->distance, sizeof(out->distance), "%s",
-		 text_of(client_get(vectors, "distance")));
-	snprintf(out->status, sizeof(out->status), "%s", text_of(client_get(info, "status")));
+		 client_text(client_get(vectors, "distance")));
+	snprintf(out->status, sizeof(out->status), "%s", client_text(client_get(info, "status")));
 	snprintf(out->embedder, sizeof(out->embedder), "%s",
-		 text_of(client_get(client_get(config, "metadata"), "embedder")));
-	out->points = number_of(client_get(info, "points_count"));
-	out->indexed = number_of(client_get(info, "indexed_vectors_count"));
-	out->segments = number_of(client_get(info, "segments_count"));
+		 client_text(client_get(client_get(config, "metadata"), "embedder")));
+	out->points = client_number(client_get(info, "points_count"));
+	out->indexed = client_number(client_get(info, "indexed_vectors_count"));
+	out->segments = client_number(client_get(info, "segments_count"));
 	return 0;
 }
 
@@ -166,7 +156,7 @@ int remote_count(struct client *c, const char *collection, const char *filter, u
 	if (rc == 0 && count == NULL)
 		rc = error_set(err, ERR_FORMAT, "%s answered a count without a number",
 			       client_url(c));
-	*out = number_of(count);
+	*out = client_number(count);
 	buf_fini(&b);
 	arena_free(arena);
 	return rc;

@@ -118,6 +118,8 @@ static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t excep
 			heal_report_of(h, id, p->c->collection->id, p->partition);
 		if (r == NULL && wait)
 			return 0;
+		if (r == NULL)
+			continue; /* it does not host what it should: its folder may be lost */
 		if (chosen == 0 || ahead(r, best)) {
 			chosen = id;
 			best = r;
@@ -227,10 +229,13 @@ static uint32_t replicas_on(const struct heal *h, uint64_t node)
 	return n;
 }
 
-/* The member that should leave: on a draining node, else on the fullest one; rather not the primary. */
+/* The member that should leave: the one that a move takes away, else one on a draining node, else on the fullest one; rather not the
+ * primary. */
 static uint64_t surplus_member(struct heal *h, const struct map_partition *p)
 {
 	uint64_t worst = 0, weight = 0;
+	if (among(p->in_sync, p->n_in_sync, p->leaving))
+		return p->leaving;
 	for (uint32_t i = 0; i < p->n_in_sync; i++) {
 		uint64_t id = p->in_sync[i];
 		const struct map_node *node = map_node(h->map, id);
@@ -297,6 +302,7 @@ static void start_move(struct heal *h, const struct place_move *move)
 	p.next = *p.now;
 	if (p.now->n_in_sync < c->collection->replication_factor || !add_learner(&p.next, move->to))
 		return;
+	p.next.leaving = move->from;
 	heal_notice(h, false, "partition %u of %s moves from node %llu to node %llu", p.partition,
 		    c->collection->name, (unsigned long long)move->from,
 		    (unsigned long long)move->to);

@@ -15,7 +15,8 @@
 
 enum {
 	MAP_MAGIC = 0x50414d51, /* "QMAP" */
-	MAP_VERSION = 1,
+	MAP_VERSION = 2,        /* 1 had no `leaving` */
+	MAP_VERSION_OLDEST = 1,
 	PARTITION_MIN_BYTES = 8 + 8 + 4 + 4 + 4 + 4 + 4,
 	MAP_ADDRESS_BYTES = 512, /* a name or an address */
 };
@@ -290,6 +291,7 @@ void map_put_partition(struct buf *b, const struct map_partition *p)
 	buf_put_u32(b, p->min_isr);
 	buf_put_u32(b, p->slot_first);
 	buf_put_u32(b, p->slot_last);
+	buf_put_u64(b, p->leaving);
 }
 
 static uint32_t read_replicas(struct reader *r, uint64_t out[LIMIT_REPLICAS])
@@ -305,7 +307,7 @@ static uint32_t read_replicas(struct reader *r, uint64_t out[LIMIT_REPLICAS])
 	return n;
 }
 
-void map_read_partition(struct reader *r, struct map_partition *p)
+void map_read_partition(struct reader *r, uint16_t version, struct map_partition *p)
 {
 	memset(p, 0, sizeof(*p));
 	p->epoch = reader_u64(r);
@@ -315,6 +317,7 @@ void map_read_partition(struct reader *r, struct map_partition *p)
 	p->min_isr = reader_u32(r);
 	p->slot_first = reader_u32(r);
 	p->slot_last = reader_u32(r);
+	p->leaving = version > 1 ? reader_u64(r) : 0;
 }
 
 static bool holds(const uint64_t *ids, uint32_t n, uint64_t id)
@@ -454,7 +457,7 @@ static void decode_nodes(struct reader *r, struct map *m)
 }
 
 /* One collection; it counts as read (and is released with the map) even when it is refused. */
-static int decode_collection(struct reader *r, struct map *m, struct error *err)
+static int decode_collection(struct reader *r, uint16_t version, struct map *m, struct error *err)
 {
 	struct map_collection *c = &m->collections[m->n_collections];
 	struct collection *definition = NULL;
@@ -475,7 +478,7 @@ static int decode_collection(struct reader *r, struct map *m, struct error *err)
 		struct map_partition *p = &c->partitions[i];
 		const char *flaw;
 
-		map_read_partition(r, p);
+		map_read_partition(r, version, p);
 		flaw = reader_ok(r) ? map_partition_flaw(p) : "it is cut off";
 		if (flaw == NULL && p->slot_first != next_slot)
 			flaw = "its slots do not follow those before it";
@@ -490,7 +493,7 @@ static int decode_collection(struct reader *r, struct map *m, struct error *err)
 	return 0;
 }
 
-static int decode_collections(struct reader *r, struct map *m, struct error *err)
+static int decode_collections(struct reader *r, uint16_t version, struct map *m, struct error *err)
 {
 	uint32_t n = reader_count(r, PARTITION_MIN_BYTES);
 
@@ -498,7 +501,7 @@ static int decode_collections(struct reader *r, struct map *m, struct error *err
 		return error_set(err, ERR_FORMAT, "%u collections are more than the limit", n);
 	m->collections = arena_alloc(m->arena, n * sizeof(*m->collections));
 	for (uint32_t i = 0; i < n; i++) {
-		int rc = decode_collection(r, m, err);
+		int rc = decode_collection(r, version, m, err);
 
 		if (rc < 0)
 			return rc;
@@ -568,7 +571,7 @@ int map_decode(const void *bytes, size_t n, struct map **out, struct error *err)
 	if (reader_u32(&r) != MAP_MAGIC)
 		return error_set(err, ERR_FORMAT, "this is not a shard map");
 	version = reader_u16(&r);
-	if (version != MAP_VERSION)
+	if (version < MAP_VERSION_OLDEST || version > MAP_VERSION)
 		return error_set(err, ERR_VERSION,
 				 "the shard map has version %u, this program reads version %d",
 				 version, MAP_VERSION);
@@ -577,7 +580,7 @@ int map_decode(const void *bytes, size_t n, struct map **out, struct error *err)
 	m->cluster_id = reader_u64(&r);
 	m->next_id = reader_u64(&r);
 	decode_nodes(&r, m);
-	rc = decode_collections(&r, m, err);
+	rc = decode_collections(&r, version, m, err);
 	if (rc == 0) {
 		decode_names(&r, m);
 		decode_done(&r, m);

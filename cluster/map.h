@@ -31,6 +31,7 @@ struct map_partition {
 	uint32_t n_in_sync;
 	uint64_t learners[LIMIT_REPLICAS];
 	uint32_t n_learners;
+	uint64_t leaving; /* the replica that a move takes away once the learner is in sync; 0 = none */
 	uint32_t min_isr;
 	uint32_t slot_first, slot_last; /* hash slots it owns, inclusive */
 };
@@ -94,6 +95,8 @@ enum map_command_type {
 	MAP_PARTITION_SET, /* compare-and-set on epoch */
 	MAP_KEY_PUT,
 	MAP_KEY_REMOVE,
+	MAP_PARTITION_RECOVER, /* as PARTITION_SET, but a learner may become primary: for a partition whose in-sync members
+				* are lost for good. What the learner does not have is lost. */
 	MAP_COMMAND_COUNT
 };
 enum alias_action_type { ALIAS_CREATE, ALIAS_DELETE, ALIAS_RENAME };

@@ -403,7 +403,7 @@ static bool among(const uint64_t *ids, uint32_t n, uint64_t id)
 /* The rules of the write path (isr_sound, learner_hidden): the primary comes from the in-sync set
  * before, and only a learner can become in sync. */
 static const char *transition_flaw(const struct map *m, const struct map_partition *now,
-				   const struct map_partition *next)
+				   const struct map_partition *next, bool recover)
 {
 	const char *flaw = map_partition_flaw(next);
 
@@ -411,9 +411,9 @@ static const char *transition_flaw(const struct map *m, const struct map_partiti
 		return flaw;
 	if (next->slot_first != now->slot_first || next->slot_last != now->slot_last)
 		return "its slots would change";
-	if (!among(now->in_sync, now->n_in_sync, next->primary))
+	if (!recover && !among(now->in_sync, now->n_in_sync, next->primary))
 		return "its new primary was not in sync";
-	if (next->n_in_sync < now->n_in_sync && next->n_in_sync < next->min_isr)
+	if (!recover && next->n_in_sync < now->n_in_sync && next->n_in_sync < next->min_isr)
 		return "its in-sync set would fall below min_isr";
 	for (uint32_t i = 0; i < next->n_in_sync; i++) {
 		if (!among(now->in_sync, now->n_in_sync, next->in_sync[i]) &&
@@ -427,6 +427,13 @@ static const char *transition_flaw(const struct map *m, const struct map_partiti
 			return "a learner is not a shard server of this cluster";
 	}
 	return NULL;
+}
+
+/* A move ends when its old replica is gone, and when no new one is on the way any more. */
+static bool move_goes_on(const struct collection *c, const struct map_partition *p)
+{
+	return among(p->in_sync, p->n_in_sync, p->leaving) &&
+	       (p->n_learners > 0 || p->n_in_sync > c->replication_factor);
 }
 
 static int set_partition(struct map *to, const struct map_command *c, struct error *err)
@@ -447,7 +454,7 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 				 c->partition, collection->collection->name,
 				 (unsigned long long)now->epoch,
 				 (unsigned long long)c->expect_epoch);
-	flaw = transition_flaw(to, now, &c->config);
+	flaw = transition_flaw(to, now, &c->config, c->type == MAP_PARTITION_RECOVER);
 	if (flaw != NULL)
 		return error_set(err, ERR_VALIDATION, "partition %u of `%s`: %s", c->partition,
 				 collection->collection->name, flaw);
@@ -456,6 +463,8 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 	memcpy(copy, collection->partitions, n * sizeof(*copy));
 	copy[c->partition] = c->config;
 	copy[c->partition].epoch = now->epoch + 1;
+	if (!move_goes_on(collection->collection, &c->config))
+		copy[c->partition].leaving = 0;
 	map_partitions_unref(collection->partitions);
 	collection->partitions = copy;
 	return 0;
@@ -519,7 +528,8 @@ static int change(struct map *to, const struct map_command *c, struct error *err
 	case MAP_ALIASES: return change_aliases(to, c, err);
 	case MAP_NODE_PUT: return put_node(to, c, err);
 	case MAP_NODE_REMOVE: return remove_node(to, c, err);
-	case MAP_PARTITION_SET: return set_partition(to, c, err);
+	case MAP_PARTITION_SET:
+	case MAP_PARTITION_RECOVER: return set_partition(to, c, err);
 	case MAP_KEY_PUT: return put_key(to, c, err);
 	case MAP_KEY_REMOVE: return remove_key(to, c, err);
 	case MAP_COMMAND_COUNT: break;

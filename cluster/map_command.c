@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-	COMMAND_VERSION = 1,
+	COMMAND_VERSION = 2, /* as MAP_VERSION */
+	COMMAND_VERSION_OLDEST = 1,
 	MAP_ACTIONS_LIMIT = 1000, /* alias actions in one command */
 	HEAD_BYTES = 2 + 1 + 8 + 8,
 };
@@ -58,6 +59,7 @@ void map_command_encode(struct buf *b, const struct map_command *c)
 	case MAP_NODE_PUT: map_put_node(b, &c->node); break;
 	case MAP_NODE_REMOVE: buf_put_u64(b, c->node.id); break;
 	case MAP_PARTITION_SET:
+	case MAP_PARTITION_RECOVER:
 		buf_put_u64(b, c->collection_id);
 		buf_put_u32(b, c->partition);
 		buf_put_u64(b, c->expect_epoch);
@@ -137,7 +139,7 @@ static void read_key(struct reader *r, struct arena *arena, struct map_command *
 	c->key.read_only = read_only == 1;
 }
 
-static int read_body(struct reader *r, struct arena *arena, struct map_command *c,
+static int read_body(struct reader *r, uint16_t version, struct arena *arena, struct map_command *c,
 		     struct error *err)
 {
 	switch (c->type) {
@@ -151,10 +153,11 @@ static int read_body(struct reader *r, struct arena *arena, struct map_command *
 	case MAP_NODE_PUT: map_read_node(r, arena, &c->node); return 0;
 	case MAP_NODE_REMOVE: c->node.id = reader_u64(r); return 0;
 	case MAP_PARTITION_SET:
+	case MAP_PARTITION_RECOVER:
 		c->collection_id = reader_u64(r);
 		c->partition = reader_u32(r);
 		c->expect_epoch = reader_u64(r);
-		map_read_partition(r, &c->config);
+		map_read_partition(r, version, &c->config);
 		return 0;
 	case MAP_KEY_PUT: read_key(r, arena, c); return 0;
 	case MAP_COMMAND_COUNT: break;
@@ -186,13 +189,14 @@ int map_command_decode(const void *bytes, size_t n, struct arena *arena, struct 
 	out->command_lo = reader_u64(&r);
 	if (!reader_ok(&r))
 		return error_set(err, ERR_FORMAT, "a command of the shard map is cut off");
-	if (version != COMMAND_VERSION || type >= MAP_COMMAND_COUNT)
+	if (version < COMMAND_VERSION_OLDEST || version > COMMAND_VERSION ||
+	    type >= MAP_COMMAND_COUNT)
 		return error_set(err, ERR_VERSION,
 				 "a command of the shard map has version %u and type %u; this "
 				 "program reads version %d, types below %d: upgrade it",
 				 version, type, COMMAND_VERSION, MAP_COMMAND_COUNT);
 	out->type = (enum map_command_type)type;
-	rc = read_body(&r, arena, out, err);
+	rc = read_body(&r, version, arena, out, err);
 	if (rc == 0 && !reader_done(&r))
 		rc = error_set(err, ERR_FORMAT,
 			       "a command of the shard map is cut off or has wrong values");

@@ -50,23 +50,60 @@ static void measure(const struct vindex_rows *rows, uint32_t n, struct spread *s
 	free(scratch);
 }
 
-void code_scale_init(struct code_scale *s, const struct vindex_rows *rows, enum distance distance)
+/* Measures a sample, whose size it returns, and makes room for the scale. */
+static uint32_t begin(struct code_scale *s, const struct vindex_rows *rows, enum distance distance,
+		      struct spread *spread)
 {
 	uint32_t dim = rows->dim, n = rows->n < SAMPLE_ROWS ? rows->n : SAMPLE_ROWS;
-	struct spread spread = {
+
+	*spread = (struct spread){
 		.sum = mem_array(dim, sizeof(double)),
 		.squares = mem_array(dim, sizeof(double)),
 		.low = mem_array(dim, sizeof(float)),
 		.high = mem_array(dim, sizeof(float)),
 	};
-	float most = 0;
-
 	s->dim = dim;
 	s->distance = distance;
 	s->middle = mem_array(dim, sizeof(float));
 	s->step = mem_array(dim, sizeof(float));
 	s->inverse = mem_array(dim, sizeof(float));
-	measure(rows, n, &spread);
+	measure(rows, n, spread);
+	return n;
+}
+
+static void spread_fini(struct spread *spread)
+{
+	free(spread->sum);
+	free(spread->squares);
+	free(spread->low);
+	free(spread->high);
+}
+
+void code_scale_init_bits(struct code_scale *s, const struct vindex_rows *rows,
+			  enum distance distance)
+{
+	struct spread spread;
+	uint32_t n = begin(s, rows, distance, &spread);
+
+	for (uint32_t d = 0; d < s->dim; d++) {
+		double mean = n ? spread.sum[d] / n : 0;
+		double variance = n ? spread.squares[d] / n - mean * mean : 0;
+
+		s->middle[d] = isfinite((float)mean) ? (float)mean : 0;
+		s->step[d] = isfinite((float)variance) && variance > 0
+				     ? 0.8f * (float)sqrt(variance)
+				     : 0;
+	}
+	spread_fini(&spread);
+}
+
+void code_scale_init(struct code_scale *s, const struct vindex_rows *rows, enum distance distance)
+{
+	struct spread spread;
+	uint32_t n = begin(s, rows, distance, &spread);
+	uint32_t dim = s->dim;
+	float most = 0;
+
 	for (uint32_t d = 0; d < dim; d++) {
 		double mean = n ? spread.sum[d] / n : 0;
 		double variance = n ? spread.squares[d] / n - mean * mean : 0;
@@ -86,10 +123,7 @@ void code_scale_init(struct code_scale *s, const struct vindex_rows *rows, enum 
 			s->step[d] = most;
 		s->inverse[d] = s->step[d] > 0 ? 1 / s->step[d] : 0;
 	}
-	free(spread.sum);
-	free(spread.squares);
-	free(spread.low);
-	free(spread.high);
+	spread_fini(&spread);
 }
 
 void code_scale_fini(struct code_scale *s)
@@ -124,6 +158,12 @@ float code_encode(const struct code_scale *s, const float *row, uint8_t *out)
 		norm += decoded * decoded;
 	}
 	return norm;
+}
+
+void code_decode(const struct code_scale *s, const uint8_t *code, float *out)
+{
+	for (uint32_t d = 0; d < s->dim; d++)
+		out[d] = s->middle[d] + s->step[d] * ((float)code[d] - 128);
 }
 
 void code_query_init(const struct code_scale *s, const struct code_kernels *k, const float *vector,

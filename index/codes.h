@@ -52,6 +52,10 @@ void code_scale_fini(struct code_scale *s);
 /* Codes one row (any alignment) into code_stride(dim) bytes; for Euclid returns the squared norm of
  * the decoded row, measured from the middle. */
 float code_encode(const struct code_scale *s, const float *row, uint8_t *out);
+void code_decode(const struct code_scale *s, const uint8_t *code, float *out);
+/* The same for codes of one bit (bits.h): middle is the mean, step 0.8 standard deviations. */
+void code_scale_init_bits(struct code_scale *s, const struct vindex_rows *rows,
+			  enum distance distance);
 
 /* A query made ready: its bytes, and what turns an integer into a key. */
 struct code_query {

@@ -164,16 +164,41 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	return 0;
 }
 
-/* The links in the file are not read again: their pages need not stay in memory. (MADV_PAGEOUT changes no
- * content, whatever the memory is; it is a wish.) */
-static void let_go(const struct faiss_graph *g)
+/* What is not read again, or seldom, need not stay in memory. (MADV_PAGEOUT changes no content, whatever the
+ * memory is; it is a wish.) The links in the file are not read again. */
+static void let_go(const void *begin, const void *end)
 {
 	const uintptr_t page = 4096;
-	uintptr_t from = ((uintptr_t)g->levels + page - 1) / page * page;
-	uintptr_t to = (uintptr_t)(g->neighbors + 4 * g->n_neighbors) / page * page;
+	uintptr_t from = ((uintptr_t)begin + page - 1) / page * page;
+	uintptr_t to = (uintptr_t)end / page * page;
 
 	if (from < to)
 		madvise((void *)from, to - from, MADV_PAGEOUT);
+}
+
+/* Rows that are looked at for the last few candidates only: each page alone, without those after it. */
+static void let_rows_go(const struct vindex_rows *r)
+{
+	const uintptr_t page = 4096;
+	uintptr_t from = (uintptr_t)r->data / page * page;
+	uintptr_t to = (uintptr_t)rows_at(r, r->n);
+
+	madvise((void *)from, to - from, MADV_RANDOM);
+	let_go(r->data, rows_at(r, r->n));
+}
+
+void vindex_release_rows(const struct vindex *v)
+{
+	if (v->config.rows_on_disk && atomic_load(&v->walk))
+		let_rows_go(&v->rows);
+}
+
+static int new_walk(const struct vindex *v, const struct faiss_graph *graph, struct walk **out,
+		    struct error *err)
+{
+	const struct walk_options options = {v->distance, v->config.quantizer};
+
+	return walk_new(graph, &v->rows, &options, out, err);
 }
 
 int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
@@ -193,15 +218,17 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	    (rows_are_plain(&o->rows) || !o->faiss_only))
 		v->rows = o->rows;
 	v->info.kind = INDEX_HNSW;
+	v->info.quantizer = v->config.quantizer;
 	if (o->faiss_only)
 		return open_faiss(v, &graph, err);
 	struct walk *walk;
-	rc = walk_new(&graph, &v->rows, v->distance, &walk, err);
+	rc = new_walk(v, &graph, &walk, err);
 	if (!rc) {
-		let_go(&graph);
+		let_go(graph.levels, graph.neighbors + 4 * graph.n_neighbors);
 		atomic_store(&v->walk, walk);
 		v->info.link_bytes = walk_link_bytes(walk);
 		v->info.memory_bytes = walk_memory_bytes(walk);
+		vindex_release_rows(v);
 	}
 	return rc;
 }
@@ -219,7 +246,7 @@ static int make_walk(const struct vindex *v, struct error *err)
 		struct walk *walk;
 
 		view(v, &graph);
-		rc = walk_new(&graph, &v->rows, v->distance, &walk, err);
+		rc = new_walk(v, &graph, &walk, err);
 		if (!rc)
 			atomic_store(&mine->walk, walk);
 	}

@@ -21,6 +21,7 @@ enum {
 	PQ_CODES = 256,           /* of each sub-quantiser */
 	ADD_BATCH = 65536,
 	OVERSAMPLE = 4,
+	OVERSAMPLE_IGNORED = 32, /* where the codes shall not decide */
 };
 
 static uint32_t choose_nlist(const struct vindex *v)
@@ -264,14 +265,26 @@ static uint32_t widen(const struct vindex *v, const struct vindex_query *q, uint
 	return nprobe > v->info.nlist ? v->info.nlist : nprobe;
 }
 
+/* Candidates by codes, to be compared by their rows. */
+static uint32_t oversampled(const struct vindex *v, const struct vindex_query *q)
+{
+	float factor = q->ignore_codes ? OVERSAMPLE_IGNORED : OVERSAMPLE;
+
+	if (q->oversampling > 0 && v->info.quantizer != QUANTIZER_NONE && !q->ignore_codes)
+		factor = q->oversampling;
+	double wanted = (double)factor * q->k;
+	return wanted < v->n ? (uint32_t)wanted : v->n;
+}
+
 int ivf_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 	       uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {
 	uint32_t nprobe = widen(v, q, q->nprobe ? q->nprobe : v->nprobe);
+	bool by_rows = !q->no_rescore || q->ignore_codes;
 	bool rescore = v->rows.data && (v->distance == DISTANCE_MANHATTAN ||
-					(v->info.quantizer != QUANTIZER_NONE && !q->no_rescore));
+					(v->info.quantizer != QUANTIZER_NONE && by_rows));
 	uint64_t scanned = (uint64_t)v->n * nprobe / v->info.nlist;
-	struct candidates c = {.n = rescore ? q->k * OVERSAMPLE : q->k};
+	struct candidates c = {.n = rescore ? oversampled(v, q) : q->k};
 	struct shim_error shim;
 	int rc;
 

@@ -76,6 +76,9 @@ struct vindex_open {
 };
 int vindex_open(const struct vindex_open *o, struct vindex **out, struct error *err);
 void vindex_free(struct vindex *v);
+/* With config.rows_on_disk: the pages of the rows may leave the memory, where codes serve. Opening has done it; this is
+ * for who has read the rows since. */
+void vindex_release_rows(const struct vindex *v);
 void vindex_describe(const struct vindex *v, struct vindex_info *out);
 
 struct vindex_query {
@@ -85,7 +88,10 @@ struct vindex_query {
 	uint32_t nprobe;            /* IVF effort; 0 = default of the index */
 	const struct bitset *allow; /* NULL = every row; else only rows whose bit is set */
 	uint32_t n_allow;           /* set bits in allow */
-	bool no_rescore;
+	/* Where the configuration asks for a quantiser; else candidates are always compared by their rows. */
+	bool no_rescore;    /* keys by codes alone: no row is read */
+	bool ignore_codes;  /* every candidate that the search keeps is compared by its row */
+	float oversampling; /* candidates compared by their rows, as a multiple of k; 0 = chosen */
 	uint64_t deadline_us; /* 0 = none; monotonic; a walk past it stops early and says so */
 };
 struct vindex_stats {

@@ -18,8 +18,12 @@
 struct walk;
 
 /* The graph is read and not kept; `rows` (n x dim, any alignment) must stay. */
-int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows, enum distance distance,
-	     struct walk **out, struct error *err);
+struct walk_options {
+	enum distance distance;
+	enum quantizer quantizer; /* NONE and SQ8: 8-bit codes; BINARY: one-bit codes (bits.h) */
+};
+int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows,
+	     const struct walk_options *options, struct walk **out, struct error *err);
 void walk_free(struct walk *w);
 size_t walk_memory_bytes(const struct walk *w);
 size_t walk_link_bytes(const struct walk *w);

@@ -168,8 +168,10 @@ static void encode_rows(struct walk *w)
 	float *scratch = mem_array(w->dim, sizeof *scratch);
 
 	for (uint32_t row = 0; row < w->n; row++) {
-		float norm = code_encode(&w->scale, rows_get(&w->rows, row, scratch),
-					 w->codes + row * w->stride);
+		const float *from = rows_get(&w->rows, row, scratch);
+		uint8_t *to = w->codes + row * w->stride;
+		float norm = walk_has_bits(w) ? bits_encode(&w->scale, from, to)
+					      : code_encode(&w->scale, from, to);
 
 		if (w->norms)
 			w->norms[row] = norm;
@@ -177,17 +179,18 @@ static void encode_rows(struct walk *w)
 	free(scratch);
 }
 
-int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows, enum distance distance,
-	     struct walk **out, struct error *err)
+int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows,
+	     const struct walk_options *options, struct walk **out, struct error *err)
 {
 	struct walk *w = mem_zalloc(sizeof *w);
 	int rc;
 
 	w->rows = *rows;
-	w->distance = distance;
+	w->distance = options->distance;
+	w->quantizer = options->quantizer;
 	w->n = rows->n;
 	w->dim = rows->dim;
-	w->stride = code_stride(rows->dim);
+	w->stride = walk_has_bits(w) ? bits_stride(rows->dim) : code_stride(rows->dim);
 	w->width = faiss_graph_slots(g, 0);
 	choose_slots(g, w);
 	rc = map_block(w, err);
@@ -197,7 +200,7 @@ int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows, enum d
 	}
 	copy_level_0(g, w);
 	copy_upper_levels(g, w);
-	code_scale_init(&w->scale, rows, distance);
+	(walk_has_bits(w) ? code_scale_init_bits : code_scale_init)(&w->scale, rows, w->distance);
 	encode_rows(w);
 	*out = w;
 	return 0;

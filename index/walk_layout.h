@@ -1,6 +1,7 @@
 /* Private to walk*.c: the layout that a search walks on. */
 #pragma once
 
+#include "index/bits.h"
 #include "index/rows.h"
 #include "index/walk.h"
 #include <stdbool.h>
@@ -18,6 +19,7 @@ struct walk_level {
 struct walk {
 	struct vindex_rows rows;
 	enum distance distance;
+	enum quantizer quantizer;
 	uint32_t n, dim;
 	size_t stride;     /* bytes of a code */
 	uint32_t width;    /* most links of a node on level 0 */
@@ -35,6 +37,11 @@ struct walk {
 	uint32_t n_more;
 	float *norms; /* n: of the decoded rows; Euclid only, else NULL */
 };
+
+static inline bool walk_has_bits(const struct walk *w)
+{
+	return w->quantizer == QUANTIZER_BINARY;
+}
 
 /* A list of level 0 in one or two parts:
  *	do {

@@ -62,12 +62,12 @@ static void grow(struct walk_scratch *s, const struct walk *w, size_t pool, size
 		s->sums = aligned(gather * sizeof *s->sums);
 		s->gather_room = gather;
 	}
-	if (w->stride > s->query_room) {
+	if (code_stride(w->dim) > s->query_room) { /* enough for the planes of bits, too */
 		free(s->query_bytes);
 		free(s->query_floats);
-		s->query_bytes = aligned(w->stride);
-		s->query_floats = aligned(w->stride * sizeof(float));
-		s->query_room = w->stride;
+		s->query_room = code_stride(w->dim);
+		s->query_bytes = aligned(s->query_room);
+		s->query_floats = aligned(s->query_room * sizeof(float));
 	}
 }
 

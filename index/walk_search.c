@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "index/walk_layout.h"
 #include "index/walk_scratch.h"
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -27,7 +28,7 @@ enum {
 struct search {
 	const struct walk *w;
 	const struct vindex_query *q;
-	const struct code_kernels *kernels;
+	code_fn sums; /* of the codes */
 	struct walk_scratch *s;
 	struct code_query query;
 	struct vindex_stats *stats;
@@ -53,7 +54,8 @@ static inline uint32_t key_of(const struct search *x, int32_t sum, uint32_t node
 {
 	switch (x->w->distance) {
 	case DISTANCE_EUCLID: return key_of_float(x->w->norms[node] - x->query.factor * (float)sum);
-	case DISTANCE_MANHATTAN: return (uint32_t)sum;
+	case DISTANCE_MANHATTAN:
+		return walk_has_bits(x->w) ? 0x80000000u - (uint32_t)sum : (uint32_t)sum;
 	case DISTANCE_COSINE:
 	case DISTANCE_DOT:
 	default: return 0x80000000u - (uint32_t)sum;
@@ -68,9 +70,7 @@ static inline void compute(struct search *x, const uint32_t *ids, uint32_t n, in
 		for (uint32_t i = 0; i < n; i++)
 			__builtin_prefetch(&w->norms[ids[i]]);
 	}
-	(w->distance == DISTANCE_MANHATTAN ? x->kernels->l1 : x->kernels->dot)(x->query.bytes,
-									       w->codes, w->stride,
-									       ids, n, sums);
+	x->sums(x->query.bytes, w->codes, w->stride, ids, n, sums);
 	x->stats->distances += n;
 }
 
@@ -365,20 +365,63 @@ static void scan_codes(struct search *x)
 	}
 }
 
-/* The best of the pool once more, from the float rows. */
+static uint32_t candidates_wanted(const struct walk *w, const struct vindex_query *q)
+{
+	float wanted = q->oversampling * (float)q->k;
+
+	if (w->quantizer == QUANTIZER_NONE || !(wanted > (float)q->k))
+		return q->k;
+	return wanted < (float)w->n ? (uint32_t)ceilf(wanted) : w->n;
+}
+
+static void init_codes(struct search *x)
+{
+	const struct walk *w = x->w;
+	const struct code_kernels *k = code_kernels_get();
+
+	if (walk_has_bits(w)) {
+		x->sums = bits_sums;
+		bits_query_init(&w->scale, x->q->vector, x->s->query_floats, &x->query);
+		return;
+	}
+	x->sums = w->distance == DISTANCE_MANHATTAN ? k->l1 : k->dot;
+	code_query_init(&w->scale, k, x->q->vector, x->s->query_floats, &x->query);
+}
+
+/* Candidates that are compared by their rows, at least. One bit says little about a row: with such codes it
+ * is every candidate. */
+static uint32_t rescored(const struct search *x)
+{
+	const struct vindex_query *q = x->q;
+	uint32_t most = q->k < 8 ? 16 : 2 * q->k;
+
+	if (q->ignore_codes || (walk_has_bits(x->w) && q->oversampling == 0))
+		return x->ef;
+	if (q->oversampling > 0 && x->w->quantizer != QUANTIZER_NONE)
+		return candidates_wanted(x->w, q);
+	return most < x->ef / 4 ? x->ef / 4 : most;
+}
+
+static const float *code_floats(const struct walk *w, uint32_t row, float *scratch)
+{
+	const uint8_t *code = w->codes + row * w->stride;
+
+	(walk_has_bits(w) ? bits_decode : code_decode)(&w->scale, code, scratch);
+	return scratch;
+}
+
+/* The best of the pool once more, from the rows, or from what the codes say that the rows are. */
 static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 {
 	const struct walk *w = x->w;
 	kernel_fn distance = kernels_distance(kernels_get(), w->distance);
-	uint32_t most = x->q->k < 8 ? 16 : 2 * x->q->k;
-	uint32_t n = 0;
+	bool by_codes = x->q->no_rescore && !x->q->ignore_codes && w->quantizer != QUANTIZER_NONE;
+	uint32_t most = rescored(x), n = 0;
 	uint64_t *rows = x->s->pool; /* the entries are overwritten by what they stand for */
 	float *scratch = x->s->query_floats; /* the query is in its code by now */
-	size_t row_bytes = rows_bytes(&w->rows);
+	size_t row_bytes = by_codes ? 0 : rows_bytes(&w->rows);
 	struct topk top;
 
-	if (most < x->ef / 4)
-		most = x->ef / 4;
 	for (uint32_t i = 0; i < x->size && n < most; i++) {
 		uint32_t row = node_of_entry(x->s->pool[i]);
 		const char *at = rows_at(&w->rows, row);
@@ -390,10 +433,12 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 		rows[n++] = row;
 	}
 	topk_init(&top, out, x->q->k);
-	for (uint32_t i = 0; i < n; i++)
-		topk_push(&top,
-			  distance(x->q->vector, rows_get(&w->rows, rows[i], scratch), w->dim),
-			  rows[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		const float *row = by_codes ? code_floats(w, (uint32_t)rows[i], scratch)
+					    : rows_get(&w->rows, rows[i], scratch);
+
+		topk_push(&top, distance(x->q->vector, row, w->dim), rows[i]);
+	}
 	x->stats->distances += n;
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;
@@ -419,10 +464,10 @@ int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_
 	uint32_t ef = q->ef ? q->ef : EF_MIN;
 	/* nodes gathered at once: a list and one more than is enough, or a chunk of a scan */
 	size_t gather_room = GATHER_MAX + 3 * (size_t)w->width;
-	struct search x = {.w = w, .q = q, .kernels = code_kernels_get(), .stats = stats};
+	struct search x = {.w = w, .q = q, .stats = stats};
 
-	if (ef < q->k)
-		ef = q->k;
+	if (ef < candidates_wanted(w, q))
+		ef = candidates_wanted(w, q);
 	x.allowed_only = q->allow && !through_all(w, q);
 	if (q->allow && !x.allowed_only)
 		ef = (uint32_t)((uint64_t)ef * w->n / q->n_allow);
@@ -432,7 +477,7 @@ int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_
 	x.enough = w->width;
 	x.s = walk_scratch_get(w, (size_t)x.ef + 1, gather_room);
 	x.query.bytes = x.s->query_bytes;
-	code_query_init(&w->scale, x.kernels, q->vector, x.s->query_floats, &x.query);
+	init_codes(&x);
 	if (better_scanned(&x)) {
 		scan_codes(&x);
 	} else {

@@ -90,6 +90,7 @@ void put_heartbeat_response(struct buf *b, const struct rpc_heartbeat_request *q
 {
 	(void)q;
 	wire_put_bool(b, a->superseded);
+	wire_put_bool(b, a->removed);
 	buf_put_u64(b, a->leader);
 }
 
@@ -101,6 +102,7 @@ int take_heartbeat_response(struct reader *r, const struct rpc_heartbeat_request
 	(void)arena;
 	(void)err;
 	a->superseded = wire_bool(r);
+	a->removed = wire_bool(r);
 	a->leader = reader_u64(r);
 	return 0;
 }

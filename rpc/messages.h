@@ -266,6 +266,7 @@ struct rpc_heartbeat_request {
 };
 struct rpc_heartbeat_response {
 	bool superseded; /* this node was started again elsewhere: the caller must end */
+	bool removed;    /* it is in the newest map no more: likewise */
 	uint64_t leader; /* 0 = unknown */
 };
 

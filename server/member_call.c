@@ -78,6 +78,13 @@ static void beat_sent(struct rpc_call *call)
 			  "process ends",
 			  o->member->options.identity.name);
 		member_fail(o->member, &why);
+	} else if (call->rc == 0 && o->response.beat.removed) {
+		struct error why;
+		error_set(&why, ERR_NOT_FOUND,
+			  "node `%s` was removed from the cluster; to join again, start it with an "
+			  "empty data folder",
+			  o->member->options.identity.name);
+		member_fail(o->member, &why);
 	}
 	outgoing_free(o);
 }

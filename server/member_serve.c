@@ -28,6 +28,44 @@ static void serve_meta(struct member *m, struct rpc_call *call)
 	rpc_finish(call, 0);
 }
 
+/* ---- heartbeats ---- */
+
+struct unknown {
+	struct member *member;
+	struct rpc_call *call;
+};
+
+/* The map here is as new as any was when the heartbeat came. */
+static void unknown_read(void *ctx, const struct error *result, uint64_t index)
+{
+	struct unknown *u = ctx;
+	const struct rpc_heartbeat_request *q = u->call->request;
+	struct rpc_heartbeat_response *a = u->call->response;
+	struct meta_runtime *meta = member_meta_get(u->member);
+	if (meta != NULL) {
+		const struct map *map = meta_runtime_map(meta);
+		a->removed = result->code == 0 && map_node(map, q->node) == NULL;
+		map_unref(map);
+		member_meta_put(u->member);
+	}
+	rpc_finish(u->call, 0);
+	free(u);
+}
+
+/* Of a node that the map here does not have: it was removed, and does not follow the map any more, or this map is old. Those of the first start
+ * are not in the map before they have registered. */
+static bool may_be_removed(const struct rpc_heartbeat_request *q, const struct map_node *known)
+{
+	return known == NULL && (q->incarnation != 0 || q->node >= MAP_FIRST_ID);
+}
+
+static void serve_unknown(struct member *m, struct meta_runtime *meta, struct rpc_call *call)
+{
+	struct unknown *u = mem_zalloc(sizeof(*u));
+	*u = (struct unknown){m, call};
+	meta_runtime_read(meta, unknown_read, u);
+}
+
 static void serve_heartbeat(struct member *m, struct rpc_call *call)
 {
 	const struct rpc_heartbeat_request *q = call->request;
@@ -42,8 +80,13 @@ static void serve_heartbeat(struct member *m, struct rpc_call *call)
 	/* 0: it has not registered yet. */
 	a->superseded = known != NULL && q->incarnation != 0 && q->incarnation < known->incarnation;
 	a->leader = atomic_load(&m->leader);
+	bool unknown = may_be_removed(q, known);
 	map_unref(map);
+	if (unknown)
+		serve_unknown(m, meta, call);
 	member_meta_put(m);
+	if (unknown)
+		return;
 	struct member_post *p = member_post_new(POST_HEARTBEAT);
 	p->node = q->node;
 	p->incarnation = q->incarnation;

@@ -137,6 +137,8 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 		.allow = a->bits,
 		.n_allow = a->n,
 		.no_rescore = params->no_rescore,
+		.ignore_codes = params->ignore_quantization,
+		.oversampling = params->oversampling,
 		.deadline_us = u->cut_us,
 	};
 	struct topk_item *items = scratch_items(scratch_get(), q.k);

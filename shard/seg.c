@@ -404,7 +404,8 @@ uint64_t seg_memory_bytes(const struct seg *s)
 
 		struct segment_vectors v = segment_vectors(s->sealed, i);
 
-		bytes += (uint64_t)v.n * v.dim * datatype_bytes(v.type);
+		if (!s->schema->spaces[i].index.rows_on_disk || !seg_index(s, i))
+			bytes += (uint64_t)v.n * v.dim * datatype_bytes(v.type);
 		if (!seg_index(s, i))
 			continue;
 		vindex_describe(seg_index(s, i), &info);

@@ -81,8 +81,25 @@ static bool needs_field(const struct hosted *h, const struct seg *s, const struc
 	return s->recovered ? !is_built(h, hash) : !schema_has(s->schema, hash);
 }
 
+/* Codes are made of the rows when an index is opened: other ones, or rows that may leave the memory now, take
+ * effect when it is opened again. */
+static bool needs_reopening(const struct hosted *h, const struct seg *s)
+{
+	for (uint32_t i = 0; i < s->schema->n_spaces; i++) {
+		const struct index_config *was = &s->schema->spaces[i].index,
+					  *is = &h->state.schema->spaces[i].index;
+
+		if (seg_index(s, i) && is->kind == INDEX_HNSW &&
+		    (was->quantizer != is->quantizer || was->rows_on_disk != is->rows_on_disk))
+			return true;
+	}
+	return false;
+}
+
 static bool needs_fields(const struct hosted *h, const struct seg *s)
 {
+	if (needs_reopening(h, s))
+		return true;
 	for (uint32_t i = 0; i < h->state.schema->n_fields; i++)
 		if (needs_field(h, s, &h->state.schema->fields[i]))
 			return true;
@@ -333,6 +350,16 @@ bool work_pending(const struct hosted *h)
 
 /* ---- running ---- */
 
+static int verify(const struct seg *s, struct error *err)
+{
+	int rc = segment_verify(s->sealed, err);
+
+	for (uint32_t i = 0; i < s->schema->n_spaces; i++)
+		if (seg_index(s, i))
+			vindex_release_rows(seg_index(s, i));
+	return rc;
+}
+
 static void work_run(struct task *t)
 {
 	struct work *w = CONTAINER(t, struct work, task);
@@ -343,7 +370,7 @@ static void work_run(struct task *t)
 		return;
 	}
 	switch (w->kind) {
-	case WORK_VERIFY: t->rc = segment_verify(w->sources.entries[0].seg->sealed, &t->err); break;
+	case WORK_VERIFY: t->rc = verify(w->sources.entries[0].seg, &t->err); break;
 	case WORK_FIELDS: t->rc = build_fields(w); break;
 	case WORK_INDEX: t->rc = build_indexes(h, w->sources.entries[0].seg, &t->err); break;
 	default:

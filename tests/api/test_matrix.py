@@ -101,8 +101,8 @@ COLLECTION = {
     "wal_config": {"wal_capacity_mb": Positive(32), "wal_segments_ahead": Count(0), "wal_retain_closed": Positive(1)},
     "strict_mode_config": Free(enabled=False), "metadata": Free(a=1),
     "index": {"type": "hnsw", "builder": "faiss", "nlist": Positive(8), "nprobe": Positive(2), "quantizer": "sq8", "pq_m": Positive(2)}}
-CHANGE = {"vectors": Named(a={"hnsw_config": HNSW, "quantization_config": {"product": {"compression": "x8",
-                                                                                     "always_ram": True}}, "on_disk": False}),
+CHANGE = {"vectors": Named(a={"hnsw_config": HNSW, "quantization_config": {"binary": {"encoding": "one_bit",
+                                                                                    "always_ram": True}}, "on_disk": False}),
           "sparse_vectors": Named(s={"modifier": "none"}), "hnsw_config": HNSW,
           "quantization_config": {"scalar": {"type": "int8"}},
           "optimizers_config": {"deleted_threshold": 0.5}, "metadata": Free(a=1), "strict_mode_config": Free(enabled=False),

@@ -53,7 +53,7 @@ class Service(ApiTest):
         for method, route in (
                 ("POST", path + "/points/discover"), ("POST", path + "/points/discover/batch"),
                 ("POST", path + "/points/search/matrix/pairs"), ("PUT", path + "/shards"),
-                ("POST", path + "/shards/delete"), ("POST", path + "/cluster"),
+                ("POST", path + "/shards/delete"),
                 ("POST", path + "/snapshots"), ("GET", path + "/snapshots"), ("GET", "/snapshots"),
                 ("PUT", path + "/snapshots/recover"), ("PUT", path + "/vectors/more"),
                 ("DELETE", path + "/vectors/more"),

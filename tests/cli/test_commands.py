@@ -182,5 +182,63 @@ class BenchTest(CliTest):
         self.assertEqual(self.count("other"), 100)
 
 
+class Operators(CliTest):
+    """On a single node; tests/cluster has more of them."""
+
+    def test_status_and_plan(self):
+        self.good("collection", "create", "s", "--dim", 2, "--shards", 3)
+        out = self.good("cluster", "status", "--all")
+        self.assertTrue(out.startswith("green "), out)
+        self.assertIn("node-1", out)
+        self.assertIn("s/2  active, primary node-1, in sync node-1", out)
+        self.assertEqual(self.good_json("cluster", "status")["partitions"], [])
+        self.assertEqual(self.good("cluster", "plan"), "nothing to do\n")
+        out = self.good("cluster", "plan", "--drain", "node-1")
+        self.assertIn("drain      s/0  node-1 -> nowhere to go", out)
+        self.assertIn("3 with nowhere to go", out)
+        self.refused(FAILED, "have nowhere to go", "cluster", "drain", "node-1")
+        self.good("cluster", "undrain", "node-1")
+        self.refused(MISSING, "no node `x`", "cluster", "undrain", "x")
+        self.refused(MISSING, "no node `x`", "cluster", "move", "s", 0, "--from", "node-1", "--to", "x")
+        self.refused(FAILED, "has a replica of it already", "cluster", "move", "s", 0, "--from", "1", "--to", "node-1")
+        self.refused(MISSING, "has no partition 9", "cluster", "unsafe-recover", "s", 9)
+        out, _ = self.refused(FAILED, "nothing was changed", "cluster", "unsafe-recover", "s", 1, "--node", "node-1")
+        self.assertIn("partition 1 of s is active", out)
+        self.refused(FAILED, "is not lost", "cluster", "unsafe-recover", "s", 1, "--node", "node-1", "--yes-lose-data")
+        self.refused(FAILED, "the node itself", "cluster", "remove", "node-1")
+        self.good("collection", "delete", "s")
+
+    def test_usage(self):
+        self.refused(USAGE, "say what to do", "cluster")
+        self.refused(USAGE, "`shuffle` is not known", "cluster", "shuffle")
+        self.refused(USAGE, "--from and --to", "cluster", "move", "s", 0)
+        self.refused(USAGE, "no number of a partition", "cluster", "move", "s", "x", "--from", "a", "--to", "b")
+        self.refused(USAGE, "argument is missing", "cluster", "drain")
+        self.refused(USAGE, "--node is missing", "cluster", "unsafe-recover", "s", 0, "--yes-lose-data")
+        self.refused(USAGE, "say what to do", "key")
+        for command in ("cluster", "key"):
+            self.assertIn("Usage: quiver " + command, self.good(command, "--help"))
+        for verb in ("status", "plan", "move", "drain", "undrain", "remove", "unsafe-recover"):
+            self.assertIn("Examples:", self.good("cluster", verb, "--help"))
+
+    def test_keys(self):
+        key = self.good("key", "create", "boss").strip()
+        self.assertTrue(key.startswith("qv_"), key)
+        self.refused(FAILED, "API key", "collection", "list")
+        try:
+            made = json.loads(self.good("key", "create", "look", "--read-only", "--json", QUIVER_API_KEY=key))
+            self.assertEqual((made["name"], made["read_only"]), ("look", True))
+            out = self.good("key", "list", QUIVER_API_KEY=key)
+            self.assertEqual([line.split() for line in out.splitlines()], [["boss", "full"], ["look", "read", "only"]])
+            self.good("collection", "list", "--api-key", made["key"])
+            self.refused(FAILED, "", "collection", "create", "x", "--dim", 2, "--api-key", made["key"])
+            self.refused(FAILED, "last key that may write", "key", "remove", "boss", QUIVER_API_KEY=key)
+            self.refused(MISSING, "no API key named `none`", "key", "remove", "none", QUIVER_API_KEY=key)
+            self.good("key", "remove", "look", QUIVER_API_KEY=key)
+        finally:
+            self.good("key", "remove", "boss", QUIVER_API_KEY=key)
+        self.good("collection", "list")
+
+
 if __name__ == "__main__":
     unittest.main()

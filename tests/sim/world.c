@@ -24,6 +24,8 @@ void trace(struct sim *s, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + n, TRACE_BYTES - (size_t)n, format, args);
 	va_end(args);
+	if (s->options->follow)
+		puts(line);
 }
 
 void trace_dump(void)

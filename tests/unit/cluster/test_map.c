@@ -289,6 +289,111 @@ static void test_partition_compare_and_set(void **state)
 	map_unref(m);
 }
 
+/* Which replica a move takes away is remembered until it is gone, or the move is given up. */
+static void test_a_move_is_remembered(void **state)
+{
+	uint64_t index = 0;
+	struct map *m = fixture_map(4, &index);
+	struct map_command c;
+
+	fixture_create(&m, ++index, fixture_collection("a", 2, 2), PAIR, 2, NULL);
+	c = partition_set(m, 1);
+	c.config.leaving = 2; /* but nobody comes in its place */
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	assert_int_equal(m->collections[0].partitions[1].leaving, 0);
+	c.expect_epoch = 2;
+	c.config.learners[0] = 4;
+	c.config.n_learners = 1;
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	assert_int_equal(m->collections[0].partitions[1].leaving, 2);
+	c = partition_set(m, 3); /* in sync */
+	c.config.in_sync[2] = 4;
+	c.config.n_in_sync = 3;
+	c.config.n_learners = 0;
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	assert_int_equal(m->collections[0].partitions[1].leaving, 2);
+	c = partition_set(m, 4);
+	c.config.primary = c.config.in_sync[0] = 4;
+	c.config.n_in_sync = 2;
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	assert_int_equal(m->collections[0].partitions[1].leaving, 0);
+	map_unref(m);
+}
+
+/* Only the command that says so makes a learner primary; everything else about it is checked as ever. */
+static void test_recovery_from_a_learner(void **state)
+{
+	uint64_t index = 0;
+	struct map *m = fixture_map(4, &index);
+	struct error why;
+	struct map_command c;
+
+	fixture_create(&m, ++index, fixture_collection("a", 2, 2), PAIR, 2, NULL);
+	c = partition_set(m, 1);
+	c.config.learners[0] = 4;
+	c.config.n_learners = 1;
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	c = partition_set(m, 2);
+	c.config.primary = c.config.in_sync[0] = 4;
+	c.config.n_in_sync = 1;
+	c.config.learners[0] = 2;
+	c.config.learners[1] = 3;
+	c.config.n_learners = 2;
+	assert_int_equal(fixture_apply(&m, ++index, &c, &why), ERR_VALIDATION);
+	c.type = MAP_PARTITION_RECOVER;
+	c.config.primary = c.config.in_sync[0] = 1; /* never had a replica */
+	assert_int_equal(fixture_apply(&m, ++index, &c, &why), ERR_VALIDATION);
+	c.config.primary = c.config.in_sync[0] = 4;
+	c.expect_epoch = 1;
+	assert_int_equal(fixture_apply(&m, ++index, &c, &why), ERR_STALE);
+	c.expect_epoch = 2;
+	assert_int_equal(fixture_apply(&m, ++index, &c, &why), 0);
+	assert_int_equal(m->collections[0].partitions[1].primary, 4);
+	assert_int_equal(m->collections[0].partitions[1].n_learners, 2);
+	map_unref(m);
+}
+
+/* What the version before wrote is read. */
+static void test_the_version_before(void **state)
+{
+	uint64_t index = 0;
+	struct map *m = fixture_map(4, &index), *back = NULL, *next = NULL;
+	struct buf b = BUF_INIT;
+	struct map_command c;
+	struct error why;
+
+	fixture_create(&m, ++index, fixture_collection("a", 1, 2), PAIR, 2, NULL);
+	map_encode(&b, m);
+	assert_int_equal(b.data[4], 2);
+	/* Behind the only partition: aliases, keys, and ids of commands. */
+	size_t tail = 4 + 4 + 4 + m->n_done * 16u, at = b.len - tail - 8;
+
+	memmove(b.data + at, b.data + at + 8, tail);
+	b.len -= 8;
+	b.data[4] = 1;
+	assert_int_equal(map_decode(b.data, b.len, &back, NULL), 0);
+	assert_int_equal(back->collections[0].partitions[0].primary, 2);
+	map_unref(back);
+	b.data[4] = 3;
+	assert_int_equal(map_decode(b.data, b.len, &back, NULL), ERR_VERSION);
+
+	c = (struct map_command){.type = MAP_PARTITION_SET,
+				 .collection_id = m->collections[0].collection->id,
+				 .expect_epoch = 1,
+				 .config = m->collections[0].partitions[0]};
+	c.config.min_isr = 2;
+	buf_clear(&b);
+	map_command_encode(&b, &c);
+	b.len -= 8;
+	b.data[0] = 1;
+	assert_int_equal(map_apply(m, ++index, b.data, b.len, &next, &why), 0);
+	assert_int_equal(why.code, 0);
+	assert_int_equal(next->collections[0].partitions[0].min_isr, 2);
+	map_unref(next);
+	map_unref(m);
+	buf_fini(&b);
+}
+
 static void test_retry_applies_once(void **state)
 {
 	uint64_t index = 0;
@@ -365,6 +470,7 @@ static void random_command(struct prng *p, const struct map *m, struct map_comma
 		break;
 	case MAP_NODE_REMOVE: c->node.id = prng_below(p, 20); break;
 	case MAP_PARTITION_SET:
+	case MAP_PARTITION_RECOVER:
 		if (m->n_collections > 0) {
 			const struct map_collection *of =
 				&m->collections[prng_below(p, m->n_collections)];
@@ -535,6 +641,9 @@ int main(void)
 		cmocka_unit_test(test_aliases_are_all_or_none),
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_partition_compare_and_set),
+		cmocka_unit_test(test_a_move_is_remembered),
+		cmocka_unit_test(test_recovery_from_a_learner),
+		cmocka_unit_test(test_the_version_before),
 		cmocka_unit_test(test_retry_applies_once),
 		cmocka_unit_test(test_equal_histories_equal_bytes),
 		cmocka_unit_test(test_hostile_map_bytes),
