@@ -13,6 +13,9 @@ static uint64_t self_node(struct api_request *r, const struct map *map)
 	return map->n_nodes > 0 ? map->nodes[0].id : 0;
 }
 
+static const char *const STATES[] = {
+	[NODE_UP] = "up", [NODE_SUSPECT] = "suspect", [NODE_DOWN] = "down", [NODE_DRAINING] = "draining"};
+
 static void put_peers(struct buf *b, const struct map *map)
 {
 	json_put_literal(b, "{");
@@ -23,7 +26,9 @@ static void put_peers(struct buf *b, const struct map *map)
 		json_put_string(b, node->http_address, strlen(node->http_address));
 		json_put_literal(b, ",\"name\":");
 		json_put_string(b, node->name, strlen(node->name));
-		json_put_literal(b, "}");
+		buf_printf(b, ",\"state\":\"%s\",\"coordinator\":%s,\"shard\":%s}",
+			   STATES[node->state], node->coordinator ? "true" : "false",
+			   node->shard ? "true" : "false");
 	}
 	json_put_literal(b, "}");
 }
@@ -77,50 +82,39 @@ void handle_cluster(struct api_request *r)
 
 /* ---- one collection ---- */
 
-static const char *replica_state(const struct map_partition *p, uint64_t node)
+/* Active: in sync and answering. Recovery: in sync, but not sure to be up to date at the moment. Partial: it catches up. Dead: no answer. */
+static const char *replica_state(const struct coord_replica *r)
 {
-	for (uint32_t i = 0; i < p->n_in_sync; i++)
-		if (p->in_sync[i] == node)
-			return "Active";
-	return "Partial";
+	if (r->rc != 0)
+		return "Dead";
+	if (!r->in_sync)
+		return "Partial";
+	return r->info.serves ? "Active" : "Recovery";
 }
 
-static void put_local(struct buf *b, uint32_t partition, uint64_t points, const char *state)
+static void put_replica(struct buf *b, const struct coord_replica *r, bool local)
 {
-	buf_printf(b, "{\"shard_id\":%" PRIu32 ",\"points_count\":%" PRIu64 ",\"state\":\"%s\"}",
-		   partition, points, state);
-}
-
-static void put_remote(struct buf *b, uint32_t partition, uint64_t node, const char *state)
-{
-	buf_printf(b, "{\"shard_id\":%" PRIu32 ",\"peer_id\":%" PRIu64 ",\"state\":\"%s\"}",
-		   partition, node, state);
-}
-
-/* The replicas of one partition that are (local) or are not on this node. */
-static void put_replicas(struct buf *b, const struct map_partition *p, uint32_t partition,
-			 const struct coord_info *info, uint64_t self, bool local)
-{
-	for (uint32_t i = 0; i < p->n_in_sync + p->n_learners; i++) {
-		uint64_t node = i < p->n_in_sync ? p->in_sync[i] : p->learners[i - p->n_in_sync];
-		const char *state = replica_state(p, node);
-
-		if ((node == self) != local)
-			continue;
-		if (b->data[b->len - 1] != '[')
-			json_put_literal(b, ",");
-		if (local)
-			put_local(b, partition, info->partitions[partition].points, state);
-		else
-			put_remote(b, partition, node, state);
-	}
+	if (b->data[b->len - 1] != '[')
+		json_put_literal(b, ",");
+	buf_printf(b, "{\"shard_id\":%" PRIu32, r->partition);
+	if (local)
+		buf_printf(b, ",\"points_count\":%" PRIu64, r->info.points);
+	else
+		buf_printf(b, ",\"peer_id\":%" PRIu64, r->node);
+	buf_printf(b, ",\"state\":\"%s\",\"primary\":%s,\"in_sync\":%s", replica_state(r),
+		   r->primary ? "true" : "false", r->in_sync ? "true" : "false");
+	if (r->rc == 0)
+		buf_printf(b,
+			   ",\"epoch\":%" PRIu64 ",\"applied_seq\":%" PRIu64
+			   ",\"digest\":\"%016" PRIx64 "\"",
+			   r->info.epoch, r->info.applied_seq, r->info.digest);
+	json_put_literal(b, "}");
 }
 
 static void cluster_done(struct coord_call *call)
 {
-	struct coord_info *info = (struct coord_info *)call;
+	struct coord_replicas *q = (struct coord_replicas *)call;
 	struct api_request *r = call->ctx;
-	const struct map_collection *mc;
 	const struct map *map;
 	struct buf *b;
 	uint64_t self;
@@ -129,24 +123,25 @@ static void cluster_done(struct coord_call *call)
 		return;
 	map = coord_map(r->api->options.coord);
 	self = self_node(r, map);
-	mc = map_collection_by_id(map, r->collection->id);
+	map_unref(map);
 	b = respond_begin(r);
 	buf_printf(b, "{\"peer_id\":%" PRIu64 ",\"shard_count\":%" PRIu32 ",\"local_shards\":[",
 		   self, r->collection->n_partitions);
-	for (uint32_t i = 0; mc != NULL && i < r->collection->n_partitions; i++)
-		put_replicas(b, &mc->partitions[i], i, info, self, true);
+	for (uint32_t i = 0; i < q->n; i++)
+		if (q->replicas[i].node == self)
+			put_replica(b, &q->replicas[i], true);
 	json_put_literal(b, "],\"remote_shards\":[");
-	for (uint32_t i = 0; mc != NULL && i < r->collection->n_partitions; i++)
-		put_replicas(b, &mc->partitions[i], i, info, self, false);
+	for (uint32_t i = 0; i < q->n; i++)
+		if (q->replicas[i].node != self)
+			put_replica(b, &q->replicas[i], false);
 	json_put_literal(b, "],\"shard_transfers\":[]}");
-	map_unref(map);
 	respond_ok(r);
 }
 
 void handle_collection_cluster(struct api_request *r)
 {
-	struct coord_info *info = arena_zalloc(r->arena, sizeof(*info));
+	struct coord_replicas *q = arena_zalloc(r->arena, sizeof(*q));
 
-	request_call(r, &info->call, cluster_done, r);
-	coord_info(r->api->options.coord, info);
+	request_call(r, &q->call, cluster_done, r);
+	coord_replicas(r->api->options.coord, q);
 }

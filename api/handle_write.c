@@ -26,7 +26,7 @@ static void put_receipt(struct update *u, struct buf *b)
 		changed += u->write.changed[i];
 	json_put_literal(b, ",\"receipt\":{\"complete\":true,\"changed\":");
 	json_put_u64(b, changed);
-	json_put_literal(b, "}");
+	buf_printf(b, ",\"degraded\":%s}", u->write.degraded ? "true" : "false");
 }
 
 static void update_done(struct coord_call *call)

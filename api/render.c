@@ -139,6 +139,8 @@ static void put_partition_receipt(struct buf *b, const struct partition_receipt 
 	json_put_u64(b, p->node);
 	json_put_literal(b, ",\"answered\":");
 	put_bool(b, p->answered);
+	json_put_literal(b, ",\"degraded\":");
+	put_bool(b, p->degraded);
 	json_put_literal(b, ",\"applied_seq\":");
 	json_put_u64(b, p->leaf.applied_seq);
 	json_put_literal(b, ",\"plan\":");

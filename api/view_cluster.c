@@ -286,84 +286,63 @@ void handle_operator_plan(struct api_request *r)
 
 /* ---- GET /v1/collections/{}/partitions/{} ---- */
 
-/* The replicas, each asked for the end of its log. */
 struct replicas_view {
-	struct coord_replica replica; /* first */
+	struct coord_replicas replicas; /* first */
 	struct api_request *r;
-	const struct map *map;
-	const struct map_collection *c;
 	uint32_t partition;
-	bool *alive;
-	uint32_t next; /* of in-sync members and then learners */
 };
 
-static uint64_t replica_of(const struct map_partition *p, uint32_t i)
+static void put_replica(struct buf *b, const struct map *map, const struct coord_replica *replica)
 {
-	return i < p->n_in_sync ? p->in_sync[i] : p->learners[i - p->n_in_sync];
-}
-
-static bool is_alive(const struct replicas_view *v, uint64_t id)
-{
-	for (uint32_t i = 0; i < v->map->n_nodes; i++)
-		if (v->map->nodes[i].id == id)
-			return v->alive[i];
-	return false;
-}
-
-static void replicas_next(struct replicas_view *v);
-
-static void put_replica(struct replicas_view *v, const struct rpc_info_response *info,
-			const char *problem)
-{
-	const struct map_partition *p = &v->c->partitions[v->partition];
-	uint64_t id = replica_of(p, v->next);
-	const struct map_node *node = map_node(v->map, id);
-	struct buf *b = &v->r->out;
+	const struct map_node *node = map_node(map, replica->node);
+	const struct rpc_info_response *info = &replica->info;
 
 	put_comma(b);
-	buf_printf(b, "{\"node\":%" PRIu64, id);
+	buf_printf(b, "{\"node\":%" PRIu64, replica->node);
 	put_text(b, "name", node != NULL ? node->name : "?");
-	buf_printf(b, ",\"in_sync\":%s,\"alive\":%s", v->next < p->n_in_sync ? "true" : "false",
-		   is_alive(v, id) ? "true" : "false");
-	if (info != NULL)
+	buf_printf(b, ",\"in_sync\":%s,\"primary\":%s,\"alive\":%s",
+		   replica->in_sync ? "true" : "false", replica->primary ? "true" : "false",
+		   replica->rc == 0 ? "true" : "false");
+	if (replica->rc == 0)
 		buf_printf(b,
 			   ",\"epoch\":%" PRIu64 ",\"last_operation\":%" PRIu64
 			   ",\"applied_operation\":%" PRIu64 ",\"points\":%" PRIu64,
 			   info->epoch, info->last_seq, info->applied_seq, info->points);
-	if (problem != NULL)
-		put_text(b, "problem", problem);
+	else
+		put_text(b, "problem", replica->err.text);
 	json_put_literal(b, "}");
-	v->next++;
-	replicas_next(v);
 }
 
-static void replica_asked(struct coord_call *call)
+static void partition_answered(struct coord_call *call)
 {
 	struct replicas_view *v = (struct replicas_view *)call;
-
-	put_replica(v, call->rc == 0 ? &v->replica.info : NULL,
-		    call->rc == 0 ? NULL : call->err.text);
-}
-
-static void replicas_next(struct replicas_view *v)
-{
-	const struct map_partition *p = &v->c->partitions[v->partition];
 	struct api_request *r = v->r;
+	struct coord *coord = r->api->options.coord;
+	const struct map_collection *c;
+	const struct map *map;
+	struct buf *b;
 
-	if (v->next == p->n_in_sync + p->n_learners) {
-		json_put_literal(&r->out, "]}");
-		map_unref(v->map);
-		respond_ok(r);
+	if (!request_succeeded(r, call))
+		return;
+	map = coord_map(coord);
+	c = map_collection_by_id(map, r->collection->id);
+	if (c == NULL) {
+		map_unref(map);
+		respond_error(r, error_set(&r->err, ERR_NOT_FOUND, "Collection `%s` doesn't exist!",
+					   r->args[0]));
 		return;
 	}
-	if (!is_alive(v, replica_of(p, v->next))) {
-		put_replica(v, NULL, NULL);
-		return;
-	}
-	request_call(r, &v->replica.call, replica_asked, v);
-	v->replica.partition = v->partition;
-	v->replica.node = replica_of(p, v->next);
-	coord_replica(r->api->options.coord, &v->replica);
+	b = respond_begin(r);
+	buf_printf(b, "{\"state\":\"%s\",\"epoch\":%" PRIu64 ",\"replicas\":[",
+		   operate_state_name(
+			   operate_state(map, coord_alive(coord, map, r->arena), c, v->partition)),
+		   c->partitions[v->partition].epoch);
+	for (uint32_t i = 0; i < v->replicas.n; i++)
+		if (v->replicas.replicas[i].partition == v->partition)
+			put_replica(b, map, &v->replicas.replicas[i]);
+	json_put_literal(b, "]}");
+	map_unref(map);
+	respond_ok(r);
 }
 
 void handle_partition_view(struct api_request *r)
@@ -371,20 +350,11 @@ void handle_partition_view(struct api_request *r)
 	struct replicas_view *v = arena_zalloc(r->arena, sizeof(*v));
 	int rc = operation_partition(r, 1, &v->partition);
 
-	v->r = r;
-	v->map = coord_map(r->api->options.coord);
-	v->c = map_collection_by_id(v->map, r->collection->id);
-	if (rc == 0 && v->c == NULL)
-		rc = error_set(&r->err, ERR_NOT_FOUND, "Collection `%s` doesn't exist!",
-			       r->args[0]);
 	if (rc != 0) {
-		map_unref(v->map);
 		respond_error(r, rc);
 		return;
 	}
-	v->alive = coord_alive(r->api->options.coord, v->map, r->arena);
-	buf_printf(respond_begin(r), "{\"state\":\"%s\",\"epoch\":%" PRIu64 ",\"replicas\":[",
-		   operate_state_name(operate_state(v->map, v->alive, v->c, v->partition)),
-		   v->c->partitions[v->partition].epoch);
-	replicas_next(v);
+	v->r = r;
+	request_call(r, &v->replicas.call, partition_answered, v);
+	coord_replicas(r->api->options.coord, &v->replicas);
 }

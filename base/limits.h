@@ -29,5 +29,6 @@ enum {
 	LIMIT_PAYLOAD_BYTES = 16 << 20, /* payload of one point, encoded */
 	LIMIT_PAYLOAD_INDEXES = 256,    /* of one collection */
 	LIMIT_RPC_BYTES = 80 << 20,     /* one RPC message */
+	LIMIT_OP_BYTES = 76 << 20,      /* one record of a partition's log, encoded */
 	SLOT_COUNT = 16384,             /* hash slots that partitions own */
 };

@@ -13,6 +13,7 @@
 
 enum {
 	PROBE_EVERY_US = 250000,
+	PROBE_TIME_US = 400000,
 	STALL_US = 500000,           /* ticks that are so late: this process stood still */
 	FLAP_FORGET_US = 120000000,  /* a failure before that does not count any more */
 	FLAP_HOLD_US = 1000000,      /* after the second failure; doubled with each */
@@ -163,8 +164,20 @@ static void take_map(struct heal *h, const struct map *map)
 	free(old);
 }
 
-static void lead(struct heal *h, bool leads)
+/* The one that led before was listened to all the time: what is known of its silence counts, but for the time that a probe takes. */
+static void old_leader(struct heal *h, const struct heal_event *e)
 {
+	struct watched *w = heal_watched(h, e->node);
+	uint64_t most = h->options.dead_us - PROBE_TIME_US;
+	if (w == NULL || w->dead || e->node == h->options.self || h->options.dead_us < PROBE_TIME_US)
+		return;
+	w->heard_us = w->vouched_us =
+		earlier(h->now_us, e->silent_us < most ? e->silent_us : most);
+}
+
+static void lead(struct heal *h, const struct heal_event *e)
+{
+	bool leads = e->leads;
 	if (leads == h->leads)
 		return;
 	h->leads = leads;
@@ -176,6 +189,8 @@ static void lead(struct heal *h, bool leads)
 	if (map != NULL)
 		take_map(h, map);
 	map_unref(map);
+	if (leads && h->map != NULL)
+		old_leader(h, e);
 }
 
 static void heartbeat(struct heal *h, const struct heal_event *e)
@@ -377,7 +392,7 @@ void heal_step(struct heal *h, const struct heal_event *event, struct heal_updat
 	h->now_us = event->now_us;
 	h->n_commands = h->n_probes = h->n_notices = 0;
 	switch (event->type) {
-	case HEAL_LEAD: lead(h, event->leads); break;
+	case HEAL_LEAD: lead(h, event); break;
 	case HEAL_MAP: take_map(h, event->map); break;
 	case HEAL_HEARTBEAT: heartbeat(h, event); break;
 	case HEAL_PROBED: {

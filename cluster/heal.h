@@ -27,7 +27,6 @@ struct heal_options {
 	uint64_t dead_us;    /* 0 = 1.5 s */
 	uint64_t grace_us;   /* 0 = 60 s */
 	uint32_t max_moves;  /* replicas that are copied at a time; 0 = 2 */
-	bool no_copies;      /* the shards cannot make copies: no learner is added */
 };
 
 /* What a node says of one of its replicas. */
@@ -42,7 +41,7 @@ struct heal_report {
 };
 
 enum heal_event_type {
-	HEAL_LEAD,      /* leads: this node leads now, or does no more */
+	HEAL_LEAD,      /* leads: this node leads now, or does no more; node, silent_us: who led before, and how long that one is silent */
 	HEAL_MAP,       /* map */
 	HEAL_HEARTBEAT, /* node, incarnation, reports */
 	HEAL_PROBED,    /* node, reachable: the answer to a probe */
@@ -52,6 +51,7 @@ struct heal_event {
 	enum heal_event_type type;
 	uint64_t now_us; /* monotonic */
 	bool leads;
+	uint64_t silent_us;
 	const struct map *map; /* referenced by the healer while it is the newest */
 	uint64_t node, incarnation;
 	const struct heal_report *reports; /* sorted by collection and partition; copied */

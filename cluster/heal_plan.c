@@ -97,21 +97,29 @@ static bool ahead(const struct heal_report *a, const struct heal_report *b)
 	return a->last_seq > b->last_seq;
 }
 
-/* The living in-sync member that holds the most; 0 when it is too early to say. */
+/* Dead, or without what it should hold: its replica could not be opened, or is not what it should be. Such a replica is rebuilt as a learner. */
+static bool is_unfit(struct heal *h, const struct plan *p, uint64_t id)
+{
+	const struct heal_report *r =
+		heal_report_of(h, id, p->c->collection->id, p->partition);
+	return heal_dead(h, id) || (r != NULL && r->failed);
+}
+
+/* The fit in-sync member that holds the most; 0 when it is too early to say. */
 static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t except, bool wait)
 {
 	const struct heal_report *best = NULL;
 	uint64_t chosen = 0;
 	for (uint32_t i = 0; i < p->now->n_in_sync; i++) {
 		uint64_t id = p->now->in_sync[i];
-		if (id == except || heal_dead(h, id))
+		if (id == except || is_unfit(h, p, id))
 			continue;
 		const struct heal_report *r =
 			heal_report_of(h, id, p->c->collection->id, p->partition);
-		if (r != NULL && r->failed)
-			r = NULL;
 		if (r == NULL && wait)
 			return 0;
+		if (r == NULL)
+			continue; /* it does not host what it should: its folder may be lost */
 		if (chosen == 0 || ahead(r, best)) {
 			chosen = id;
 			best = r;
@@ -120,14 +128,14 @@ static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t excep
 	return chosen;
 }
 
-/* Dead members go, as many as min_isr allows, and become learners. */
+/* Unfit members go, as many as min_isr allows, and become learners. */
 static void shrink(struct heal *h, struct plan *p)
 {
 	const struct map_partition *now = p->now;
 	struct map_partition *next = &p->next;
 	for (uint32_t i = 0; i < now->n_in_sync; i++) {
 		uint64_t id = now->in_sync[i];
-		if (!heal_dead(h, id) || id == next->primary || next->n_in_sync == 1 ||
+		if (!is_unfit(h, p, id) || id == next->primary || next->n_in_sync == 1 ||
 		    next->n_in_sync - 1 < next->min_isr)
 			continue;
 		drop_id(next->in_sync, &next->n_in_sync, id);
@@ -140,9 +148,10 @@ static void shrink(struct heal *h, struct plan *p)
 static void heal_members(struct heal *h, struct plan *p)
 {
 	const struct map_partition *now = p->now;
-	if (heal_dead(h, now->primary)) {
+	if (is_unfit(h, p, now->primary)) {
 		const struct watched *w = heal_watched(h, now->primary);
-		bool wait = w != NULL && h->now_us - w->down_us < HEAL_REPORTS_WAIT_US;
+		bool wait = w != NULL &&
+			    (!w->dead || h->now_us - w->down_us < HEAL_REPORTS_WAIT_US);
 		uint64_t chosen = best_member(h, p, now->primary, wait);
 		if (chosen == 0)
 			return; /* too early, or nobody lives: it stays as it is */
@@ -172,7 +181,7 @@ static bool somebody_may_return(struct heal *h)
 /* One copy is begun at a time, so that the choice of the next node sees it in the map; and few are made at once. */
 static uint64_t replacement(struct heal *h, const struct plan *p)
 {
-	if (h->options.no_copies || h->rebuilding ||
+	if (h->rebuilding ||
 	    h->under_way >= REBUILDS * h->options.max_moves)
 		return 0;
 	uint64_t node = place_replacement(h->map, p->c, p->partition);
@@ -305,7 +314,7 @@ static void balance(struct heal *h)
 	struct place_move moves[PLAN_MOVES];
 	uint32_t most = h->options.max_moves;
 	size_t room = most > h->under_way ? most - h->under_way : 0;
-	if (h->options.no_copies || room == 0 || h->now_us - h->changed_us < SETTLE_US ||
+	if (room == 0 || h->now_us - h->changed_us < SETTLE_US ||
 	    somebody_may_return(h))
 		return;
 	size_t n = place_balance(h->map, moves, room < PLAN_MOVES ? room : PLAN_MOVES);

@@ -72,26 +72,14 @@ static void change_applied(void *ctx, const struct error *result, uint64_t index
 	struct coord *c = change->coord;
 	if (result->code != 0)
 		change->call.err = *result;
-	coord_finish(c, &change->call, result->code);
-}
-
-/* Shard servers do not replicate their logs yet: a second in-sync replica would be one in name only, and a promise that cannot
- * be kept. Asked for with `degraded`, only the first one is made. */
-static int refuse_copies(struct map_command *cmd, bool degraded, uint64_t *replicas,
-			 struct error *err)
-{
-	if (cmd->n_replicas <= 1)
-		return 0;
-	if (!degraded)
-		return error_set(
-			err, ERR_UNSUPPORTED,
-			"replication_factor %u (this version keeps one copy of each partition; "
-			"create with replication_factor 1, or with ?degraded=true): replication between nodes",
-			cmd->collection->replication_factor);
-	for (uint32_t p = 0; p < cmd->collection->n_partitions; p++)
-		replicas[p] = replicas[p * cmd->n_replicas];
-	cmd->n_replicas = 1;
-	return 0;
+	const struct map *m = coord_map(c);
+	bool wait = result->code == 0 && change->command.type == MAP_CREATE_COLLECTION &&
+		    m->n_nodes > 1;
+	map_unref(m);
+	if (wait)
+		create_wait(c, change);
+	else
+		coord_finish(c, &change->call, result->code);
 }
 
 /* Which nodes hold the partitions of a new collection. */
@@ -106,7 +94,7 @@ static int choose_replicas(struct coord *c, struct coord_change *change, struct 
 	int rc = place_collection(m, &request, replicas, &cmd->n_replicas, err);
 	cmd->replicas = replicas;
 	map_unref(m);
-	return rc ? rc : refuse_copies(cmd, change->degraded, replicas, err);
+	return rc;
 }
 
 void coord_change(struct coord *c, struct coord_change *change)

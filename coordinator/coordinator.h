@@ -44,6 +44,7 @@ struct partition_receipt {
 	uint32_t partition;
 	uint64_t node;
 	bool answered;
+	bool degraded; /* it has fewer in-sync replicas than the collection asks for */
 	struct leaf_receipt leaf;
 };
 struct query_result {
@@ -118,13 +119,31 @@ struct coord_facet {
 };
 void coord_facet(struct coord *c, struct coord_facet *f);
 
-/* Sum over partitions, and each partition's own state. */
+/* Sum over partitions, and each partition's own state. The status is at least yellow when a partition has fewer in-sync replicas than asked for,
+ * and red when none of them lives: then the partition's own figures are missing. */
 struct coord_info {
 	struct coord_call call;
 	struct rpc_info_response total;
 	struct rpc_info_response *partitions; /* n_partitions */
 };
 void coord_info(struct coord *c, struct coord_info *i);
+
+/* Each replica by itself, as it says of itself. */
+struct coord_replica {
+	uint32_t partition;
+	uint64_t node;
+	bool in_sync, primary; /* by the map */
+	int rc;                /* 0: it answered; info is without its fields */
+	struct error err;
+	struct rpc_info_response info;
+};
+struct coord_replicas {
+	struct coord_call call; /* rc is 0 also when none answered */
+	bool only_in_sync;
+	struct coord_replica *replicas; /* out: by partition; in sync first, then learners */
+	uint32_t n;
+};
+void coord_replicas(struct coord *c, struct coord_replicas *r);
 
 /* ---- writes ---- */
 
@@ -139,6 +158,7 @@ struct coord_write {
 	uint64_t *seqs;    /* out: n_writes; the highest log position of each, as operation_id */
 	uint64_t *changed; /* out: n_writes; points concerned */
 	uint32_t refused_partition; /* with rc < 0: which partition refused first; the others' parts may stand (err's text says so) */
+	bool degraded; /* out: a partition that was written has fewer in-sync replicas than the collection asks for */
 };
 void coord_write(struct coord *c, struct coord_write *w);
 

@@ -45,6 +45,8 @@ struct round_call {
 	uint64_t node;
 	uint32_t partition;
 	uint32_t tag; /* the request's own use */
+	bool racing; /* begun at another node; `node` becomes whoever answers */
+	bool answered;
 };
 
 /* Calls of one round live in the request's arena. Arenas of answers are kept until round_fini. */
@@ -74,6 +76,8 @@ uint64_t round_pick(struct round *r, uint32_t partition);
 /* Do any answers lie outside of the request's arena? They must be copied before round_fini. */
 bool round_has_arenas(const struct round *r);
 struct rpc_target round_target(const struct round *r, uint32_t partition);
+/* Has the partition fewer in-sync replicas than the collection asks for? By the newest map. */
+bool round_degraded(const struct round *r, uint32_t partition);
 /* A call of the round is answered: c->rpc.rc, err, response. */
 void round_done(struct round_call *c);
 /* Sends all. true: everything was answered already; false: `resume` will be called. */
@@ -83,6 +87,9 @@ int round_failure(struct round *r, struct error *err);
 
 /* Ends a request: counts it and calls done. */
 void coord_finish(struct coord *c, struct coord_call *call, int rc);
+
+/* Finishes the creation of a collection, that is in the map, when every in-sync replica of it is there (coordinator/create.c). */
+void create_wait(struct coord *c, struct coord_change *change);
 
 /* ---- fusion: pure, over merged lists (coordinator/fuse.c) ---- */
 

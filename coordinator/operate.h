@@ -91,12 +91,3 @@ bool *coord_alive(struct coord *c, const struct map *m, struct arena *arena);
 bool coord_votes(struct coord *c, uint64_t node);
 /* Can this node reach it now? */
 bool coord_reaches(struct coord *c, uint64_t node);
-
-/* State of one replica, in sync or not, asked of its own node. */
-struct coord_replica {
-	struct coord_call call; /* collection is set */
-	uint32_t partition;
-	uint64_t node;
-	struct rpc_info_response info; /* out */
-};
-void coord_replica(struct coord *c, struct coord_replica *r);

@@ -1,5 +1,6 @@
 /* The stages of a plan node: which calls it needs next, and what the answers make of it. */
 #include "coordinator/plan.h"
+#include "coordinator/race.h"
 #include "base/assert.h"
 #include "model/element.h"
 #include <math.h>
@@ -296,8 +297,9 @@ static void leaf_receipt_add(struct plan *plan, struct plan_node *node, const st
 	struct query_result *result = node->result;
 	struct partition_receipt *p = &result->receipts[l->leaf.partition];
 	uint64_t before = p->leaf.candidates;
-	p->node = l->server;
+	p->node = plan->round.calls[l->call].node; /* a retry or a hedge may have been at another one */
 	p->answered = true;
+	p->degraded = round_degraded(&plan->round, l->leaf.partition);
 	p->leaf = *receipt;
 	p->leaf.candidates += before;
 	if (receipt->incomplete || receipt->cut)
@@ -313,7 +315,8 @@ static bool leaf_answered(struct plan *plan, struct plan_node *node, const struc
 		return true;
 	}
 	node->result->complete = false;
-	if (!plan->request->call.allow_partial || call->rpc.rc != ERR_UNAVAILABLE)
+	if (!plan->request->call.allow_partial ||
+	    (call->rpc.rc != ERR_TIMEOUT && !race_retryable(RPC_TYPE_search, call->rpc.rc)))
 		node_fail(node, call->rpc.rc, &call->rpc.err);
 	return false;
 }

@@ -7,7 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_PAUSE_US = 20000, READ_PATIENCE_US = 5000000 };
+enum {
+	RETRY_PAUSE_US = 20000,
+	READ_PATIENCE_US = 5000000,
+	INFO_PATIENCE_US = 1000000,
+	SLOW_US = 250000,  /* a read that is silent for so long is sent again whatever the budget says */
+	WATCH_US = 100000, /* between looks whether the primary that has a write is still the primary */
+};
 
 struct try;
 struct race {
@@ -22,14 +28,19 @@ struct race {
 	uint32_t open;      /* tries under way */
 	uint32_t launching; /* of those: being sent; the request must stay until they are on their way */
 	bool settled;       /* the result is known: `winner`, or NULL and rc */
+	bool begun;         /* the first try is the node that the round has chosen */
+	bool pressed;       /* the next hedge needs no budget */
+	bool unknown;       /* a primary was lost with the write: it may have been carried out */
 	struct try *winner;
-	int rc; /* of the last failure */
+	struct try *writing; /* the write's only try, on another node */
+	int rc;              /* of the last failure */
 	struct error err;
 };
 
 struct
 try {
 	struct rpc_call rpc;
+	uint32_t refs; /* under the race's lock: until it is done, and while it is cancelled */
 	union rpc_any_response response;
 	struct race *race;
 	uint64_t node;
@@ -76,7 +87,9 @@ static uint64_t choose(struct race *race)
 	uint64_t node = 0;
 	if (placed != NULL && t->partition < placed->collection->n_partitions) {
 		const struct map_partition *p = &placed->partitions[t->partition];
-		if (!is_write(race))
+		if (!is_write(race) && !race->begun)
+			node = c->node;
+		else if (!is_write(race))
 			node = route_pick(&race->coord->route, m, p, &race->tried,
 					  now_us(race->coord));
 		else if (race->tried.n == 0)
@@ -91,6 +104,7 @@ static uint64_t choose(struct race *race)
 		race->patience_us = 0;
 	}
 	map_unref(m);
+	race->begun = true;
 	if (node != 0 && race->tried.n < LIMIT_REPLICAS)
 		race->tried.nodes[race->tried.n++] = node;
 	return node;
@@ -104,33 +118,56 @@ static void try_free(struct try *t)
 	free(t);
 }
 
+/* A write that may have been carried out is never called refused, whatever came later. */
+static void tell_unknown(struct race *race)
+{
+	struct error last = race->err;
+	race->rc = error_set(&race->err, ERR_TIMEOUT,
+			     "the outcome is unknown: the write may or may not have been carried out (%s); "
+			     "send it again with the same batch id, or read to see",
+			     last.text);
+}
+
+/* Under the lock: what the answer is made of leaves the winning try, which is freed here or by whoever still refers to it. */
+static void take_winner(struct race *race, struct round_call *c)
+{
+	struct try *winner = race->winner;
+	c->response = winner->response;
+	c->own_arena = winner->rpc.arena;
+	c->node = winner->node;
+	winner->rpc.arena = NULL;
+	race->winner = NULL;
+	if (winner->refs == 0)
+		free(winner);
+}
+
 /* Under the lock, which it lets go: hands the result over if it is known and nobody is still reading the request. */
 static void settle(struct race *race)
 {
 	struct round_call *c = race->target;
-	struct try *winner = race->winner;
 	bool ready = race->settled && race->launching == 0 && c != NULL;
-	if (ready)
+	if (ready) {
 		race->target = NULL;
-	pthread_mutex_unlock(&race->lock);
-	if (!ready)
-		return;
-	c->rpc.rc = winner ? 0 : race->rc;
-	if (winner) {
-		c->response = winner->response;
-		c->own_arena = winner->rpc.arena;
-		c->node = winner->node;
-		free(winner);
-	} else {
-		c->rpc.err = race->err;
+		c->rpc.rc = race->winner != NULL ? 0 : race->rc;
+		if (race->winner != NULL)
+			take_winner(race, c);
+		else if (race->unknown)
+			tell_unknown(race);
+		if (c->rpc.rc != 0) {
+			c->rpc.rc = race->rc;
+			c->rpc.err = race->err;
+		}
 	}
-	round_done(c);
+	pthread_mutex_unlock(&race->lock);
+	if (ready)
+		round_done(c);
 }
 
 static void launch(struct race *race, uint64_t node, const void *request)
 {
 	struct try *t = mem_zalloc(sizeof(*t));
 	race_ref(race);
+	t->refs = 1;
 	t->race = race;
 	t->node = node;
 	t->started_us = now_us(race->coord);
@@ -141,6 +178,11 @@ static void launch(struct race *race, uint64_t node, const void *request)
 	t->rpc.deadline_us = race->deadline_us;
 	t->rpc.done = try_done;
 	t->rpc.ctx = t;
+	if (is_write(race) && node != race->coord->options.self_node) {
+		pthread_mutex_lock(&race->lock);
+		race->writing = t;
+		pthread_mutex_unlock(&race->lock);
+	}
 	route_began(&race->coord->route, node);
 	rpc_send(race->coord->options.rpc, node, &t->rpc);
 }
@@ -203,13 +245,66 @@ static void again_due(void *ctx)
 static void hedge_due(void *ctx)
 {
 	struct race *race = ctx;
+	struct coord *c = race->coord;
 	pthread_mutex_lock(&race->lock);
-	if (race->settled || race->target == NULL || race->open != 1 ||
-	    !route_spend(&race->coord->route))
-		settle(race);
-	else
+	bool slow = !race->settled && race->target != NULL && race->open == 1;
+	bool again = slow && !race->pressed && !route_spend(&c->route);
+	race->pressed = race->pressed || again;
+	if (slow && !again)
 		send_next(race);
-	race_unref(race);
+	else
+		settle(race);
+	if (again)
+		timers_add(c->timers, now_us(c) + SLOW_US, hedge_due, race);
+	else
+		race_unref(race);
+}
+
+/* ---- a write whose primary hangs ---- */
+
+/* By the newest map, another node or epoch than what the write was sent with? Under the lock, target not NULL. */
+static bool has_moved(const struct race *race)
+{
+	const struct rpc_target *t = race->target->rpc.request;
+	const struct map *m = coord_map(race->coord);
+	const struct map_collection *placed = map_collection_by_id(m, t->collection_id);
+	bool moved = placed == NULL || t->partition >= placed->collection->n_partitions ||
+		     placed->partitions[t->partition].primary != race->writing->node;
+	map_unref(m);
+	return moved;
+}
+
+static void try_unref(struct try *t)
+{
+	struct race *race = t->race;
+	pthread_mutex_lock(&race->lock);
+	bool last = --t->refs == 0 && race->winner != t;
+	pthread_mutex_unlock(&race->lock);
+	if (last)
+		try_free(t);
+}
+
+/* A primary that is cut off or stopped does not answer; when the map has another one, the write goes there, with the same batch id. */
+static void watch_due(void *ctx)
+{
+	struct race *race = ctx;
+	struct coord *c = race->coord;
+	struct try *lost = NULL;
+	pthread_mutex_lock(&race->lock);
+	bool over = race->settled || race->target == NULL;
+	if (!over && race->writing != NULL && race->launching == 0 && has_moved(race)) {
+		lost = race->writing;
+		lost->refs++;
+	}
+	pthread_mutex_unlock(&race->lock);
+	if (lost != NULL) {
+		rpc_cancel(c->options.rpc, lost->node, &lost->rpc);
+		try_unref(lost);
+	}
+	if (over)
+		race_unref(race);
+	else
+		timers_add(c->timers, now_us(c) + WATCH_US, watch_due, race);
 }
 
 /* ---- the end of a try ---- */
@@ -225,19 +320,23 @@ static void try_done(struct rpc_call *rpc)
 		    rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_CLOSED, now);
 	pthread_mutex_lock(&race->lock);
 	race->open--;
+	if (race->writing == t)
+		race->writing = NULL;
 	bool counts = !race->settled && race->target != NULL;
 	bool again = counts && rc != 0 && race_retryable(race->type, rc);
 	if (counts && rc != 0) {
 		race->rc = rc;
 		race->err = rpc->err;
+		race->unknown = race->unknown ||
+				(is_write(race) && (rc == ERR_CLOSED || rc == ERR_TIMEOUT));
 	}
 	if (counts && rc == 0)
 		race->winner = t;
 	if (counts && !again)
 		race->settled = true;
-	bool kept = race->winner == t;
+	bool mine = --t->refs == 0 && race->winner != t;
 	settle(race);
-	if (!kept)
+	if (mine)
 		try_free(t);
 	if (again) {
 		__atomic_fetch_add(&c->route.retries, 1, __ATOMIC_RELAXED);
@@ -258,21 +357,27 @@ void race_start(struct round_call *c, bool local_failed)
 	race->type = c->rpc.type;
 	race->deadline_us = c->rpc.deadline_us;
 	race->patience_us = race->deadline_us;
-	if (race->type != RPC_TYPE_write && now + READ_PATIENCE_US < race->deadline_us)
-		race->patience_us = now + READ_PATIENCE_US;
+	uint64_t patience = race->type == RPC_TYPE_info ? INFO_PATIENCE_US : READ_PATIENCE_US;
+	if (!is_write(race) && now + patience < race->deadline_us)
+		race->patience_us = now + patience;
 	if (local_failed) {
 		race->rc = c->rpc.rc;
 		race->err = c->rpc.err;
+		race->begun = true;
 		race->tried = (struct route_avoid){{c->node}, 1};
+		race->unknown = is_write(race) && c->rpc.rc == ERR_CLOSED;
 	}
 	bool hedge = race->type != RPC_TYPE_write && race->type != RPC_TYPE_info;
 	route_earn(&coord->route);
-	if (hedge)
+	bool watch = is_write(race);
+	if (hedge || watch)
 		race_ref(race);
 	uint64_t node = c->node;
 	race_next(race);
 	if (hedge)
 		timers_add(coord->timers, now + route_hedge_delay_us(&coord->route, node),
 			   hedge_due, race);
+	if (watch)
+		timers_add(coord->timers, now + WATCH_US, watch_due, race);
 	race_unref(race);
 }

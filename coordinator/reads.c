@@ -1,6 +1,8 @@
 /* Reads that are no searches: retrieve, scroll, count, facet, info. Each is one round over the partitions, then a merge. */
 #include "coordinator/plan.h"
 #include "base/assert.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@ struct read {
 	void *request;
 	struct fetch fetch;
 	uint32_t page; /* scroll: points asked of each partition */
+	bool partial;  /* collect deals with partitions that did not answer */
 };
 
 static void read_finish(void *ctx)
@@ -19,7 +22,7 @@ static void read_finish(void *ctx)
 	struct round *r = &read->round;
 	struct coord *c = r->coord;
 	struct coord_call *call = r->call;
-	int rc = round_failure(r, &call->err);
+	int rc = read->partial ? 0 : round_failure(r, &call->err);
 	if (rc == 0)
 		rc = read->collect(read, &call->err);
 	/* Results refer to the arenas of the answers: they are copied into the request's by collect. */
@@ -299,6 +302,42 @@ static void info_add(struct rpc_info_response *total, const struct rpc_info_resp
 				total->fields[j].points += part->fields[i].points;
 }
 
+static void info_warn(struct rpc_info_response *total, struct arena *arena, const char *format,
+		      ...) __attribute__((format(printf, 3, 4)));
+static void info_warn(struct rpc_info_response *total, struct arena *arena, const char *format, ...)
+{
+	char text[600];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (total->warning == NULL)
+		total->warning = arena_strdup(arena, text);
+}
+
+/* Replicas: red when a partition has none that answers, yellow when it has fewer than asked for. */
+static void info_replicas(struct coord_info *info, const struct round *r)
+{
+	struct rpc_info_response *total = &info->total;
+	struct arena *arena = info->call.arena;
+	uint32_t lost = 0, short_of = 0;
+	for (uint32_t i = 0; i < r->n_calls; i++) {
+		const struct round_call *call = &r->calls[i];
+		lost += call->rpc.rc != 0;
+		short_of += round_degraded(r, call->partition);
+		if (call->rpc.rc != 0)
+			info_warn(total, arena, "Partition %u is not available: %s",
+				  call->partition, call->rpc.err.text);
+	}
+	if (short_of > 0)
+		info_warn(total, arena, "%u of %u partitions have fewer than %u copies in sync.",
+			  short_of, r->n_calls, r->placed->collection->replication_factor);
+	if (lost > 0)
+		total->status = REPLICA_RED;
+	else if (short_of > 0 && total->status == REPLICA_GREEN)
+		total->status = REPLICA_YELLOW;
+}
+
 static int info_collect(struct read *read, struct error *err)
 {
 	struct coord_info *info = read->request;
@@ -310,14 +349,19 @@ static int info_collect(struct read *read, struct error *err)
 	info->total.fields = arena_zalloc(arena, (col->n_fields + 1) * sizeof(*info->total.fields));
 	for (uint32_t i = 0; i < col->n_fields; i++)
 		info->total.fields[i].path = arena_strdup(arena, col->fields[i].path.text);
-	info->partitions = arena_alloc(arena, n * sizeof(*info->partitions));
+	info->partitions = arena_zalloc(arena, n * sizeof(*info->partitions));
 	for (uint32_t i = 0; i < n; i++) {
+		if (read->round.calls[i].rpc.rc != 0) {
+			info->partitions[i].status = REPLICA_RED;
+			continue;
+		}
 		info_add(&info->total, &read->round.calls[i].response.info, arena);
 		info->partitions[i] = read->round.calls[i].response.info;
 		info->partitions[i].warning = NULL;
 		info->partitions[i].fields = NULL;
 		info->partitions[i].n_fields = 0;
 	}
+	info_replicas(info, &read->round);
 	return 0;
 }
 
@@ -326,6 +370,7 @@ void coord_info(struct coord *c, struct coord_info *info)
 	struct read *read = read_begin(c, &info->call, info, info_collect);
 	if (read == NULL)
 		return;
+	read->partial = true;
 	struct round *r = &read->round;
 	for (uint32_t p = 0; p < r->placed->collection->n_partitions; p++) {
 		struct rpc_info_request *q = arena_alloc(info->call.arena, sizeof(*q));

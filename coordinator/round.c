@@ -75,6 +75,16 @@ struct rpc_target round_target(const struct round *r, uint32_t partition)
 	};
 }
 
+bool round_degraded(const struct round *r, uint32_t partition)
+{
+	const struct map *m = coord_map(r->coord);
+	const struct map_collection *now = map_collection_by_id(m, r->placed->collection->id);
+	bool degraded = now != NULL && now->partitions[partition].n_in_sync <
+					       now->collection->replication_factor;
+	map_unref(m);
+	return degraded;
+}
+
 uint64_t round_pick(struct round *r, uint32_t partition)
 {
 	const struct map_partition *p = &r->placed->partitions[partition];
@@ -106,6 +116,8 @@ struct round_call *round_add(struct round *r, enum rpc_type type, uint32_t parti
 void round_done(struct round_call *c)
 {
 	struct round *r = c->round;
+	assert(!c->answered);
+	c->answered = true;
 	if (atomic_fetch_sub(&r->pending, 1) == 1)
 		r->resume(r->ctx);
 }
@@ -143,14 +155,16 @@ bool round_send(struct round *r)
 	uint32_t n = r->n_calls;
 	atomic_store(&r->pending, n + 1);
 	uint64_t self = r->coord->options.self_node;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		r->calls[i].round = r;
+		r->calls[i].racing = r->calls[i].node != self;
+	}
 	/* Other nodes work while this one does its own part. */
 	for (uint32_t i = 0; i < n; i++)
-		if (r->calls[i].node != self)
+		if (r->calls[i].racing)
 			race_start(&r->calls[i], false);
 	for (uint32_t i = 0; i < n; i++)
-		if (r->calls[i].node == self)
+		if (!r->calls[i].racing)
 			send_local(r, &r->calls[i]);
 	return atomic_fetch_sub(&r->pending, 1) == 1;
 }

@@ -119,6 +119,7 @@ static void write_finish(void *ctx)
 	int rc = 0;
 	for (uint32_t i = 0; i < r->n_calls; i++) {
 		const struct round_call *call = &r->calls[i];
+		w->degraded = w->degraded || round_degraded(r, call->partition);
 		if (call->rpc.rc != 0) {
 			if (rc == 0) {
 				rc = call->rpc.rc;

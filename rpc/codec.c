@@ -7,12 +7,13 @@
 #include "base/memory.h"
 #include "model/wire.h"
 #include "rpc/codec_control.h"
+#include "rpc/codec_copy.h"
 
 #include <string.h>
 
 /* ---- pieces ---- */
 
-static void put_target(struct buf *b, const struct rpc_target *t)
+void put_target(struct buf *b, const struct rpc_target *t)
 {
 	buf_put_u64(b, t->collection_id);
 	buf_put_u64(b, t->revision);
@@ -20,7 +21,7 @@ static void put_target(struct buf *b, const struct rpc_target *t)
 	buf_put_u64(b, t->epoch);
 }
 
-static struct rpc_target take_target(struct reader *r)
+struct rpc_target take_target(struct reader *r)
 {
 	struct rpc_target t;
 
@@ -367,12 +368,15 @@ static int take_info_request(struct reader *r, struct arena *arena, struct rpc_i
 static void put_info_response(struct buf *b, const struct rpc_info_request *q,
 			      const struct rpc_info_response *a)
 {
-	const uint64_t numbers[] = {a->points,      a->indexed_vectors, a->vectors, a->segments,
-				    a->applied_seq, a->last_seq,        a->epoch,   a->memory_bytes,
-				    a->disk_bytes,  a->digest};
+	const uint64_t numbers[] = {a->points,   a->indexed_vectors, a->vectors,
+				    a->segments, a->applied_seq,     a->last_seq,
+				    a->epoch,    a->memory_bytes,    a->disk_bytes,
+				    a->digest,   a->last_epoch,      a->commit_seq};
 
 	(void)q;
 	buf_put_u8(b, (uint8_t)a->status);
+	buf_put_u8(b, (uint8_t)a->role);
+	wire_put_bool(b, a->serves);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		buf_put_u64(b, numbers[i]);
 	wire_put_bool(b, a->warning != NULL);
@@ -391,11 +395,13 @@ static int take_info_response(struct reader *r, const struct rpc_info_request *q
 	uint64_t *const numbers[] = {&a->points,   &a->indexed_vectors, &a->vectors,
 				     &a->segments, &a->applied_seq,     &a->last_seq,
 				     &a->epoch,    &a->memory_bytes,    &a->disk_bytes,
-				     &a->digest};
+				     &a->digest,   &a->last_epoch,      &a->commit_seq};
 
 	(void)q;
 	(void)err;
 	a->status = (enum replica_status)wire_enum(r, REPLICA_RED + 1);
+	a->role = (enum copy_role)wire_enum(r, COPY_PRIMARY + 1);
+	a->serves = wire_bool(r);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		*numbers[i] = reader_u64(r);
 	if (wire_bool(r))

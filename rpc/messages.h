@@ -1,5 +1,6 @@
-/* All messages between roles on one page. name, class. For each there is struct rpc_<name>_request and
- * struct rpc_<name>_response (encoders and decoders in rpc/codec.c come with the network back-end). */
+/* All messages between roles on one page. name, class; their numbers are on the wire: new ones go
+ * to the end. For each there is struct rpc_<name>_request and struct rpc_<name>_response (encoders
+ * and decoders are in rpc/codec*.c). */
 #pragma once
 #include "model/op.h"
 #include "model/query.h"
@@ -19,7 +20,11 @@
 	X(meta, RPC_CONTROL)      /* between the control planes: raft and what goes with it */     \
 	X(heartbeat, RPC_CONTROL) /* a node to the map's leader */                                 \
 	X(probe, RPC_CONTROL)     /* can you reach that node? */                                   \
-	X(join, RPC_CONTROL)      /* a new node to any node of the cluster */
+	X(join, RPC_CONTROL)      /* a new node to any node of the cluster */                      \
+	X(append, RPC_COPY)    /* log records, from a partition's primary to its other replicas */ \
+	X(seed_open, RPC_BULK) /* pins what a new replica copies: segments, manifest, log */       \
+	X(seed_read, RPC_BULK) /* a piece of one of its files */                                   \
+	X(seed_close, RPC_BULK)
 
 enum rpc_type {
 #define RPC_ENUM(name, class) RPC_TYPE_##name,
@@ -120,6 +125,8 @@ enum replica_status {
 	REPLICA_YELLOW,
 	REPLICA_RED
 }; /* yellow: indexing; red: something is quarantined */
+/* What a replica is by the newest map that it has seen. Only a primary or member answers reads. */
+enum copy_role { COPY_NONE, COPY_LEARNER, COPY_MEMBER, COPY_PRIMARY };
 struct replica_field {
 	const char *path;
 	uint64_t points;
@@ -132,6 +139,10 @@ struct rpc_info_response {
 	uint64_t points, indexed_vectors, vectors, segments, applied_seq, last_seq, epoch;
 	uint64_t memory_bytes, disk_bytes;
 	uint64_t digest;
+	enum copy_role role;
+	bool serves;                  /* answers reads now */
+	uint64_t last_epoch;          /* of the end of its log */
+	uint64_t commit_seq;          /* as far as it knows; what is above applied_seq is its lag */
 	const char *warning;          /* NULL, or sentences: fallbacks, quarantined segments */
 	struct replica_field *fields; /* of the schema */
 	uint32_t n_fields;
@@ -144,6 +155,84 @@ struct rpc_write_request {
 struct rpc_write_response {
 	uint64_t seq;     /* where it stands in the log */
 	uint64_t changed; /* points that it concerned */
+};
+
+/* ---- copies of a partition ---- */
+
+/* A record of the log: the op as op_encode() makes it. */
+struct append_record {
+	uint64_t seq, epoch;
+	const void *bytes;
+	uint32_t n;
+};
+/* Without records it is a heartbeat: it tells the commit position and asks for an answer. */
+struct rpc_append_request {
+	struct rpc_target target;      /* epoch: that of the primary's configuration */
+	uint64_t from;                 /* the primary */
+	uint64_t prev_seq, prev_epoch; /* of the record before the first */
+	uint64_t commit_seq;
+	/* The primary's state after digest_seq has this digest. 0: it has applied nothing. */
+	uint64_t digest_seq, digest;
+	uint64_t heard_us; /* sent_us of the callee's last answer that reached the primary; 0: none */
+	uint64_t lease_us; /* the callee may answer reads for so long from heard_us on; 0: not */
+	bool in_sync;      /* the callee is in the in-sync set of this epoch */
+	bool seed;         /* the log lacks what the callee needs: it copies the caller's files */
+	const struct append_record *records; /* contiguous from prev_seq + 1 */
+	uint32_t n_records;
+};
+enum append_status {
+	APPEND_OK,
+	APPEND_STALE,    /* the callee has seen a higher epoch, see `epoch` */
+	APPEND_MISMATCH, /* it does not hold record prev_seq of epoch prev_epoch; see hint_seq */
+	APPEND_DIVERGED, /* its state differs from the primary's, or it would lose what is committed */
+	APPEND_SEEDING, /* it is copying files */
+	APPEND_FULL,    /* its disk took nothing of this */
+};
+struct rpc_append_response {
+	enum append_status status;
+	uint64_t epoch;                    /* the highest that it has seen */
+	uint64_t durable_seq, applied_seq; /* of its log, of its state */
+	uint64_t hint_seq; /* MISMATCH: the last record at which the two logs may agree */
+	uint64_t sent_us;  /* its own clock when it answered; means nothing to others */
+};
+
+enum { SEED_FILES_MAX = 1 << 16, SEED_READ_MAX = 1 << 20 };
+struct seed_file {
+	uint64_t segment;
+	const char *name; /* in the segment's folder */
+	uint64_t size, hash;
+};
+struct rpc_seed_open_request {
+	struct rpc_target target;
+	uint64_t from;
+};
+/* Until seed_close, or 30 s without a seed_read, the callee keeps the files as they are, and its
+ * log from the manifest's applied seq on. */
+struct rpc_seed_open_response {
+	uint64_t pin;
+	const void *manifest; /* encoded as on disk */
+	uint32_t n_manifest;
+	const struct seed_file *files;
+	uint32_t n_files;
+};
+struct rpc_seed_read_request {
+	struct rpc_target target;
+	uint64_t pin, segment;
+	const char *name;
+	uint64_t offset;
+	uint32_t n; /* SEED_READ_MAX at most */
+};
+struct rpc_seed_read_response {
+	const void *bytes; /* fewer than n at the end of the file only */
+	uint32_t n;
+	uint64_t hash; /* of bytes */
+};
+struct rpc_seed_close_request {
+	struct rpc_target target;
+	uint64_t pin;
+};
+struct rpc_seed_close_response {
+	bool was_open;
 };
 
 /* ---- the control plane. Every node follows the map's log (coordinators vote, the others learn), so a node needs no message

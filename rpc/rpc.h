@@ -14,8 +14,9 @@
 #include "rpc/messages.h"
 #include <stdint.h>
 
-/* Separate sockets per class, so that bulk traffic never delays a search. */
-enum rpc_class { RPC_SEARCH, RPC_WRITE, RPC_BULK, RPC_CONTROL, RPC_CLASS_COUNT };
+/* Separate sockets per class, so that bulk traffic never delays a search. RPC_COPY is apart from RPC_WRITE because writes
+ * wait for it: two nodes that fill each other's window with writes must still get their appends through. */
+enum rpc_class { RPC_SEARCH, RPC_WRITE, RPC_BULK, RPC_CONTROL, RPC_COPY, RPC_CLASS_COUNT };
 
 struct rpc_call {
 	enum rpc_type type;

@@ -306,7 +306,8 @@ static bool runs_inline(enum rpc_type type)
 	case RPC_TYPE_meta:
 	case RPC_TYPE_heartbeat:
 	case RPC_TYPE_probe:
-	case RPC_TYPE_join: return true;
+	case RPC_TYPE_join:
+	case RPC_TYPE_append: return true;
 	default: return false;
 	}
 }

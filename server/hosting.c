@@ -13,6 +13,7 @@ struct hosting {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	const struct map *next; /* NULL: nothing new */
+	uint64_t contact_us;    /* to be told when nothing is new; 0: none */
 	bool busy, stopping;
 	pthread_t thread;
 };
@@ -41,7 +42,7 @@ void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
 		for (uint32_t p = 0; p < c->collection->n_partitions; p++)
 			if (hosts(&c->partitions[p], self))
 				list[count++] = (struct shard_assignment){c->collection, p,
-									  c->partitions[p].epoch};
+									  c->partitions[p]};
 	}
 	if (shard_assign(shard, list, count, &err) != 0)
 		log_error("node", "%s", err.text);
@@ -67,6 +68,11 @@ static void *loop(void *arg)
 		pthread_mutex_lock(&h->lock);
 		h->busy = false;
 		pthread_cond_broadcast(&h->changed);
+		uint64_t contact_us = h->contact_us;
+		if (h->next != NULL || contact_us == 0)
+			continue;
+		h->contact_us = 0;
+		shard_contact(h->shard, contact_us);
 	}
 	pthread_mutex_unlock(&h->lock);
 	return NULL;
@@ -109,6 +115,16 @@ void hosting_map(struct hosting *h, const struct map *map)
 	map_unref(h->next);
 	h->next = next;
 	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void hosting_contact(struct hosting *h, uint64_t at_us)
+{
+	pthread_mutex_lock(&h->lock);
+	if (h->next != NULL || h->busy)
+		h->contact_us = at_us;
+	else
+		shard_contact(h->shard, at_us);
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -13,5 +13,7 @@ void hosting_stop(struct hosting *h); /* NULL ok */
 void hosting_map(struct hosting *h, const struct map *map);
 /* Until everything that was announced is hosted. */
 void hosting_wait(struct hosting *h);
+/* The map as announced so far is as new as any was at at_us: the replicas hear it when they work by that map. */
+void hosting_contact(struct hosting *h, uint64_t at_us);
 /* Without a thread: done on return. */
 void hosting_assign(struct shard *shard, uint64_t self, const struct map *map);

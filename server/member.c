@@ -215,13 +215,19 @@ static void lead_and_tick(struct member *m, struct meta_runtime_status *s)
 	member_meta_put(m);
 	atomic_store(&m->leader, s->leader);
 	if (s->is_leader != m->leads) {
+		uint64_t now = clock_monotonic_us(), heard = atomic_load(&m->leader_heard_us);
 		m->leads = s->is_leader;
 		log_info("node",
 			 m->leads ? "leads the control plane (term %llu)"
 				  : "leads the control plane no more (term %llu)",
 			 (unsigned long long)s->term);
-		step(m, &(struct heal_event){.type = HEAL_LEAD, .leads = m->leads});
+		step(m, &(struct heal_event){.type = HEAL_LEAD,
+					     .leads = m->leads,
+					     .node = m->led_by,
+					     .silent_us = now > heard ? now - heard : 0});
 	}
+	if (s->leader != 0 && s->leader != m->self)
+		m->led_by = s->leader;
 	for (uint32_t i = 0; i < s->n_members; i++)
 		members[i] = (struct meta_member){s->members[i].id, s->members[i].address,
 						  s->members[i].voter};
@@ -352,6 +358,7 @@ static void *loop(void *arg)
 		if (now >= m->beat_us) {
 			m->beat_us = now + BEAT_US;
 			beat(m, &status);
+			member_contact(m);
 		}
 		if (!atomic_load(&m->registered) && !m->registering && now >= m->register_us) {
 			m->registering = true;
@@ -368,8 +375,7 @@ int member_new(struct member **out, const struct member_options *o, struct error
 	struct member *m = mem_zalloc(sizeof(*m));
 	struct heal_options heal = {.self = o->identity.node_id,
 				    .grace_us = o->grace_us,
-				    .max_moves = o->max_moves,
-				    .no_copies = o->no_copies};
+				    .max_moves = o->max_moves};
 	(void)err;
 	m->options = *o;
 	m->self = o->identity.node_id;

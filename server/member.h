@@ -7,12 +7,14 @@
 #include "base/error.h"
 #include "server/identity.h"
 
+struct map_partition;
 struct member;
 struct meta_runtime;
 struct rpc;
 struct rpc_call;
 struct shard;
 
+struct shard_proposal; /* shard.h */
 struct member_options {
 	struct identity identity;
 	const char *http_address;
@@ -23,7 +25,6 @@ struct member_options {
 	struct shard *shard;
 	uint64_t grace_us;  /* as struct heal_options */
 	uint32_t max_moves; /* as struct heal_options */
-	bool no_copies;     /* as struct heal_options */
 	/* This node must end: it was removed, or started again elsewhere. Any thread, once. */
 	void (*fatal)(void *ctx, const struct error *why);
 	void *ctx;
@@ -36,6 +37,8 @@ int member_start(struct member *m, struct error *err);
 void member_stop(struct member *m); /* NULL ok */
 void member_free(struct member *m); /* after rpc_hang_up; NULL ok */
 struct meta_runtime *member_meta(struct member *m);
+/* What struct shard_options calls propose; ctx is the member. */
+void member_propose(void *ctx, const struct shard_proposal *proposal);
 /* In the map, with this start? Otherwise why not. */
 bool member_ready(struct member *m, struct error *why);
 /* Serves the messages of the control plane; false when the call is not one of them. Never blocks. */

@@ -43,6 +43,8 @@ struct member {
 	atomic_bool registered, failed, handed_over;
 	atomic_ullong incarnation; /* of this start, once registered */
 	atomic_ullong leader;
+	atomic_ullong leader_heard_us; /* last message of the control plane that came from it */
+	atomic_uint contacts;          /* questions under way, see member_contact() */
 
 	pthread_rwlock_t meta_lock; /* the control plane is there while it is held */
 	struct meta_runtime *meta;
@@ -55,6 +57,7 @@ struct member {
 	/* The control thread's own. */
 	struct heal *heal;
 	const struct map *map;
+	uint64_t led_by; /* the last leader that was another node */
 	bool leads, registering, stopping;
 	bool was_listed; /* the map has had this node */
 	uint64_t tick_us, beat_us, register_us;
@@ -76,5 +79,8 @@ void member_send_meta(void *ctx, const struct meta_message *message);
 void member_send_beat(struct member *m, uint64_t node, const struct replica_report *reports,
 		      uint32_t n);
 void member_send_probe(struct member *m, uint64_t through, uint64_t node);
+/* ---- member_copies.c ---- */
+/* Asks how new the map here is; the replicas are told. */
+void member_contact(struct member *m);
 /* Puts this start into the map; the result comes as POST_REGISTERED. */
 void member_register(struct member *m);

@@ -20,6 +20,8 @@ static void serve_meta(struct member *m, struct rpc_call *call)
 		refuse_closed(call);
 		return;
 	}
+	if (q->from == atomic_load(&m->leader))
+		atomic_store(&m->leader_heard_us, clock_monotonic_us());
 	meta_runtime_message(meta, q->from, q->bytes, q->n);
 	member_meta_put(m);
 	a->taken = true;

@@ -329,9 +329,20 @@ static void serve(void *ctx, struct rpc_call *call)
 		shard.handle(shard.ctx, call);
 }
 
+/* A replica wants the map changed; before the member is there, nobody decides. */
+static void propose(void *ctx, const struct shard_proposal *proposal)
+{
+	struct node *n = ctx;
+	if (__atomic_load_n(&n->serving, __ATOMIC_ACQUIRE))
+		member_propose(n->member, proposal);
+	else
+		proposal->done(proposal->done_ctx, ERR_UNAVAILABLE);
+}
+
 static int start_shard(struct node *n, struct error *err)
 {
 	const struct node_config *c = &n->config;
+	int rc = rpc_new(&n->rpc, n->identity.node_id, err);
 	struct shard_options o = {
 		.io = n->io,
 		.pool = n->pool,
@@ -341,11 +352,15 @@ static int start_shard(struct node *n, struct error *err)
 		.index_min_rows = (uint32_t)c->index_min_rows,
 		.segment_max_rows = (uint32_t)c->segment_max_rows,
 		.memory_limit_bytes = c->memory_limit_mb << 20,
+		.log_keep_bytes = c->log_keep_mb << 20,
+		.seed_bytes_per_s = c->seed_mb_per_s << 20,
 		.faiss_only = c->faiss_search,
+		.rpc = n->clustered ? n->rpc : NULL,
+		.propose = n->clustered ? propose : NULL,
+		.propose_ctx = n,
 	};
-	int rc = shard_start(&n->shard, &o, err);
 	if (rc == 0)
-		rc = rpc_new(&n->rpc, n->identity.node_id, err);
+		rc = shard_start(&n->shard, &o, err);
 	if (rc == 0 && !n->clustered)
 		rpc_serve_local(n->rpc, shard_service(n->shard));
 	if (rc == 0 && n->clustered)
@@ -417,7 +432,6 @@ static int start_member(struct node *n, struct error *err)
 		.rpc = n->rpc,
 		.shard = n->shard,
 		.grace_us = n->config.heal_grace_s * 1000000,
-		.no_copies = true, /* until shard servers replicate, see docs/operating.md */
 		.fatal = on_fatal,
 		.ctx = n,
 	};
@@ -556,6 +570,8 @@ void node_stop(struct node *n)
 	api_free(n->api);
 	/* Other nodes' calls end before what serves them, own calls before the coordinator that waits for them. */
 	member_stop(n->member);
+	if (n->shard != NULL)
+		shard_leave(n->shard);
 	if (n->clustered && n->rpc != NULL)
 		rpc_hang_up(n->rpc);
 	coord_stop(n->coord);

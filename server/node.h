@@ -31,6 +31,8 @@ struct node_config {
 	uint64_t segment_max_rows;
 	uint64_t memory_limit_mb;
 	uint64_t heal_grace_s;
+	uint64_t log_keep_mb;
+	uint64_t seed_mb_per_s;
 	bool rpc_insecure;
 	bool faiss_search;
 	bool version;

@@ -3,11 +3,15 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "shard/host.h"
+#include "shard/seed.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+enum { LOCK_PAUSE_US = 5000 };
 
 /* A request to the loop thread that the caller waits for. */
 struct loop_call {
@@ -35,15 +39,23 @@ static void host_on_loop(struct task *t)
 
 	h->next = t->shard->hosted;
 	t->shard->hosted = h;
+	hosted_config(h, c->a);
+	if (t->shard->contact_us)
+		hosted_event(h, &(struct replica_event){.type = EVENT_CONTACT,
+							.at_us = t->shard->contact_us});
 	hosted_tick(h);
-	sem_post(&c->done);
+	/* A primary stores the epoch before it does anything in it. */
+	if (h->machine.disk_busy)
+		h->opened = &c->done;
+	else
+		sem_post(&c->done);
 }
 
-static void schema_on_loop(struct task *t)
+static void config_on_loop(struct task *t)
 {
 	struct loop_call *c = CONTAINER(t, struct loop_call, task);
 
-	hosted_schema(t->h, c->a->collection, c->a->epoch);
+	hosted_config(t->h, c->a);
 	sem_post(&c->done);
 }
 
@@ -123,8 +135,11 @@ static void drop(struct shard *s, struct hosted *h)
 	char folder[sizeof h->folder];
 
 	memcpy(folder, h->folder, sizeof folder);
+	__atomic_store_n(&h->doomed, true, __ATOMIC_RELEASE);
+	seeds_forget(s, h);
 	close_hosted(s, h);
 	hosted_unref(h);
+	staging_remove(s, folder);
 	remove_folder(s, folder);
 }
 
@@ -159,27 +174,44 @@ static bool is_current(struct hosted *h, const struct shard_assignment *a)
 
 	pthread_mutex_lock(&h->view_lock);
 	current = h->view->schema->revision == a->collection->revision &&
-		  __atomic_load_n(&h->epoch, __ATOMIC_RELAXED) == a->epoch;
+		  h->config.epoch == a->config.epoch;
 	pthread_mutex_unlock(&h->view_lock);
 	return current;
 }
 
-static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignment *a, int *rc,
-				    struct error *err)
+/* One that is open takes on what is new; NULL: it is not. */
+static struct hosted *adopt(struct shard *s, const struct shard_assignment *a)
 {
 	struct hosted *h = table_find(s, a->collection->id, a->partition);
-	struct error own = {0};
-	int opened;
 
-	if (h && !h->failed.code) {
-		if (!is_current(h, a))
-			ask_loop(s, h, schema_on_loop, a);
-		return h;
+	if (h && h->failed.code && !seeds_busy(h)) {
+		hosted_unref(h); /* it is tried again */
+		return NULL;
 	}
-	hosted_unref(h); /* one that failed is tried again */
-	opened = hosted_open(s, a, &h, &own);
+	if (h && h->failed.code)
+		h->config = a->config;
+	else if (h && !is_current(h, a))
+		ask_loop(s, h, config_on_loop, a);
+	return h;
+}
+
+static bool follows(const struct shard *s, const struct map_partition *c)
+{
+	for (uint32_t i = 0; i < c->n_learners; i++)
+		if (c->learners[i] == s->options.self_node)
+			return true;
+	return false;
+}
+
+static struct hosted *open_one(struct shard *s, const struct shard_assignment *a, int *rc,
+			       struct error *err)
+{
+	struct hosted *h;
+	struct error own = {0};
+	int opened = hosted_open(s, a, &h, &own);
+
 	if (opened == 0) {
-		ask_loop(s, h, host_on_loop, NULL);
+		ask_loop(s, h, host_on_loop, a);
 		return h;
 	}
 	log_error("shard", "%s", own.text);
@@ -188,6 +220,9 @@ static struct hosted *adopt_or_open(struct shard *s, const struct shard_assignme
 		if (err)
 			*err = own;
 	}
+	/* What it held is elsewhere: it is made anew from there. */
+	if (opened == ERR_CORRUPT && s->options.rpc && follows(s, &a->config))
+		seeds_want(h, a->config.primary);
 	return h;
 }
 
@@ -199,8 +234,12 @@ int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n,
 
 	pthread_mutex_lock(&s->assign_lock);
 	table = mem_array(n + 1, sizeof *table);
+	/* What is open must not wait for what has to be opened. */
 	for (size_t i = 0; i < n; i++)
-		table[i] = adopt_or_open(s, &list[i], &rc, err);
+		table[i] = adopt(s, &list[i]);
+	for (size_t i = 0; i < n; i++)
+		if (!table[i])
+			table[i] = open_one(s, &list[i], &rc, err);
 	old = publish_table(s, table, n, &n_old);
 	for (size_t i = 0; i < n_old; i++) {
 		if (is_named(old[i], list, n))
@@ -211,4 +250,74 @@ int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n,
 	free(old);
 	pthread_mutex_unlock(&s->assign_lock);
 	return rc;
+}
+
+/* ---- once more ---- */
+
+/* Who is dropped while it waits here would wait for ever: the dropping one holds the lock. */
+static int lock_for(struct shard *s, struct hosted *h, struct error *err)
+{
+	while (pthread_mutex_trylock(&s->assign_lock)) {
+		if (__atomic_load_n(&h->doomed, __ATOMIC_ACQUIRE))
+			return error_set(err, ERR_CLOSED, "%s is dropped", h->folder);
+		usleep(LOCK_PAUSE_US);
+	}
+	return 0;
+}
+
+static struct hosted **table_copy(struct shard *s, const struct hosted *h, size_t *at)
+{
+	struct hosted **table = mem_array(s->n_table + 1, sizeof *table);
+
+	*at = s->n_table;
+	for (size_t i = 0; i < s->n_table; i++) {
+		table[i] = s->table[i];
+		if (table[i] == h)
+			*at = i;
+	}
+	return table;
+}
+
+static uint64_t highest_epoch(const struct hosted *h)
+{
+	uint64_t epoch = h->config.epoch;
+
+	epoch = h->epochs.epoch > epoch ? h->epochs.epoch : epoch;
+	return h->machine.epoch > epoch ? h->machine.epoch : epoch;
+}
+
+int assign_reopen(struct shard *s, struct hosted *h,
+		  int (*meanwhile)(void *ctx, uint64_t epoch, struct error *err), void *ctx,
+		  struct error *err)
+{
+	struct shard_assignment a;
+	struct hosted **table, *again;
+	struct error own = {0};
+	size_t at, n;
+	int rc = lock_for(s, h, err), opened;
+
+	if (rc)
+		return rc;
+	table = table_copy(s, h, &at);
+	if (at == s->n_table) {
+		free(table);
+		pthread_mutex_unlock(&s->assign_lock);
+		return error_set(err, ERR_CLOSED, "%s was dropped", h->folder);
+	}
+	a = (struct shard_assignment){collection_ref(h->state.schema), h->partition, h->config};
+	close_hosted(s, h);
+	rc = meanwhile(ctx, highest_epoch(h), err);
+	opened = hosted_open(s, &a, &again, &own);
+	if (opened == 0)
+		ask_loop(s, again, host_on_loop, &a);
+	else
+		log_error("shard", "%s", own.text);
+	if (rc == 0 && opened && err)
+		*err = own;
+	table[at] = again;
+	free(publish_table(s, table, s->n_table, &n));
+	hosted_unref(h);
+	collection_unref(a.collection);
+	pthread_mutex_unlock(&s->assign_lock);
+	return rc ? rc : opened;
 }

@@ -1,291 +1,48 @@
 /* A hosted replica on the loop thread: feeds the replica machine and executes its updates. */
 #include "shard/host.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "shard/seed.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FROZEN_MAX = 4 };
-#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-
-struct write_item { /* one write call on its way */
-	struct task task;
-	struct replica_write w;
-	struct rpc_call *call;
-	const struct write *write;
-	const struct op *op; /* what will be applied; the call's own or `resolved` */
-	struct op resolved;
-	struct arena *arena;
-	struct buf bytes; /* the encoded op */
-	uint64_t charged_bytes;
-};
-
-struct append_task {
-	struct task task;
-	size_t n;
-	uint64_t last_seq;
-	uint64_t log_bytes;
-};
-
-static struct write_item *item_of(struct replica_write *w)
-{
-	return CONTAINER(w, struct write_item, w);
-}
-
-/* ---- a write comes in (any thread) ---- */
-
-static void finish_item(struct write_item *item, int rc)
-{
-	struct rpc_call *call = item->call;
-	struct hosted *h = item->task.h;
-	struct rpc_write_response *response = call->response;
-
-	response->seq = item->w.seq;
-	response->changed = item->w.changed;
-	__atomic_fetch_sub(&item->task.shard->pending_bytes, item->charged_bytes, __ATOMIC_RELAXED);
-	count(item->task.shard, rc ? COUNT_REFUSED : COUNT_WRITES, 1);
-	arena_free(item->arena);
-	buf_fini(&item->bytes);
-	free(item);
-	hosted_unref(h);
-	rpc_finish(call, rc);
-}
-
-static bool too_far_behind(const struct hosted *h)
-{
-	const struct rows *rows = state_mutable(&h->state)->rows;
-	const struct replica_limits *l = &h->machine.limits;
-
-	return h->n_frozen >= FROZEN_MAX &&
-	       (rows->n >= 2 * l->seal_rows || rows->bytes >= 2 * l->seal_bytes);
-}
-
-/* Deletes are let in: they need little, and may be what helps. */
-static bool no_memory(const struct hosted *h, struct error *err)
-{
-	struct shard *s = h->shard;
-	uint64_t rows = __atomic_load_n(&s->rows_bytes, __ATOMIC_RELAXED);
-	uint64_t jobs = __atomic_load_n(&s->reserved_bytes, __ATOMIC_RELAXED);
-
-	if (rows + jobs <= memory_limit(s))
-		return false;
-	error_set(err, ERR_BUSY,
-		  "%llu bytes of unsealed rows and %llu bytes of background jobs are over the limit "
-		  "of %llu bytes: try again later",
-		  (unsigned long long)rows, (unsigned long long)jobs,
-		  (unsigned long long)memory_limit(s));
-	return true;
-}
-
-/* While sealing is behind, writes wait; how many may wait is bounded by pending_write_bytes. They are refused
- * when sealing does not get on at all. */
-static void park(struct hosted *h, struct write_item *item)
-{
-	if (h->last_failure[0] == '\0') {
-		write_list_push(&h->parked, &item->w);
-		return;
-	}
-	finish_item(item,
-		    error_set(&item->call->err,
-			      h->last_failure_code == ERR_DISK_FULL ? ERR_DISK_FULL : ERR_BUSY,
-			      "%u segments wait to be sealed: %s", h->n_frozen, h->last_failure));
-}
-
-/* On the loop thread. */
-static void write_arrived(struct task *t)
-{
-	struct write_item *item = CONTAINER(t, struct write_item, task);
-	struct hosted *h = t->h;
-
-	if (h->closing) {
-		finish_item(item,
-			    error_set(&item->call->err, ERR_CLOSED, "this shard is being closed"));
-		return;
-	}
-	if (h->parked.first || too_far_behind(h)) {
-		park(h, item);
-		return;
-	}
-	if (item->op->type != OP_DELETE && no_memory(h, &item->call->err)) {
-		finish_item(item, ERR_BUSY);
-		return;
-	}
-	hosted_event(h, &(struct replica_event){.type = EVENT_WRITE, .write = &item->w});
-}
-
-static int check_write(struct hosted *h, const struct rpc_write_request *request, struct error *err)
-{
-	uint64_t epoch = __atomic_load_n(&h->epoch, __ATOMIC_RELAXED);
-
-	if (h->failed.code)
-		return error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s",
-				 h->partition, h->failed.text);
-	if (request->target.epoch && request->target.epoch != epoch)
-		return error_set(err, ERR_STALE, "shard %u is at epoch %llu, the request at %llu",
-				 h->partition, (unsigned long long)epoch,
-				 (unsigned long long)request->target.epoch);
-	pthread_mutex_lock(&h->view_lock);
-	int rc = state_check_op(h->view->schema, &request->write->op, err);
-	pthread_mutex_unlock(&h->view_lock);
-	return rc;
-}
-
-static int charge(struct shard *s, uint64_t bytes, struct error *err)
-{
-	uint64_t before = __atomic_fetch_add(&s->pending_bytes, bytes, __ATOMIC_RELAXED);
-
-	/* One write alone is always let in, however large. */
-	if (before == 0 || before + bytes <= s->options.pending_write_bytes)
-		return 0;
-	__atomic_fetch_sub(&s->pending_bytes, bytes, __ATOMIC_RELAXED);
-	return error_set(err, ERR_BUSY,
-			 "%llu bytes of writes are in flight, the limit is %u: try again later",
-			 (unsigned long long)before, s->options.pending_write_bytes);
-}
-
-void hosted_write(struct shard *s, struct rpc_call *call)
-{
-	const struct rpc_write_request *request = call->request;
-	struct hosted *h = table_find(s, request->target.collection_id, request->target.partition);
-	struct write_item *item;
-	int rc;
-
-	if (!h) {
-		rpc_finish(call, error_set(&call->err, ERR_STALE, "shard %u is not on this node",
-					   request->target.partition));
-		return;
-	}
-	rc = check_write(h, request, &call->err);
-	if (rc) {
-		hosted_unref(h);
-		rpc_finish(call, rc);
-		return;
-	}
-	item = mem_zalloc(sizeof *item);
-	item->task = (struct task){.done = write_arrived, .shard = s, .h = h};
-	item->call = call;
-	item->write = request->write;
-	item->op = &request->write->op;
-	item->w.batch_hi = item->op->batch_hi;
-	item->w.batch_lo = item->op->batch_lo;
-	item->w.needs_state = write_needs_state(request->write);
-	op_encode(&item->bytes, item->op);
-	item->w.bytes = item->bytes.len;
-	rc = charge(s, item->bytes.len, &call->err);
-	if (rc) {
-		finish_item(item, rc);
-		return;
-	}
-	item->charged_bytes = item->bytes.len;
-	task_to_loop(&item->task);
-}
-
-/* Lets writes in again, or refuses them, as far as they may. */
-void hosted_unpark(struct hosted *h)
-{
-	struct write_list all = h->parked;
-	struct replica_write *w;
-
-	h->parked = (struct write_list){0};
-	while ((w = write_list_pop(&all)))
-		write_arrived(&item_of(w)->task);
-}
-
 /* ---- executing updates ---- */
-
-static void append_done(struct task *t)
-{
-	struct append_task *a = CONTAINER(t, struct append_task, task);
-	struct hosted *h = t->h;
-	struct replica_event e = {.type = EVENT_DURABLE,
-				  .node = t->shard->options.self_node,
-				  .seq = a->last_seq,
-				  .rc = t->rc};
-
-	if (t->rc < 0) {
-		e.type = EVENT_APPEND_FAILED;
-		h->append_error = t->err;
-	}
-	h->log_bytes = a->log_bytes;
-	count(t->shard, COUNT_APPENDS, 1);
-	free(a);
-	hosted_event(h, &e);
-	hosted_task_back(h);
-}
-
-static void append_run(struct task *t)
-{
-	struct append_task *a = CONTAINER(t, struct append_task, task);
-	struct hosted *h = t->h;
-
-	t->rc = wal_append(h->wal, h->records, a->n, &t->err);
-	if (t->rc == 0)
-		wal_sync(h->wal);
-	a->log_bytes = wal_bytes(h->wal);
-}
-
-static void append(struct hosted *h, const struct write_list *list)
-{
-	struct append_task *a = mem_zalloc(sizeof *a);
-
-	for (struct replica_write *w = list->first; w; w = w->next) {
-		struct write_item *item = item_of(w);
-
-		if (a->n == h->records_cap) {
-			h->records_cap = h->records_cap ? h->records_cap * 2 : 64;
-			h->records = mem_resize(h->records, h->records_cap * sizeof *h->records);
-		}
-		h->records[a->n++] = (struct wal_record){
-			.seq = w->seq,
-			.epoch = w->epoch,
-			.prev_epoch = w->prev_epoch,
-			.bytes = item->bytes.data,
-			.n = (uint32_t)item->bytes.len,
-		};
-		a->last_seq = w->seq;
-	}
-	a->task = (struct task){.run = append_run, .done = append_done, .shard = h->shard, .h = h};
-	task_to_worker(h->disk, &a->task);
-}
 
 static void apply(struct hosted *h, const struct write_list *list)
 {
-	for (struct replica_write *w = list->first; w; w = w->next)
-		w->changed = state_apply(&h->state, w->seq, w->epoch, item_of(w)->op);
+	for (struct replica_write *w = list->first; w; w = w->next) {
+		struct write_item *item = item_of(w);
+
+		w->changed = state_apply(&h->state, w->seq, w->epoch, item_op(item));
+		h->hint_bytes += item->bytes.len;
+		digest_check(h);
+	}
 	hosted_publish(h);
 }
 
-static int resolve(struct hosted *h, struct replica_write *w)
+static void answer_all(struct hosted *h, struct replica_write *first)
 {
-	struct write_item *item = item_of(w);
-	int rc;
+	struct replica_write *next;
 
-	/* Everything before it is applied, and what is applied is published: the view is the
-	 * present. */
-	item->arena = arena_new(4096);
-	rc = resolve_write(h->view, item->write, item->arena, &item->resolved, &item->call->err);
-	buf_clear(&item->bytes);
-	w->bytes = 0;
-	if (rc || item->resolved.n_points + item->resolved.n_ids == 0)
-		return rc;
-	item->op = &item->resolved;
-	op_encode(&item->bytes, item->op);
-	w->bytes = item->bytes.len;
-	return 0;
+	for (struct replica_write *w = first; w; w = next) {
+		struct write_item *item = item_of(w);
+
+		next = w->next_answer;
+		if (w->rc < 0 && item->call && item->call->err.text[0] == '\0' &&
+		    h->append_error.code == w->rc)
+			item->call->err = h->append_error;
+		item_finish(item, w->rc);
+	}
 }
 
-static void answer_all(struct hosted *h, struct write_list *list)
+static void release_all(struct hosted *h, struct write_list *list)
 {
 	struct replica_write *w;
 
-	while ((w = write_list_pop(list))) {
-		struct write_item *item = item_of(w);
-
-		if (w->rc < 0 && item->call->err.text[0] == '\0' && h->append_error.code == w->rc)
-			item->call->err = h->append_error;
-		finish_item(item, w->rc);
-	}
+	while ((w = write_list_pop(list)))
+		item_free(h, item_of(w));
 }
 
 static void fill_event(struct hosted *h, struct replica_event *e)
@@ -301,13 +58,26 @@ static void fill_event(struct hosted *h, struct replica_event *e)
 	e->may_seal = h->n_frozen < FROZEN_MAX && !h->closing;
 }
 
+static void execute_outside(struct hosted *h, const struct replica_update *u)
+{
+	if (u->disk_job)
+		disk_start(h, u);
+	for (uint32_t i = 0; i < u->n_send; i++)
+		send_start(h, &u->send[i]);
+	for (uint32_t i = 0; i < u->n_reply; i++)
+		append_reply(h, &u->reply[i]);
+	if (u->propose)
+		propose_start(h, u);
+	if (u->seed)
+		seeds_want(h, u->seed_from);
+}
+
 /* Executes one update; true: *e is the event that follows from it. */
 static bool execute(struct hosted *h, struct replica_update *u, struct replica_event *e)
 {
 	bool more = false;
 
-	if (u->append.first)
-		append(h, &u->append);
+	execute_outside(h, u);
 	if (u->seal)
 		hosted_freeze(h);
 	if (u->apply.first) {
@@ -321,10 +91,11 @@ static bool execute(struct hosted *h, struct replica_update *u, struct replica_e
 		assert(!more);
 		*e = (struct replica_event){.type = EVENT_RESOLVED,
 					    .write = u->resolve,
-					    .rc = resolve(h, u->resolve)};
+					    .rc = hosted_resolve(h, u->resolve)};
 		more = true;
 	}
-	answer_all(h, &u->answer);
+	answer_all(h, u->answer);
+	release_all(h, &u->release);
 	return more;
 }
 
@@ -332,11 +103,18 @@ void hosted_event(struct hosted *h, struct replica_event *event)
 {
 	struct replica_event e = *event;
 	struct replica_update u;
+	bool more;
 
+	assert(!h->stepping);
+	h->stepping = true;
 	do {
 		fill_event(h, &e);
 		replica_step(&h->machine, &e, &u);
-	} while (execute(h, &u, &e));
+		more = execute(h, &u, &e);
+	} while (more);
+	h->stepping = false;
+	__atomic_store_n(&h->serve_until_us, replica_serves_until(&h->machine), __ATOMIC_RELEASE);
+	digest_tell(h);
 }
 
 /* ---- views ---- */
@@ -344,8 +122,11 @@ void hosted_event(struct hosted *h, struct replica_event *event)
 static void fill_status(struct hosted *h, struct host_status *st)
 {
 	st->applied_seq = h->state.now.seq;
+	st->commit_seq = h->told_seq > h->machine.commit_seq ? h->told_seq : h->machine.commit_seq;
 	st->last_seq = h->machine.last_seq;
+	st->last_epoch = h->machine.last_epoch;
 	st->epoch = h->epoch;
+	st->role = replica_role(&h->machine);
 	st->digest = h->state.digest;
 	st->log_bytes = h->log_bytes;
 	st->disk_bytes = h->log_bytes;
@@ -422,6 +203,7 @@ void hosted_freeze(struct hosted *h)
 	}
 	h->state.killed_rows = 0;
 	extra_encode(&f->snap.extra, h);
+	hint_start(h);
 	while (*at)
 		at = &(*at)->next;
 	*at = f;
@@ -438,11 +220,28 @@ void hosted_look(struct hosted *h)
 	hosted_publish(h);
 }
 
+/* A copy that lacks segments is made anew, from one that has them. */
+static void give_up_damaged(struct hosted *h)
+{
+	if (h->n_lost == 0 || h->diverged || !h->copies ||
+	    replica_role(&h->machine) == REPLICA_PRIMARY)
+		return;
+	h->diverged = true;
+	log_error("shard",
+		  "%s: %u segments are damaged: this copy answers no more and is made anew",
+		  h->folder, h->n_lost);
+}
+
 void hosted_tick(struct hosted *h)
 {
 	if (h->closing)
 		return;
+	give_up_damaged(h);
 	hosted_event(h, &(struct replica_event){.type = EVENT_TICK});
+	disk_tick(h);
+	if (h->status.last_seq != h->machine.last_seq ||
+	    h->status.role != replica_role(&h->machine))
+		hosted_publish(h);
 	hosted_unpark(h);
 	if (now_us(h->shard) < h->retry_us)
 		return;
@@ -453,17 +252,24 @@ void hosted_tick(struct hosted *h)
 		hosted_look(h);
 }
 
+/* A log that could not be cut is left as it is. */
+static bool has_ended(const struct hosted *h)
+{
+	return h->closing && h->closed && h->tasks == 0 && (replica_quiet(&h->machine) || h->stuck);
+}
+
 static void check_closed(struct hosted *h)
 {
-	if (!h->closing || h->tasks > 0 || !replica_quiet(&h->machine) || !h->closed)
+	sem_t *closed = h->closed;
+
+	if (!has_ended(h))
 		return;
+	appends_close(h);
 	for (struct hosted **at = &h->shard->hosted; *at; at = &(*at)->next)
 		if (*at == h) {
 			*at = h->next;
 			break;
 		}
-	sem_t *closed = h->closed;
-
 	h->closed = NULL;
 	sem_post(closed);
 }
@@ -477,20 +283,27 @@ void hosted_task_back(struct hosted *h)
 
 void hosted_close(struct hosted *h, sem_t *closed)
 {
-	h->closing = true;
 	h->closed = closed;
-	__atomic_store_n(&h->cancel, true, __ATOMIC_RELAXED);
+	h->closing = true;
 	hosted_unpark(h);
+	__atomic_store_n(&h->cancel, true, __ATOMIC_RELAXED);
 	hosted_event(h, &(struct replica_event){.type = EVENT_CLOSE});
+	sends_cancel(h);
+	hint_start(h);
 	check_closed(h);
 }
 
-void hosted_schema(struct hosted *h, const struct collection *schema, uint64_t epoch)
+void hosted_config(struct hosted *h, const struct shard_assignment *a)
 {
-	__atomic_store_n(&h->epoch, epoch, __ATOMIC_RELAXED);
-	h->machine.epoch = epoch;
-	if (schema->revision != h->state.schema->revision)
-		state_set_schema(&h->state, schema);
+	const struct map_partition *c = &a->config;
+
+	__atomic_store_n(&h->epoch, c->epoch, __ATOMIC_RELAXED);
+	h->config = *c;
+	h->copies = c->n_in_sync + c->n_learners > 1;
+	peers_set(h, c);
+	if (a->collection->revision != h->state.schema->revision)
+		state_set_schema(&h->state, a->collection);
+	hosted_event(h, &(struct replica_event){.type = EVENT_CONFIG, .config = c});
 	work_start(h);
 	hosted_look(h);
 }

@@ -2,6 +2,7 @@
  * was assigned. */
 #include "base/assert.h"
 #include "shard/host.h"
+#include "shard/seed.h"
 #include <stdio.h>
 
 static const struct {
@@ -26,6 +27,7 @@ static void gauge(struct buf *out, const char *name, const char *help, uint64_t 
 
 struct sums {
 	uint64_t points, segments, disk_bytes, log_bytes, replicas, red, indexing;
+	uint64_t primaries, silent, lag;
 };
 
 static void add_replica(struct hosted *h, struct sums *sum)
@@ -42,6 +44,10 @@ static void add_replica(struct hosted *h, struct sums *sum)
 	sum->log_bytes += h->status.log_bytes;
 	sum->red += h->status.quarantined;
 	sum->indexing += h->status.indexing;
+	sum->primaries += h->status.role == REPLICA_PRIMARY;
+	sum->silent += check_serves(h->shard, h, NULL) != 0;
+	if (h->status.commit_seq > h->status.applied_seq)
+		sum->lag += h->status.commit_seq - h->status.applied_seq;
 	pthread_mutex_unlock(&h->view_lock);
 }
 
@@ -64,6 +70,13 @@ void shard_metrics(struct shard *s, struct buf *out)
 	gauge(out, "replicas_red", "Replicas that failed to open or have a corrupt segment",
 	      sum.red);
 	gauge(out, "replicas_indexing", "Replicas with background work to do", sum.indexing);
+	gauge(out, "replicas_primary", "Replicas that take the writes of their shard",
+	      sum.primaries);
+	gauge(out, "replicas_not_serving",
+	      "Replicas that answer no reads now: being copied, or not sure to be up to date",
+	      sum.silent);
+	gauge(out, "replica_lag_records", "Committed log records that are not applied here yet",
+	      sum.lag);
 	gauge(out, "points", "Points", sum.points);
 	gauge(out, "segments", "Segments searched", sum.segments);
 	gauge(out, "disk_bytes", "Bytes of segments and logs", sum.disk_bytes);
@@ -72,6 +85,7 @@ void shard_metrics(struct shard *s, struct buf *out)
 	      __atomic_load_n(&s->pending_bytes, __ATOMIC_RELAXED));
 	gauge(out, "reserved_bytes", "Memory promised to background jobs",
 	      __atomic_load_n(&s->reserved_bytes, __ATOMIC_RELAXED));
+	seeds_metrics(s, out);
 }
 
 bool shard_ready(struct shard *s, struct error *why)

@@ -111,6 +111,11 @@ static const char *fallbacks(const struct view *v, const char *warning, struct a
 	return warning;
 }
 
+_Static_assert((int)REPLICA_PRIMARY == (int)COPY_PRIMARY &&
+		       (int)REPLICA_MEMBER == (int)COPY_MEMBER &&
+		       (int)REPLICA_LEARNER == (int)COPY_LEARNER,
+	       "the machine's roles are those of the message");
+
 static void fill_info(struct hosted *h, struct arena *arena, struct rpc_info_response *out)
 {
 	struct host_status st;
@@ -128,6 +133,10 @@ static void fill_info(struct hosted *h, struct arena *arena, struct rpc_info_res
 	out->epoch = st.epoch;
 	out->disk_bytes = st.disk_bytes;
 	out->digest = st.digest;
+	out->role = (enum copy_role)st.role;
+	out->serves = check_serves(h->shard, h, NULL) == 0;
+	out->last_epoch = st.last_epoch;
+	out->commit_seq = st.commit_seq;
 	count_vectors(v, out);
 	out->warning = fallbacks(v, st.warning[0] ? arena_strdup(arena, st.warning) : NULL, arena);
 	out->n_fields = v->schema->n_fields;

@@ -6,11 +6,12 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "shard/host.h"
+#include "shard/seed.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXTRA_VERSION = 1 };
+enum { EXTRA_VERSION = 1, LOG_FILE_MAX = 64 << 20 };
 
 /* ---- extra ---- */
 
@@ -212,9 +213,24 @@ static int load_manifest(struct hosted *h, struct error *err)
 
 struct replay {
 	struct hosted *h;
+	uint64_t committed_seq; /* what comes after it is handed to the machine */
+	struct write_list tail;
 	struct arena *arena;
 	struct error *err;
 };
+
+static int keep_one(struct replay *p, const struct wal_record *r)
+{
+	struct write_item *item;
+	int rc = item_of_record(p->h->state.schema, r, &item, p->err);
+
+	if (rc)
+		return error_wrap(p->err, ERR_CORRUPT, "the log");
+	if (p->h->copies)
+		held_add(p->h, item);
+	write_list_push(&p->tail, &item->w);
+	return 0;
+}
 
 static int replay_one(void *ctx, const struct wal_record *r)
 {
@@ -226,6 +242,8 @@ static int replay_one(void *ctx, const struct wal_record *r)
 	uint64_t changed;
 	int rc;
 
+	if (r->seq > p->committed_seq)
+		return keep_one(p, r);
 	arena_reset(p->arena);
 	rc = op_decode(r->bytes, r->n, p->arena, &op, p->err);
 	if (rc == 0)
@@ -245,24 +263,63 @@ static int replay_one(void *ctx, const struct wal_record *r)
 	return 0;
 }
 
-static int replay_log(struct hosted *h, struct error *err)
+/* With nobody else who could know better everything that is durable here is committed; not so when
+ * another configuration was seen, or a copy may be joining. */
+static bool stands_alone(const struct hosted *h, const struct map_partition *c)
 {
-	struct replay p = {.h = h, .arena = arena_new(1 << 20), .err = err};
-	int rc = wal_open(&h->io, "wal", NULL, h->base.seq, &h->wal, err);
+	return c->n_in_sync == 1 && c->n_learners == 0 && c->primary == c->in_sync[0] &&
+	       c->primary == h->shard->options.self_node && h->epochs.epoch <= c->epoch;
+}
+
+static int open_log(struct hosted *h, uint64_t committed_seq, struct error *err)
+{
+	/* Only whole files can be dropped: none is larger than what is kept anyway, within reason. */
+	uint64_t keep = h->shard->options.log_keep_bytes;
+	struct wal_options options = {.segment_bytes = keep < LOG_FILE_MAX ? keep : LOG_FILE_MAX};
+	int rc = wal_open(&h->io, "wal", &options, committed_seq, &h->wal, err);
 
 	if (rc == 0 && wal_first_seq(h->wal) > h->base.seq + 1)
 		rc = error_set(
 			err, ERR_CORRUPT,
 			"the log begins at %llu, the manifest ends at %llu: records are missing",
 			(unsigned long long)wal_first_seq(h->wal), (unsigned long long)h->base.seq);
+	if (rc == 0 && wal_last_seq(h->wal) == 0 && committed_seq > h->base.seq)
+		rc = error_set(err, ERR_CORRUPT, "the log is empty, it must reach record %llu",
+			       (unsigned long long)committed_seq);
 	if (rc == 0 && wal_last_seq(h->wal) == 0 && h->base.seq > 0)
 		rc = wal_reset(h->wal, h->base.seq + 1, h->base.epoch, err);
+	return rc;
+}
+
+static int replay_log(struct hosted *h, const struct map_partition *config, struct error *err)
+{
+	struct replay p = {.h = h, .arena = arena_new(1 << 20), .err = err};
+	struct replica_recovery recovery;
+	struct replica_write *w;
+	int rc = epochs_open(&h->epochs, &h->io, err);
+
+	p.committed_seq = h->epochs.commit_seq > h->base.seq ? h->epochs.commit_seq : h->base.seq;
+	if (rc == 0)
+		rc = open_log(h, p.committed_seq, err);
+	if (rc == 0 && stands_alone(h, config))
+		p.committed_seq = UINT64_MAX;
 	if (rc == 0 && wal_last_seq(h->wal) > h->base.seq)
 		rc = wal_read(h->wal, h->base.seq + 1, replay_one, &p, err);
 	arena_free(p.arena);
-	if (rc)
+	if (rc) {
+		while ((w = write_list_pop(&p.tail)))
+			item_free(h, item_of(w));
 		return rc;
-	replica_recovered(&h->machine, h->state.now.seq, h->state.now.epoch, h->log_bytes);
+	}
+	recovery = (struct replica_recovery){
+		.applied_seq = h->state.now.seq,
+		.applied_epoch = h->state.now.epoch,
+		.stored_epoch = h->epochs.epoch,
+		.log_bytes = h->log_bytes,
+		.tail = p.tail,
+	};
+	replica_recovered(&h->machine, &recovery);
+	h->hint_seq = h->epochs.commit_seq;
 	h->log_bytes = wal_bytes(h->wal);
 	return 0;
 }
@@ -284,11 +341,27 @@ static int store_first_manifest(struct hosted *h, struct error *err)
 	return 0;
 }
 
-static int open_files(struct hosted *h, struct error *err)
+/* The map counts this node among those that have everything, and it has nothing: its folder was lost.
+ * It must not pass for one of them. */
+static int check_fresh(const struct hosted *h, const struct map_partition *c, struct error *err)
+{
+	for (uint32_t i = 0; c->epoch > 1 && i < c->n_in_sync; i++)
+		if (c->in_sync[i] == h->shard->options.self_node)
+			return error_set(
+				err, ERR_CORRUPT,
+				"the folder is empty, though this node has a full copy by the map "
+				"(epoch %llu): what it held was lost",
+				(unsigned long long)c->epoch);
+	return 0;
+}
+
+static int open_files(struct hosted *h, const struct map_partition *config, struct error *err)
 {
 	int rc = load_manifest(h, err);
 	bool fresh = rc == 1;
 
+	if (fresh && (rc = check_fresh(h, config, err)))
+		return rc;
 	if (rc < 0 || (rc = open_segments(h, err)))
 		return rc;
 	if (fresh || h->base_changed)
@@ -297,7 +370,7 @@ static int open_files(struct hosted *h, struct error *err)
 		return rc;
 	snap_copy(&h->state.now, &h->base);
 	state_open_rows(&h->state);
-	return replay_log(h, err);
+	return replay_log(h, config, err);
 }
 
 /* ---- life ---- */
@@ -325,27 +398,32 @@ int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted
 	h->shard = s;
 	h->collection_id = a->collection->id;
 	h->partition = a->partition;
-	h->epoch = a->epoch;
+	h->epoch = a->config.epoch;
+	h->config = a->config;
+	h->copies = a->config.n_in_sync + a->config.n_learners > 1;
 	h->disk = &s->disks[(a->collection->id + a->partition) % DISK_THREADS];
 	pthread_mutex_init(&h->view_lock, NULL);
 	snprintf(h->folder, sizeof h->folder, "replicas/%llu/%u",
 		 (unsigned long long)h->collection_id, h->partition);
-	replica_init(&h->machine, s->options.self_node, a->epoch, &limits);
+	replica_init(&h->machine, s->options.self_node, &limits);
 	state_init(&h->state, a->collection);
 	manifest_init(&h->kept);
 	*out = h;
 	h->opening = true;
-	rc = s->options.io.mkdirs(s->options.io.ctx, h->folder, err);
+	rc = staging_settle(s, h->folder, err);
+	if (rc == 0)
+		rc = s->options.io.mkdirs(s->options.io.ctx, h->folder, err);
 	if (rc == 0)
 		rc = store_io_sub(&s->options.io, h->folder, &h->io, err);
 	if (rc == 0) {
 		h->io_open = true;
-		rc = open_files(h, err);
+		rc = open_files(h, &a->config, err);
 	}
 	h->opening = false;
 	if (rc) {
 		wal_close(h->wal);
 		h->wal = NULL;
+		epochs_close(&h->epochs);
 		error_wrap(err, rc, "%s", h->folder);
 		h->failed = err ? *err : (struct error){.text = "it could not be opened"};
 		h->failed.code = rc;
@@ -355,10 +433,23 @@ int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted
 	return 0;
 }
 
+static void free_items(struct hosted *h, struct write_list *list)
+{
+	struct replica_write *w;
+
+	while ((w = write_list_pop(list)))
+		item_free(h, item_of(w));
+}
+
 void hosted_free(struct hosted *h)
 {
+	/* Empty, unless the log could not be cut and it was closed nevertheless. */
+	free_items(h, &h->machine.flight);
+	free_items(h, &h->machine.answering);
+	free(h->stuck);
 	__atomic_fetch_sub(&h->shard->rows_bytes, h->rows_bytes, __ATOMIC_RELAXED);
 	wal_close(h->wal);
+	epochs_close(&h->epochs);
 	view_unref(h->view);
 	snap_fini(&h->base);
 	while (h->frozen) {
@@ -376,6 +467,7 @@ void hosted_free(struct hosted *h)
 		store_io_fini(&h->io);
 	pthread_mutex_destroy(&h->view_lock);
 	free(h->records);
+	free(h->held.slots);
 	free(h->fields_built);
 	free(h->lost);
 	free(h);

@@ -1,7 +1,8 @@
-/* One function a transition; see the header for the drawing. */
-#include "shard/replica.h"
-#include "base/assert.h"
-#include "base/error.h"
+/* Dispatch, the queue, the log, commit, apply, answers. One function a transition; see the header for the drawing.
+ * What can go on after an event is decided in one place, advance(). */
+#include "shard/replica_internal.h"
+
+enum { STALL_US = 500000 /* ticks that are so late: this process stood still */ };
 
 void write_list_push(struct write_list *l, struct replica_write *w)
 {
@@ -26,12 +27,108 @@ struct replica_write *write_list_pop(struct write_list *l)
 	return w;
 }
 
-void replica_init(struct replica *r, uint64_t self_node, uint64_t epoch,
-		  const struct replica_limits *limits)
+/* ---- answers ---- */
+
+void replica_answer(struct replica_update *u, struct replica_write *w, int rc)
 {
-	*r = (struct replica){.limits = *limits, .self_node = self_node, .epoch = epoch};
-	r->members[0].node = self_node;
-	r->n_members = 1;
+	if (!w->client)
+		return;
+	w->client = false;
+	w->rc = rc;
+	w->next_answer = NULL;
+	*u->answer_end = w;
+	u->answer_end = &w->next_answer;
+}
+
+void replica_finish(struct replica_update *u, struct replica_write *w, int rc)
+{
+	replica_answer(u, w, rc);
+	write_list_push(&u->release, w);
+}
+
+void replica_finish_all(struct replica_update *u, struct write_list *l, int rc)
+{
+	struct replica_write *w;
+
+	while ((w = write_list_pop(l)))
+		replica_finish(u, w, rc);
+}
+
+/* ---- the log ---- */
+
+uint64_t replica_epoch_at(const struct replica *r, uint64_t seq)
+{
+	for (uint32_t i = r->n_runs; seq > 0 && i-- > 0;)
+		if (r->runs[i].first_seq <= seq)
+			return r->runs[i].epoch;
+	return 0;
+}
+
+uint64_t replica_run_start(const struct replica *r, uint64_t seq)
+{
+	for (uint32_t i = r->n_runs; i-- > 0;)
+		if (r->runs[i].first_seq <= seq)
+			return r->runs[i].first_seq;
+	return 0;
+}
+
+static void note_epoch(struct replica *r, uint64_t seq, uint64_t epoch)
+{
+	if (r->n_runs && r->runs[r->n_runs - 1].epoch == epoch)
+		return;
+	if (r->n_runs == REPLICA_RUNS) {
+		r->n_runs--;
+		for (uint32_t i = 0; i < r->n_runs; i++)
+			r->runs[i] = r->runs[i + 1];
+	}
+	r->runs[r->n_runs++] = (struct replica_run){seq, epoch};
+}
+
+void replica_extend(struct replica *r, struct replica_write *w)
+{
+	assert(w->seq == r->last_seq + 1);
+	r->last_seq = w->seq;
+	r->last_epoch = w->epoch;
+	note_epoch(r, w->seq, w->epoch);
+	write_list_push(&r->flight, w);
+}
+
+void replica_cut(struct replica *r, struct replica_update *u, uint64_t seq, int rc)
+{
+	struct write_list all = r->flight;
+	struct replica_write *w;
+
+	assert(seq >= r->commit_seq);
+	assert(!r->disk_busy);
+	r->flight = (struct write_list){0};
+	while ((w = write_list_pop(&all)))
+		if (w->seq <= seq)
+			write_list_push(&r->flight, w);
+		else
+			replica_finish(u, w, rc);
+	while (r->n_runs && r->runs[r->n_runs - 1].first_seq > seq)
+		r->n_runs--;
+	r->last_seq = seq;
+	r->last_epoch = replica_epoch_at(r, seq);
+	r->written_seq = min_u64(r->written_seq, seq);
+	r->durable_seq = min_u64(r->durable_seq, seq);
+	r->match_seq = min_u64(r->match_seq, seq);
+}
+
+void replica_begin_job(struct replica *r, struct replica_update *u)
+{
+	assert(!r->disk_busy);
+	u->disk_job = r->disk_busy = true;
+	r->disk_epoch = r->epoch;
+	if (r->stored_epoch < r->epoch && !MUTANT(epoch_not_stored))
+		u->store_epoch = r->epoch;
+}
+
+/* ---- life ---- */
+
+void replica_init(struct replica *r, uint64_t self, const struct replica_limits *limits)
+{
+	*r = (struct replica){.limits = *limits, .self = self};
 }
 
 void replica_fini(struct replica *r)
@@ -39,25 +136,32 @@ void replica_fini(struct replica *r)
 	batches_fini(&r->batches);
 }
 
-void replica_recovered(struct replica *r, uint64_t seq, uint64_t epoch, uint64_t log_bytes)
+void replica_recovered(struct replica *r, const struct replica_recovery *recovery)
 {
-	assert(replica_quiet(r));
-	r->last_seq = r->commit_seq = r->applied_seq = seq;
-	r->last_epoch = epoch;
-	r->members[0].durable_seq = seq;
-	r->log_bytes = log_bytes;
+	struct write_list tail = recovery->tail;
+	struct replica_write *w;
+
+	assert(replica_quiet(r) && r->last_seq == 0);
+	r->last_seq = r->commit_seq = r->applied_seq = r->match_seq = recovery->applied_seq;
+	r->last_epoch = recovery->applied_epoch;
+	if (r->last_seq > 0)
+		note_epoch(r, r->last_seq, r->last_epoch);
+	while ((w = write_list_pop(&tail)))
+		replica_extend(r, w);
+	r->written_seq = r->durable_seq = r->last_seq;
+	r->stored_epoch = recovery->stored_epoch;
+	r->epoch = max_u64(r->stored_epoch, r->last_epoch);
+	r->log_bytes = recovery->log_bytes;
+	r->restarted = true;
 }
 
 bool replica_quiet(const struct replica *r)
 {
-	return !r->queue.first && !r->flight.first && !r->applying.first && !r->resolving;
+	return !r->queue.first && !r->flight.first && !r->applying.first && !r->answering.first &&
+	       !r->resolving && !r->disk_busy && !r->reply.set && !r->parked.set;
 }
 
-static void answer(struct replica_update *u, struct replica_write *w, int rc)
-{
-	w->rc = rc;
-	write_list_push(&u->answer, w);
-}
+/* ---- from the queue into the log ---- */
 
 static bool in_list(const struct write_list *l, const struct replica_write *w)
 {
@@ -70,24 +174,42 @@ static bool in_list(const struct write_list *l, const struct replica_write *w)
 /* Is a copy of this batch on its way? */
 static bool batch_under_way(const struct replica *r, const struct replica_write *w)
 {
-	if (w->batch_hi == 0 && w->batch_lo == 0)
+	if ((w->batch_hi == 0 && w->batch_lo == 0) || MUTANT(batch_under_way_ignored))
 		return false;
 	return in_list(&r->flight, w) || in_list(&r->applying, w);
 }
 
 static const struct batch *batch_known(const struct replica *r, const struct replica_write *w)
 {
-	if (w->batch_hi == 0 && w->batch_lo == 0)
+	if ((w->batch_hi == 0 && w->batch_lo == 0) || MUTANT(batch_known_ignored))
 		return NULL;
 	return batches_find(&r->batches, w->batch_hi, w->batch_lo);
 }
 
-static void number(struct replica *r, struct replica_write *w)
+/* Among those that wait for the other replicas, in the order of seq. */
+static void await_others(struct replica *r, struct replica_write *w)
 {
-	w->seq = ++r->last_seq;
+	struct replica_write **at = &r->answering.first;
+
+	if (!r->answering.last || r->answering.last->seq <= w->seq) {
+		write_list_push(&r->answering, w);
+		return;
+	}
+	while ((*at)->seq <= w->seq)
+		at = &(*at)->next;
+	w->next = *at;
+	*at = w;
+}
+
+static void number(struct replica *r, struct replica_update *u, struct replica_write *w)
+{
+	w->seq = r->last_seq + 1;
 	w->prev_epoch = r->last_epoch;
-	w->epoch = r->last_epoch = r->epoch;
-	write_list_push(&r->flight, w);
+	w->epoch = r->epoch;
+	replica_extend(r, w);
+	if (!u->append.first)
+		u->append.first = w;
+	u->append.last = w;
 }
 
 /* Takes the head of the queue as far as it may go. False: it has to wait. */
@@ -95,19 +217,21 @@ static bool take_head(struct replica *r, struct replica_update *u, uint64_t *byt
 {
 	struct replica_write *w = r->queue.first;
 	const struct batch *known = batch_known(r, w);
-	bool all_applied = r->applied_seq == r->last_seq;
 
 	if (known) {
 		write_list_pop(&r->queue);
 		w->seq = known->seq;
 		w->changed = known->changed;
-		answer(u, w, 0);
+		if (MUTANT(retry_answered_at_once))
+			replica_finish(u, w, 0);
+		else
+			await_others(r, w);
 		return true;
 	}
 	if (batch_under_way(r, w))
 		return false;
 	if (w->needs_state && !w->resolved) {
-		if (!all_applied)
+		if (r->applied_seq != r->last_seq)
 			return false;
 		r->resolving = write_list_pop(&r->queue);
 		u->resolve = r->resolving;
@@ -117,35 +241,43 @@ static bool take_head(struct replica *r, struct replica_update *u, uint64_t *byt
 		return false;
 	*bytes += w->bytes;
 	write_list_pop(&r->queue);
-	number(r, w);
+	number(r, u, w);
 	return true;
 }
 
-/* The writes of one append are exactly those in flight: another one is not begun before they are
- * durable here. */
+/* The next group, once the one before it is committed: so those in flight are exactly one append, or the tail of
+ * which a new primary must first know that everybody has it. */
 static void pump(struct replica *r, struct replica_update *u)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, prev = r->last_seq;
 
-	if (r->appending || r->resolving || r->flight.first)
+	if (!replica_active(r) || r->disk_busy || r->resolving || r->flight.first || r->closed)
 		return;
 	while (r->queue.first && take_head(r, u, &bytes))
 		;
-	if (!r->flight.first)
+	if (!u->append.first)
 		return;
-	u->append = r->flight;
-	r->appending = true;
+	replica_begin_job(r, u);
+	r->disk_appends = true;
+	r->disk_prev_seq = prev;
 	r->log_bytes += bytes;
 }
 
-static void on_write(struct replica *r, const struct replica_event *e, struct replica_update *u)
+static void on_write(struct replica *r, struct replica_write *w, struct replica_update *u)
 {
-	if (r->closed) {
-		answer(u, e->write, ERR_CLOSED);
-		return;
-	}
-	write_list_push(&r->queue, e->write);
-	pump(r, u);
+	w->client = true;
+	if (r->closed)
+		replica_finish(u, w, ERR_CLOSED);
+	else if (r->config.epoch == 0 || r->config.primary != r->self)
+		replica_finish(u, w, ERR_STALE);
+	else
+		write_list_push(&r->queue, w);
+}
+
+/* "There is no such point" is an answer that only the present primary may give. */
+static bool may_say_nothing(const struct replica *r)
+{
+	return replica_serves_until(r) > r->now_us || MUTANT(nothing_without_lease);
 }
 
 static void on_resolved(struct replica *r, const struct replica_event *e, struct replica_update *u)
@@ -155,9 +287,11 @@ static void on_resolved(struct replica *r, const struct replica_event *e, struct
 	assert(w == r->resolving);
 	assert(r->applied_seq == r->last_seq);
 	r->resolving = NULL;
-	if (e->rc < 0 || w->bytes == 0) {
+	if (e->rc < 0) {
+		replica_finish(u, w, e->rc);
+	} else if (w->bytes == 0) {
 		w->seq = r->applied_seq;
-		answer(u, w, e->rc);
+		replica_finish(u, w, may_say_nothing(r) ? 0 : ERR_STALE);
 	} else {
 		/* Back to the head: nothing may come between it and the state it was resolved
 		 * against. */
@@ -167,47 +301,50 @@ static void on_resolved(struct replica *r, const struct replica_event *e, struct
 		if (!r->queue.last)
 			r->queue.last = w;
 	}
-	pump(r, u);
 }
 
-static uint64_t durable_everywhere(const struct replica *r)
-{
-	uint64_t seq = UINT64_MAX;
+/* ---- the own disk ---- */
 
-	for (uint32_t i = 0; i < r->n_members; i++)
-		if (r->members[i].durable_seq < seq)
-			seq = r->members[i].durable_seq;
-	return seq;
-}
-
-/* Committed writes go to the runtime, unless it is still busy with the last lot: then on_applied
- * comes back here. */
-static void give_out(struct replica *r, struct replica_update *u)
+static void job_back(struct replica *r)
 {
-	if (r->applying.first)
-		return;
-	while (r->flight.first && r->flight.first->seq <= r->commit_seq)
-		write_list_push(&u->apply, write_list_pop(&r->flight));
-	r->applying = u->apply;
+	assert(r->disk_busy);
+	r->disk_busy = r->disk_appends = false;
+	r->stored_epoch = max_u64(r->stored_epoch, r->disk_epoch);
 }
 
 static void on_durable(struct replica *r, const struct replica_event *e, struct replica_update *u)
 {
-	for (uint32_t i = 0; i < r->n_members; i++) {
-		struct replica_member *m = &r->members[i];
+	assert(e->seq == r->last_seq);
+	job_back(r);
+	r->written_seq = r->durable_seq = e->seq;
+	replica_unpark(r, u);
+}
 
-		if (m->node != e->node)
-			continue;
-		assert(e->seq >= m->durable_seq && e->seq <= r->last_seq);
-		m->durable_seq = e->seq;
-	}
-	if (e->node == r->self_node)
-		r->appending = false;
-	if (durable_everywhere(r) > r->commit_seq)
-		r->commit_seq = durable_everywhere(r);
-	assert(r->commit_seq <= r->last_seq);
-	give_out(r, u);
-	pump(r, u);
+/* The log is as it was before the append: its numbers are free again. */
+static void on_append_failed(struct replica *r, const struct replica_event *e,
+			     struct replica_update *u)
+{
+	assert(r->disk_appends && e->rc < 0 && r->written_seq <= r->disk_prev_seq);
+	job_back(r);
+	replica_cut(r, u, r->disk_prev_seq, e->rc);
+	r->written_seq = r->durable_seq = r->last_seq;
+	if (r->reply.set)
+		r->reply.status = APPEND_FULL;
+	replica_unpark(r, u);
+}
+
+/* ---- commit, apply, answer ---- */
+
+/* Committed writes go to the runtime, unless it is still busy with the last lot. */
+static void give_out(struct replica *r, struct replica_update *u)
+{
+	uint64_t upto = min_u64(r->commit_seq, r->durable_seq);
+
+	if (r->applying.first)
+		return;
+	while (r->flight.first && r->flight.first->seq <= upto)
+		write_list_push(&u->apply, write_list_pop(&r->flight));
+	r->applying = u->apply;
 }
 
 static void decide_seal(struct replica *r, const struct replica_event *e, struct replica_update *u)
@@ -234,58 +371,105 @@ static void on_applied(struct replica *r, const struct replica_event *e, struct 
 		if (w->batch_hi || w->batch_lo)
 			batches_add(&r->batches, &(struct batch){w->batch_hi, w->batch_lo, w->seq,
 								 w->changed, e->wall_us});
-		answer(u, w, 0);
+		if (w->client)
+			await_others(r, w);
+		else
+			write_list_push(&u->release, w);
 	}
 	assert(r->applied_seq == e->seq && r->applied_seq <= r->commit_seq);
 	r->changed_us = e->now_us;
 	decide_seal(r, e, u);
-	give_out(r, u);
-	pump(r, u);
 }
 
-/* The log is as it was before the append: its numbers are free again. */
-static void on_append_failed(struct replica *r, const struct replica_event *e,
-			     struct replica_update *u)
+static void answer_applied(struct replica *r, struct replica_update *u)
 {
-	struct replica_write *w;
+	uint64_t upto;
 
-	assert(r->appending && e->rc < 0);
-	r->appending = false;
-	while ((w = write_list_pop(&r->flight))) {
-		if (w->seq <= r->last_seq) {
-			r->last_seq = w->seq - 1;
-			r->last_epoch = w->prev_epoch;
-		}
-		w->seq = 0;
-		answer(u, w, e->rc);
-	}
-	assert(r->last_seq >= r->commit_seq);
-	pump(r, u);
+	if (!r->answering.first || r->now_us < r->hold_us || !replica_active(r))
+		return;
+	upto = replica_applied_everywhere(r);
+	while (r->answering.first && r->answering.first->seq <= upto)
+		replica_finish(u, write_list_pop(&r->answering), 0);
 }
+
+/* ---- closing ---- */
 
 static void on_close(struct replica *r, struct replica_update *u)
 {
-	struct replica_write *w;
-
 	r->closed = true;
-	while ((w = write_list_pop(&r->queue)))
-		answer(u, w, ERR_CLOSED);
+	replica_finish_all(u, &r->queue, ERR_CLOSED);
+	replica_refuse_pending(r, u, ERR_CLOSED);
+}
+
+/* What the disk was still busy with when this replica was closed may have become committed with it. */
+static void drop_rest(struct replica *r, struct replica_update *u)
+{
+	if (!r->closed || r->disk_busy || r->applying.first)
+		return;
+	replica_finish_all(u, &r->flight, ERR_CLOSED);
+	replica_finish_all(u, &r->answering, ERR_CLOSED);
+}
+
+/* ---- the step ---- */
+
+static void on_tick(struct replica *r, const struct replica_event *e, struct replica_update *u)
+{
+	if (r->tick_us && e->now_us - r->tick_us > STALL_US)
+		replica_stood_still(r, e->now_us - r->tick_us);
+	r->tick_us = e->now_us;
+	batches_expire(&r->batches, e->wall_us);
+	decide_seal(r, e, u);
+}
+
+static void advance(struct replica *r, struct replica_update *u)
+{
+	/* As primary it does nothing in an epoch that it might forget: after a restart an append of an earlier one
+	 * would find it willing, or it would not know what it may have proposed. */
+	if (replica_leads(r) && r->stored_epoch < r->epoch && !r->disk_busy && !r->closed)
+		replica_begin_job(r, u);
+	replica_commit(r);
+	give_out(r, u);
+	pump(r, u);
+	replica_look_caught_up(r);
+	answer_applied(r, u);
+	drop_rest(r, u);
+	replica_reply(r, u);
+	if (r->closed)
+		return;
+	replica_propose(r, u);
+	replica_send(r, u);
 }
 
 void replica_step(struct replica *r, const struct replica_event *event,
 		  struct replica_update *update)
 {
 	*update = (struct replica_update){0};
+	update->answer_end = &update->answer;
+	r->now_us = event->now_us;
+	if (r->opened_us == 0) {
+		r->opened_us = event->now_us;
+		/* Before the start it may have answered an append just now. */
+		r->promised_us = r->stored_epoch ? event->now_us : 0;
+	}
 	switch (event->type) {
-	case EVENT_WRITE: on_write(r, event, update); break;
+	case EVENT_WRITE: on_write(r, event->write, update); break;
 	case EVENT_RESOLVED: on_resolved(r, event, update); break;
+	case EVENT_WRITTEN: r->written_seq = event->seq; break;
 	case EVENT_DURABLE: on_durable(r, event, update); break;
 	case EVENT_APPEND_FAILED: on_append_failed(r, event, update); break;
 	case EVENT_APPLIED: on_applied(r, event, update); break;
-	case EVENT_TICK:
-		batches_expire(&r->batches, event->wall_us);
-		decide_seal(r, event, update);
-		break;
+	case EVENT_TICK: on_tick(r, event, update); break;
 	case EVENT_CLOSE: on_close(r, update); break;
+	case EVENT_CONFIG: replica_on_config(r, event->config, update); break;
+	case EVENT_APPEND: replica_on_append(r, event, update); break;
+	case EVENT_APPEND_ANSWER: replica_on_append_answer(r, event); break;
+	case EVENT_CONTACT: r->contact_us = max_u64(r->contact_us, event->at_us); break;
+	case EVENT_PROPOSED:
+		r->proposing = false;
+		r->proposed_us = event->now_us;
+		break;
+	case EVENT_DIVERGED: r->diverged = true; break;
+	case EVENT_SEED_FAILED: r->seeding = false; break;
 	}
+	advance(r, update);
 }

@@ -12,10 +12,12 @@ static struct replica_report report_of(struct hosted *h)
 		return r;
 	pthread_mutex_lock(&h->view_lock);
 	r.epoch = h->status.epoch;
-	r.last_epoch = h->status.epoch;
+	r.last_epoch = h->status.last_epoch;
 	r.last_seq = h->status.last_seq;
 	r.commit_seq = h->status.applied_seq;
 	r.digest = h->status.digest;
+	/* Where there may be a better copy this one must not lead. */
+	r.failed = h->status.quarantined && h->copies;
 	pthread_mutex_unlock(&h->view_lock);
 	return r;
 }

@@ -6,7 +6,7 @@
 #include "shard/state.h"
 #include <stdlib.h>
 
-enum { RESOLVED_IDS_MAX = 8 << 20 };
+enum { RESOLVED_IDS_MAX = 4 << 20 };
 
 static int select_ids(const struct view *v, const struct filter *f, struct arena *arena,
 		      struct op *out, struct error *err)

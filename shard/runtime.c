@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "shard/host.h"
+#include "shard/seed.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@ enum {
 	DEFAULT_INDEX_MIN_ROWS = 2000,
 	DEFAULT_SEGMENT_MAX_ROWS = 2000000,
 	DEFAULT_PENDING_BYTES = 256 << 20,
+	DEFAULT_LOG_KEEP_BYTES = 32 << 20,
+	DEFAULT_SEED_BYTES_PER_S = 100 << 20,
 	TICK_US = 100000,
 };
 
@@ -85,6 +88,7 @@ static void tick(struct shard *s)
 		next = h->next;
 		hosted_tick(h);
 	}
+	seeds_tick(s);
 }
 
 static void *loop_main(void *arg)
@@ -158,6 +162,10 @@ static void fill_defaults(struct shard_options *o)
 	if (!o->memory_limit_bytes)
 		o->memory_limit_bytes =
 			(uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 5 * 4;
+	if (!o->log_keep_bytes)
+		o->log_keep_bytes = DEFAULT_LOG_KEEP_BYTES;
+	if (!o->seed_bytes_per_s)
+		o->seed_bytes_per_s = DEFAULT_SEED_BYTES_PER_S;
 	if (!o->verify_now_bytes)
 		o->verify_now_bytes = 1ull << 30;
 	if (!o->clock)
@@ -201,7 +209,9 @@ int shard_start(struct shard **out, const struct shard_options *options, struct 
 	fill_defaults(&s->options);
 	pthread_mutex_init(&s->assign_lock, NULL);
 	pthread_rwlock_init(&s->table_lock, NULL);
-	rc = worker_start(s, &s->loop, "shard-loop", loop_main, err);
+	rc = seeds_start(s, err); /* the loop looks at it */
+	if (rc == 0)
+		rc = worker_start(s, &s->loop, "shard-loop", loop_main, err);
 	if (rc == 0)
 		rc = worker_start(s, &s->keeper, "shard-keeper", worker_main, err);
 	for (int i = 0; i < DISK_THREADS && rc == 0; i++)
@@ -219,16 +229,22 @@ static void end_loop(struct task *t)
 	__atomic_store_n(&t->shard->loop_ends, true, __ATOMIC_RELEASE);
 }
 
+void shard_leave(struct shard *s)
+{
+	__atomic_store_n(&s->stopping, true, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&s->calls, __ATOMIC_SEQ_CST) > 0)
+		usleep(1000);
+	seeds_stop(s);
+	assign_close_all(s);
+}
+
 void shard_stop(struct shard *s)
 {
 	struct task end;
 
 	if (!s)
 		return;
-	__atomic_store_n(&s->stopping, true, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&s->calls, __ATOMIC_SEQ_CST) > 0)
-		usleep(1000);
-	assign_close_all(s);
+	shard_leave(s);
 	for (int i = 0; i < DISK_THREADS; i++)
 		worker_stop(&s->disks[i]);
 	worker_stop(&s->keeper);
@@ -236,10 +252,41 @@ void shard_stop(struct shard *s)
 	if (s->loop.started)
 		task_to_loop(&end);
 	worker_stop(&s->loop);
+	seeds_free(s);
 	pthread_mutex_destroy(&s->assign_lock);
 	pthread_rwlock_destroy(&s->table_lock);
 	free(s->table);
 	free(s);
+}
+
+/* ---- contact ---- */
+
+struct contact {
+	struct task task;
+	uint64_t at_us;
+};
+
+static void contact_arrived(struct task *t)
+{
+	struct contact *c = CONTAINER(t, struct contact, task);
+	struct shard *s = t->shard;
+
+	if (c->at_us > s->contact_us)
+		s->contact_us = c->at_us;
+	for (struct hosted *h = s->hosted; h; h = h->next)
+		if (h->copies)
+			hosted_event(h, &(struct replica_event){.type = EVENT_CONTACT,
+								.at_us = s->contact_us});
+	free(c);
+}
+
+void shard_contact(struct shard *s, uint64_t at_us)
+{
+	struct contact *c = mem_zalloc(sizeof *c);
+
+	c->task = (struct task){.done = contact_arrived, .shard = s};
+	c->at_us = at_us;
+	task_to_loop(&c->task);
 }
 
 /* ---- service ---- */
@@ -255,6 +302,10 @@ static void dispatch(struct shard *s, struct rpc_call *call)
 	case RPC_TYPE_idf: serve_idf(s, call); break;
 	case RPC_TYPE_info: serve_info(s, call); break;
 	case RPC_TYPE_write: hosted_write(s, call); break;
+	case RPC_TYPE_append: hosted_append(s, call); break;
+	case RPC_TYPE_seed_open: serve_seed_open(s, call); break;
+	case RPC_TYPE_seed_read: serve_seed_read(s, call); break;
+	case RPC_TYPE_seed_close: serve_seed_close(s, call); break;
 	default:
 		rpc_finish(call, error_set(&call->err, ERR_UNSUPPORTED, "unknown message %d",
 					   (int)call->type));

@@ -13,7 +13,7 @@
  * the rows that are live in *base*, not those that are live now: were a row left out because it
  * died after S, say by a payload update that rewrote it at T > S, a replay of T after a crash would
  * find no row to update and the point would be lost. Rows that died after S are carried along as
- * dead rows: install() sets the live bits of the new segment from those of its sources, for each
+ * dead rows: install_seg() sets the live bits of the new segment from those of its sources, for each
  * snapshot on its own. Since live bits are only ever unset, base may move on while the compaction
  * runs: what is live in a later base was live when it began.
  *
@@ -93,7 +93,7 @@ int rewrite(struct hosted *h, const struct snap *sources, uint64_t id,
 	return 0;
 }
 
-void install(struct hosted *h, const struct snap *sources, struct seg *out)
+void install_seg(struct hosted *h, const struct snap *sources, struct seg *out)
 {
 	uint64_t before = snap_points(&h->state.now);
 	bool done = snap_replace(&h->state.now, sources, out);
@@ -197,7 +197,7 @@ static void seal_done(struct task *t)
 
 	h->sealing = false;
 	if (t->rc == 0) {
-		install(h, &s->sources, s->out);
+		install_seg(h, &s->sources, s->out);
 		h->last_failure[0] = '\0';
 		becomes_base(h, s->frozen);
 		count(t->shard, COUNT_SEALS, 1);
@@ -311,35 +311,6 @@ static void manifest_run(struct task *t)
 		snprintf(folder, sizeof folder, "seg-%llu", (unsigned long long)m->retired[i]);
 		t->h->io.remove_tree(t->h->io.ctx, folder, NULL);
 	}
-}
-
-static void log_drop_run(struct task *t)
-{
-	t->rc = wal_drop_before(t->h->wal, t->h->kept.applied_seq + 1, &t->err);
-}
-
-static void log_drop_done(struct task *t)
-{
-	struct hosted *h = t->h;
-
-	h->dropping = false;
-	if (t->rc < 0)
-		note_failure(h, "removing old log files", &t->err);
-	free(t);
-	manifest_start(h);
-	hosted_task_back(h);
-}
-
-static void log_drop_start(struct hosted *h)
-{
-	struct task *t;
-
-	if (h->dropping || h->closing)
-		return;
-	h->dropping = true;
-	t = mem_zalloc(sizeof *t);
-	*t = (struct task){.run = log_drop_run, .done = log_drop_done, .shard = h->shard, .h = h};
-	task_to_worker(h->disk, t);
 }
 
 static void manifest_done(struct task *t)

@@ -9,11 +9,24 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/pool.h"
+#include "cluster/map.h"
 #include "model/collection.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
 
 struct shard;
+
+/* A compare-and-set in the shard map: `next` instead of the configuration of expect_epoch. done is called
+ * exactly once, from any thread, also when it is refused or the node stops. The effect is seen as an
+ * assignment. */
+struct shard_proposal {
+	uint64_t collection_id;
+	uint32_t partition;
+	uint64_t expect_epoch;
+	struct map_partition next;
+	void (*done)(void *done_ctx, int rc);
+	void *done_ctx;
+};
 
 struct shard_options { /* 0 = the default that is named */
 	/* rooted at the node's data folder; replicas live under "replicas/<collection
@@ -34,24 +47,38 @@ struct shard_options { /* 0 = the default that is named */
 	uint32_t pending_write_bytes; /* writes in flight above it answer ERR_BUSY; 256 MB */
 	uint64_t verify_now_bytes; /* checksums of more bytes than this are verified after the start; 1 GB */
 	bool faiss_only;
+	uint64_t log_keep_bytes; /* a replica with copies keeps so much of its log for those that were away; 32 MB */
+	uint64_t seed_bytes_per_s; /* at most, when a copy is made from another node; 100 MB */
+	struct rpc *rpc;           /* to the other replicas; NULL: there are none */
+	/* The memory is the caller's and lasts for the call. NULL: the configurations never change. */
+	void (*propose)(void *ctx, const struct shard_proposal *p);
+	void *propose_ctx;
 };
 
 /* What this node should host, from the shard map. */
 struct shard_assignment {
 	const struct collection *collection; /* referenced by the shard while needed */
 	uint32_t partition;
-	uint64_t epoch;
+	struct map_partition config;
 };
 
 int shard_start(struct shard **out, const struct shard_options *options, struct error *err);
 /* Refuses new calls, finishes those in flight, closes logs. NULL ok. */
 void shard_stop(struct shard *s);
+/* The first half of it: all replicas are closed, all calls answered, and options.rpc and
+ * options.propose are not used any more. Call it before rpc_hang_up(), which waits for calls of other
+ * nodes, and those may wait for each other. */
+void shard_leave(struct shard *s);
 struct rpc_service shard_service(struct shard *s);
 /* Makes the shard host exactly these replicas: opens or creates missing ones (recovering each from
  * its manifest and log), adopts new definitions (payload indexes are built in the background),
  * closes and deletes those no longer named. Blocks until all of them serve or have failed; a
  * replica that fails to open is reported in *err, marked red, and does not hold the others back. */
 int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err);
+/* A heartbeat that was sent at `at_us` (monotonic) was answered by the map's leader, and the map here is
+ * as new as the leader's: nobody has been put in the place of this node before at_us. What replicas may
+ * answer reads depends on it when they are not alone. */
+void shard_contact(struct shard *s, uint64_t at_us);
 /* What heartbeats say of each replica here, sorted by collection and partition; *out is freed by the caller. */
 size_t shard_reports(struct shard *s, struct replica_report **out);
 /* Prometheus lines (quiver_shard_...). */

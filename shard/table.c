@@ -47,6 +47,18 @@ struct hosted *table_find(struct shard *s, uint64_t collection_id, uint32_t part
 	return h;
 }
 
+/* A replica that is not alone answers only as long as it is sure to know the newest. */
+int check_serves(struct shard *s, const struct hosted *h, struct error *err)
+{
+	uint64_t until = __atomic_load_n(&h->serve_until_us, __ATOMIC_ACQUIRE);
+
+	if (until == UINT64_MAX || (until && now_us(s) < until))
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE,
+			 "shard %u on node %llu is not sure to be up to date: ask another copy",
+			 h->partition, (unsigned long long)s->options.self_node);
+}
+
 int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, struct view **out,
 	       struct error *err)
 {
@@ -63,6 +75,9 @@ int table_view(struct shard *s, uint64_t collection_id, uint32_t partition, stru
 		rc = error_set(err, ERR_UNAVAILABLE, "shard %u could not be opened: %s", partition,
 			       h->failed.text);
 	} else {
+		rc = check_serves(s, h, err);
+	}
+	if (rc == 0) {
 		pthread_mutex_lock(&h->view_lock);
 		*out = view_ref(h->view);
 		pthread_mutex_unlock(&h->view_lock);

@@ -402,7 +402,7 @@ static void work_succeeded(struct hosted *h, struct work *w)
 		break;
 	case WORK_FIELDS: swap_seg(h, w->sources.entries[0].seg, w->out); break;
 	case WORK_COMPACT:
-		install(h, &w->sources, w->out);
+		install_seg(h, &w->sources, w->out);
 		count(h->shard, COUNT_COMPACTIONS, 1);
 		manifest_start(h);
 		break;

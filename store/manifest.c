@@ -95,9 +95,10 @@ static int decode_segments(struct reader *r, struct manifest *out, struct error 
 	return 0;
 }
 
-static int decode(const struct buf *bytes, uint64_t number, struct manifest *out, struct error *err)
+/* What was decoded before an error stays in `out`. */
+static int decode(const void *bytes, size_t n, struct manifest *out, struct error *err)
 {
-	struct reader r = reader_make(bytes->data, bytes->len);
+	struct reader r = reader_make(bytes, n);
 	uint32_t version = reader_u32(&r);
 	if (version != MANIFEST_VERSION)
 		return error_set(err, ERR_VERSION, "it has format %u, this program reads format %d",
@@ -116,10 +117,22 @@ static int decode(const struct buf *bytes, uint64_t number, struct manifest *out
 		return rc;
 	if (!reader_done(&r))
 		return error_set(err, ERR_CORRUPT, "it does not end where it should");
-	if (out->number != number)
-		return error_set(err, ERR_CORRUPT, "it is manifest %llu under another name",
-				 (unsigned long long)out->number);
 	return 0;
+}
+
+void manifest_encode(struct buf *b, const struct manifest *m)
+{
+	encode(b, m, m->number);
+}
+
+int manifest_decode(const void *bytes, size_t n, struct manifest *out, struct error *err)
+{
+	manifest_init(out);
+	int rc = decode(bytes, n, out, err);
+	if (rc == 0)
+		return 0;
+	manifest_fini(out);
+	return error_wrap(err, rc, "a manifest");
 }
 
 /* ---- files ---- */
@@ -192,7 +205,10 @@ int manifest_load(const struct store_io *io, struct manifest *out, struct error 
 	if (rc == ERR_NOT_FOUND) /* CURRENT names it, so this is no fresh folder */
 		rc = error_set(err, ERR_CORRUPT, "it is missing");
 	if (rc == 0)
-		rc = decode(&bytes, number, out, err);
+		rc = decode(bytes.data, bytes.len, out, err);
+	if (rc == 0 && out->number != number)
+		rc = error_set(err, ERR_CORRUPT, "it is manifest %llu under another name",
+			       (unsigned long long)out->number);
 	buf_fini(&bytes);
 	if (rc != 0) {
 		manifest_fini(out);

@@ -127,6 +127,9 @@ int wal_truncate_after(struct wal *w, uint64_t seq,
 		       struct error *err); /* drop the losing tail; durable on return */
 int wal_drop_before(struct wal *w, uint64_t seq,
 		    struct error *err); /* free whole files below seq */
+/* The first record of the newest file from which on the log has at least so many bytes; its first
+ * record when it has fewer. */
+uint64_t wal_seq_holding(const struct wal *w, uint64_t bytes);
 
 /* ---- sealed segments ---- */
 
@@ -267,6 +270,9 @@ struct manifest {
 void manifest_init(struct manifest *m);
 void manifest_fini(struct manifest *m);
 int manifest_copy(struct manifest *dst, const struct manifest *src);
+/* The bytes of a MANIFEST file, for another node. */
+void manifest_encode(struct buf *b, const struct manifest *m);
+int manifest_decode(const void *bytes, size_t n, struct manifest *out, struct error *err);
 /* ERR_NOT_FOUND on a fresh folder. A damaged manifest is ERR_CORRUPT; the one before it is never used silently. */
 int manifest_load(const struct store_io *io, struct manifest *out, struct error *err);
 /* Writes MANIFEST-<number+1>, switches CURRENT, removes older ones. m->number grows on success. */

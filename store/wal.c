@@ -403,6 +403,17 @@ int wal_drop_before(struct wal *w, uint64_t seq, struct error *err)
 	return rc != 0 ? error_wrap(err, rc, "free old records of the log %s", w->dir) : 0;
 }
 
+uint64_t wal_seq_holding(const struct wal *w, uint64_t bytes)
+{
+	uint64_t sum = 0;
+	for (size_t i = w->n_files; i-- > 0;) {
+		sum += w->files[i].end;
+		if (sum >= bytes || i == 0)
+			return w->files[i].header.first_seq;
+	}
+	return 0;
+}
+
 int wal_reset(struct wal *w, uint64_t next, uint64_t prev_epoch, struct error *err)
 {
 	if (next == 0)

@@ -37,6 +37,7 @@ class Node:
         self.address = "127.0.0.1:%d" % self.rpc
         self.data = os.path.join(folder, name)
         self.process = None
+        self.usable = True  # clients may choose it
 
     def command(self, *more):
         return [QUIVERD, "--data", self.data, "--node", self.name, "--rpc", self.address,
@@ -198,12 +199,35 @@ class ClusterTest(unittest.TestCase):
         answer = self.ok(node, "GET", "/cluster")
         return {p["name"]: int(i) for i, p in answer.get("peers", {}).items()}
 
+    def replicas(self, node, name):
+        """{partition: {node id: what it says of itself}}."""
+        answer = self.ok(node, "GET", "/collections/%s/cluster" % name)
+        found = {}
+        for replica in answer["local_shards"] + answer["remote_shards"]:
+            found.setdefault(replica["shard_id"], {})[
+                replica.get("peer_id", answer["peer_id"])] = replica
+        return found
+
     def places(self, node, name):
         """{partition: set of node ids}, of active replicas."""
-        answer = self.ok(node, "GET", "/collections/%s/cluster" % name)
-        places = {}
-        for replica in answer["local_shards"] + answer["remote_shards"]:
-            if replica["state"] == "Active":
-                places.setdefault(replica["shard_id"], set()).add(
-                    replica.get("peer_id", answer["peer_id"]))
-        return places
+        return {partition: {i for i, replica in nodes.items() if replica["state"] == "Active"}
+                for partition, nodes in self.replicas(node, name).items()}
+
+    def whole(self, node, name, factor, nodes=None):
+        """Has each partition exactly `factor` active copies and no other, with equal digests (at equal positions), on these nodes?"""
+        for partition, copies in self.replicas(node, name).items():
+            if len(copies) != factor or any(c["state"] != "Active" for c in copies.values()):
+                return False
+            if nodes is not None and not set(copies) <= set(nodes):
+                return False
+            if len({c["applied_seq"] for c in copies.values()}) != 1:
+                return False
+            self.assertEqual(len({c["digest"] for c in copies.values()}), 1,
+                             "partition %d: %r" % (partition, copies))
+        return True
+
+    def metric(self, node, name):
+        for line in node.call("GET", "/metrics")[1].splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+        self.fail("no metric " + name)

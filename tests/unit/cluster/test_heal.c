@@ -524,24 +524,6 @@ static void test_draining_node_is_emptied(void **state)
 	world_free(w);
 }
 
-static void test_no_copies_when_shards_cannot(void **state)
-{
-	struct world *w = world_new(3, 8, 1);
-	struct heal_options o = {.self = 1, .no_copies = true};
-	heal_free(w->heal);
-	w->heal = heal_new(&o);
-	step(w, &(struct heal_event){.type = HEAL_MAP, .map = w->map});
-	step(w, &(struct heal_event){.type = HEAL_LEAD, .leads = true});
-	struct map_command put = fixture_node(4, "n4", "10.0.0.4:7000");
-	apply(w, &put, 0);
-	run_for(w, 60000);
-	assert_int_equal(w->commands, 0);
-	w->silent[2] = true;
-	run_for(w, 120000);
-	assert_int_equal(w->commands, 1); /* NODE_DOWN */
-	world_free(w);
-}
-
 static void test_degraded_collection_is_completed(void **state)
 {
 	struct world *w = world_new(1, 0, 0);
@@ -648,7 +630,6 @@ int main(void)
 		cmocka_unit_test(test_restart_clears_the_past),
 		cmocka_unit_test(test_new_node_gets_its_share),
 		cmocka_unit_test(test_draining_node_is_emptied),
-		cmocka_unit_test(test_no_copies_when_shards_cannot),
 		cmocka_unit_test(test_degraded_collection_is_completed),
 		cmocka_unit_test(test_different_digests_alarm),
 		cmocka_unit_test(test_voters),

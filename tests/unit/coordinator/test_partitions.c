@@ -40,7 +40,7 @@ static void on_map(void *ctx, const struct map *map)
 			list[n++] = (struct shard_assignment){
 				.collection = map->collections[i].collection,
 				.partition = p,
-				.epoch = map->collections[i].partitions[p].epoch};
+				.config = map->collections[i].partitions[p]};
 	assert_int_equal(shard_assign(w->shard, list, n, NULL), 0);
 }
 

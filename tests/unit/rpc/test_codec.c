@@ -96,6 +96,53 @@ static const void *control_request_of(enum rpc_type type, struct arena *a)
 	}
 }
 
+static const void *copy_request_of(enum rpc_type type, struct arena *a)
+{
+	static const struct append_record records[] = {{8, 3, "abc", 3},
+						       {9, 3, "", 0},
+						       {10, 9, "d", 1}};
+
+	switch (type) {
+	case RPC_TYPE_append: {
+		struct rpc_append_request *q = arena_zalloc(a, sizeof(*q));
+
+		*q = (struct rpc_append_request){.target = some_target(),
+						 .from = 2,
+						 .prev_seq = 7,
+						 .prev_epoch = 3,
+						 .commit_seq = 6,
+						 .digest_seq = 6,
+						 .digest = 0xfeed,
+						 .heard_us = 55,
+						 .lease_us = 66,
+						 .in_sync = true,
+						 .seed = true,
+						 .records = records,
+						 .n_records = 3};
+		return q;
+	}
+	case RPC_TYPE_seed_open: {
+		struct rpc_seed_open_request *q = arena_zalloc(a, sizeof(*q));
+
+		*q = (struct rpc_seed_open_request){some_target(), 4};
+		return q;
+	}
+	case RPC_TYPE_seed_read: {
+		struct rpc_seed_read_request *q = arena_zalloc(a, sizeof(*q));
+
+		*q = (struct rpc_seed_read_request){some_target(), 3, 12, "rows", 4096, 4096};
+		return q;
+	}
+	case RPC_TYPE_seed_close: {
+		struct rpc_seed_close_request *q = arena_zalloc(a, sizeof(*q));
+
+		*q = (struct rpc_seed_close_request){some_target(), 3};
+		return q;
+	}
+	default: return control_request_of(type, a);
+	}
+}
+
 static const void *small_request_of(enum rpc_type type, struct arena *a)
 {
 	static const struct point_id ids[] = {{0, 5, ID_INT, 0}, {7, 8, ID_UUID, 0}};
@@ -132,7 +179,7 @@ static const void *small_request_of(enum rpc_type type, struct arena *a)
 		*q = (struct rpc_write_request){t, w};
 		return q;
 	}
-	default: return control_request_of(type, a);
+	default: return copy_request_of(type, a);
 	}
 }
 
@@ -189,6 +236,28 @@ static const void *request_of(enum rpc_type type, struct arena *a)
 	}
 }
 
+static void fill_copy_response(enum rpc_type type, void *out)
+{
+	static const struct seed_file files[] = {{3, "rows", 100, 7}, {3, "index-0.faiss", 5, 8}};
+
+	switch (type) {
+	case RPC_TYPE_append:
+		*(struct rpc_append_response *)out =
+			(struct rpc_append_response){APPEND_MISMATCH, 9, 8, 7, 6, 5};
+		break;
+	case RPC_TYPE_seed_open:
+		*(struct rpc_seed_open_response *)out =
+			(struct rpc_seed_open_response){3, "manifest", 8, files, 2};
+		break;
+	case RPC_TYPE_seed_read:
+		*(struct rpc_seed_read_response *)out =
+			(struct rpc_seed_read_response){"bytes", 5, 99};
+		break;
+	case RPC_TYPE_seed_close: ((struct rpc_seed_close_response *)out)->was_open = true; break;
+	default: break;
+	}
+}
+
 static const void *response_of(enum rpc_type type, struct arena *a)
 {
 	void *out = rpc_response_new(type, a);
@@ -234,6 +303,10 @@ static const void *response_of(enum rpc_type type, struct arena *a)
 		r->status = REPLICA_YELLOW;
 		r->points = 10;
 		r->digest = 0xabcdef;
+		r->role = COPY_MEMBER;
+		r->serves = true;
+		r->last_epoch = 4;
+		r->commit_seq = 77;
 		r->warning = "slow";
 		r->n_fields = 1;
 		r->fields = arena_zalloc(a, sizeof(*r->fields));
@@ -244,7 +317,7 @@ static const void *response_of(enum rpc_type type, struct arena *a)
 		*(struct rpc_write_response *)out =
 			(struct rpc_write_response){.seq = 88, .changed = 2};
 		break;
-	default: break;
+	default: fill_copy_response(type, out); break;
 	}
 	return out;
 }
@@ -320,6 +393,88 @@ static void test_search_values(void **state)
 	assert_string_equal(q->leaves[0].payload.paths[1].text, "c[].d");
 	buf_fini(&b);
 	arena_free(a);
+}
+
+static void test_append_values(void **state)
+{
+	struct arena *a = arena_new(4096);
+	const struct rpc_append_request *q;
+	const void *out;
+	struct buf b = BUF_INIT;
+
+	rpc_request_encode(&b, RPC_TYPE_append, request_of(RPC_TYPE_append, a));
+	assert_int_equal(rpc_request_decode(RPC_TYPE_append, b.data, b.len, a, &out, NULL), 0);
+	q = out;
+	assert_int_equal(q->n_records, 3);
+	assert_int_equal(q->records[2].seq, 10);
+	assert_int_equal(q->records[2].epoch, 9);
+	assert_memory_equal(q->records[0].bytes, "abc", 3);
+	/* borrowed: no copy was made */
+	assert_true((const uint8_t *)q->records[0].bytes > b.data &&
+		    (const uint8_t *)q->records[0].bytes < b.data + b.len);
+	buf_fini(&b);
+	arena_free(a);
+}
+
+static int decoded_append(const struct append_record *records, uint32_t n)
+{
+	struct rpc_append_request q = {.target = some_target(), /* epoch 9 */
+				       .prev_seq = 7,
+				       .prev_epoch = 3,
+				       .records = records,
+				       .n_records = n};
+	struct arena *a = arena_new(4096);
+	struct buf b = BUF_INIT;
+	const void *out;
+	int rc;
+
+	rpc_request_encode(&b, RPC_TYPE_append, &q);
+	rc = rpc_request_decode(RPC_TYPE_append, b.data, b.len, a, &out, NULL);
+	buf_fini(&b);
+	arena_free(a);
+	return rc;
+}
+
+static void test_records_that_are_no_log(void **state)
+{
+	const struct append_record good[] = {{8, 3, "a", 1}, {9, 5, "b", 1}};
+	const struct append_record gap[] = {{8, 3, "a", 1}, {10, 3, "b", 1}};
+	const struct append_record late[] = {{9, 3, "a", 1}};
+	const struct append_record falling[] = {{8, 4, "a", 1}, {9, 3, "b", 1}};
+	const struct append_record before[] = {{8, 2, "a", 1}};
+	const struct append_record future[] = {{8, 10, "a", 1}};
+
+	assert_int_equal(decoded_append(good, 2), 0);
+	assert_int_equal(decoded_append(gap, 2), ERR_FORMAT);
+	assert_int_equal(decoded_append(late, 1), ERR_FORMAT);
+	assert_int_equal(decoded_append(falling, 2), ERR_FORMAT);
+	assert_int_equal(decoded_append(before, 1), ERR_FORMAT);
+	assert_int_equal(decoded_append(future, 1), ERR_FORMAT);
+}
+
+static int decoded_name(const char *name)
+{
+	struct rpc_seed_read_request q = {some_target(), 1, 2, name, 0, 10};
+	struct arena *a = arena_new(4096);
+	struct buf b = BUF_INIT;
+	const void *out;
+	int rc;
+
+	rpc_request_encode(&b, RPC_TYPE_seed_read, &q);
+	rc = rpc_request_decode(RPC_TYPE_seed_read, b.data, b.len, a, &out, NULL);
+	buf_fini(&b);
+	arena_free(a);
+	return rc;
+}
+
+/* What a peer names stays in the segment's folder. */
+static void test_names_of_files(void **state)
+{
+	assert_int_equal(decoded_name("index-0.faiss"), 0);
+	assert_int_equal(decoded_name(""), ERR_FORMAT);
+	assert_int_equal(decoded_name(".."), ERR_FORMAT);
+	assert_int_equal(decoded_name("../../LOCK"), ERR_FORMAT);
+	assert_int_equal(decoded_name("/etc/passwd"), ERR_FORMAT);
 }
 
 /* ---- hostile ---- */
@@ -450,6 +605,9 @@ int main(void)
 		cmocka_unit_test(test_requests_come_back),
 		cmocka_unit_test(test_responses_come_back),
 		cmocka_unit_test(test_search_values),
+		cmocka_unit_test(test_append_values),
+		cmocka_unit_test(test_records_that_are_no_log),
+		cmocka_unit_test(test_names_of_files),
 		cmocka_unit_test(test_hostile_bytes),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_classes_and_names),

@@ -84,7 +84,10 @@ int fixture_assign(struct fixture *f)
 	struct shard_assignment list[16];
 
 	for (uint32_t i = 0; i < f->schema->n_partitions; i++)
-		list[i] = (struct shard_assignment){f->schema, i, 1};
+		list[i] = (struct shard_assignment){
+			f->schema,
+			i,
+			{.epoch = 1, .primary = 1, .in_sync = {1}, .n_in_sync = 1, .min_isr = 1}};
 	return shard_assign(f->shard, list, f->schema->n_partitions, &f->err);
 }
 

@@ -1,4 +1,4 @@
-/* The replica machine alone: no thread, no file. */
+/* The replica machine without copies: no thread, no file. With copies: test_replica_primary.c, test_replica_follower.c. */
 #include "tests/unit/unit.h"
 #include "base/error.h"
 #include "base/prng.h"
@@ -19,17 +19,28 @@ struct machine {
 	struct replica_update u;
 };
 
+static void step(struct machine *m, struct replica_event e)
+{
+	e.may_seal = true;
+	replica_step(&m->r, &e, &m->u);
+}
+
+static void begin(struct machine *m, uint64_t epoch)
+{
+	struct map_partition config = {
+		.epoch = epoch, .primary = 1, .in_sync = {1}, .n_in_sync = 1, .min_isr = 1};
+
+	step(m, (struct replica_event){.type = EVENT_CONFIG, .now_us = 1, .config = &config});
+	assert_true(m->u.disk_job);
+	assert_int_equal(m->u.store_epoch, epoch);
+	step(m, (struct replica_event){.type = EVENT_DURABLE});
+}
+
 static void setup(struct machine *m)
 {
 	memset(m, 0, sizeof *m);
-	replica_init(&m->r, 1, 5, &limits);
-}
-
-static void step(struct machine *m, struct replica_event e)
-{
-	e.node = 1;
-	e.may_seal = true;
-	replica_step(&m->r, &e, &m->u);
+	replica_init(&m->r, 1, &limits);
+	begin(m, 5);
 }
 
 static void write_one(struct machine *m, struct replica_write *w)
@@ -59,6 +70,15 @@ static uint32_t length(const struct write_list *l)
 	return n;
 }
 
+static uint32_t answers(const struct replica_update *u)
+{
+	uint32_t n = 0;
+
+	for (const struct replica_write *w = u->answer; w; w = w->next_answer)
+		n++;
+	return n;
+}
+
 static void nothing_is_applied_before_durable_nor_answered_before_applied(void **state)
 {
 	struct machine m;
@@ -70,12 +90,12 @@ static void nothing_is_applied_before_durable_nor_answered_before_applied(void *
 	assert_int_equal(a.seq, 1);
 	assert_int_equal(a.epoch, 5);
 	assert_null(m.u.apply.first);
-	assert_null(m.u.answer.first);
+	assert_null(m.u.answer);
 	durable(&m, 1);
 	assert_ptr_equal(m.u.apply.first, &a);
-	assert_null(m.u.answer.first);
+	assert_null(m.u.answer);
 	applied(&m, 1);
-	assert_ptr_equal(m.u.answer.first, &a);
+	assert_ptr_equal(m.u.answer, &a);
 	assert_int_equal(a.rc, 0);
 	assert_true(replica_quiet(&m.r));
 	replica_fini(&m.r);
@@ -99,7 +119,7 @@ static void writes_gather_while_the_disk_is_busy(void **state)
 	durable(&m, 4);
 	assert_int_equal(length(&m.u.apply), 3);
 	applied(&m, 4);
-	assert_int_equal(length(&m.u.answer), 3);
+	assert_int_equal(answers(&m.u), 3);
 	replica_fini(&m.r);
 	(void)state;
 }
@@ -135,7 +155,7 @@ static void refused_append_gives_its_numbers_back(void **state)
 	write_one(&m, &w[0]);
 	write_one(&m, &w[1]);
 	step(&m, (struct replica_event){.type = EVENT_APPEND_FAILED, .rc = ERR_DISK_FULL});
-	assert_ptr_equal(m.u.answer.first, &w[0]);
+	assert_ptr_equal(m.u.answer, &w[0]);
 	assert_int_equal(w[0].rc, ERR_DISK_FULL);
 	assert_ptr_equal(m.u.append.first, &w[1]);
 	assert_int_equal(w[1].seq, 1);
@@ -184,7 +204,7 @@ static void resolved_to_nothing_is_answered_without_a_record(void **state)
 	write_one(&m, &b);
 	assert_null(m.u.append.first);
 	step(&m, (struct replica_event){.type = EVENT_RESOLVED, .write = &by_filter});
-	assert_ptr_equal(m.u.answer.first, &by_filter);
+	assert_ptr_equal(m.u.answer, &by_filter);
 	assert_int_equal(by_filter.rc, 0);
 	assert_ptr_equal(m.u.append.first, &b);
 	assert_int_equal(b.seq, 1);
@@ -204,12 +224,12 @@ static void repeated_batch_is_answered_as_before(void **state)
 	assert_null(m.u.append.first);
 	a.changed = 12;
 	applied(&m, 1);
-	assert_ptr_equal(m.u.answer.first, &a);
-	assert_ptr_equal(m.u.answer.last, &again);
+	assert_ptr_equal(m.u.answer, &a);
+	assert_ptr_equal(m.u.answer->next_answer, &again);
 	assert_int_equal(again.seq, 1);
 	assert_int_equal(again.changed, 12);
 	write_one(&m, &third);
-	assert_ptr_equal(m.u.answer.first, &third);
+	assert_ptr_equal(m.u.answer, &third);
 	assert_int_equal(third.seq, 1);
 	assert_int_equal(m.r.last_seq, 1);
 	/* after ten minutes it is a new write */
@@ -267,7 +287,7 @@ static void closing_refuses_the_queue_and_finishes_the_rest(void **state)
 	write_one(&m, &a);
 	write_one(&m, &b);
 	step(&m, (struct replica_event){.type = EVENT_CLOSE});
-	assert_ptr_equal(m.u.answer.first, &b);
+	assert_ptr_equal(m.u.answer, &b);
 	assert_int_equal(b.rc, ERR_CLOSED);
 	assert_false(replica_quiet(&m.r));
 	write_one(&m, &c);
@@ -289,7 +309,7 @@ struct run {
 	struct machine m;
 	struct prng random;
 	struct replica_write writes[RANDOM_WRITES];
-	uint8_t answered[RANDOM_WRITES];
+	uint8_t answered[RANDOM_WRITES], released[RANDOM_WRITES];
 	uint64_t log[RANDOM_WRITES + 1]; /* seq -> index + 1 */
 	uint64_t log_end, applied;
 	struct write_list append; /* on its way to the disk */
@@ -319,11 +339,13 @@ static void handle_update(struct run *run)
 		assert_int_equal(run->log[run->applied], (uint64_t)(w - run->writes) + 1);
 	}
 	uint64_t last = u.apply.last ? u.apply.last->seq : 0;
-	while ((w = write_list_pop(&u.answer))) {
+	for (w = u.answer; w; w = w->next_answer) {
 		assert_int_equal(run->answered[w - run->writes]++, 0);
 		if (w->rc == 0)
 			assert_true(w->seq <= run->applied);
 	}
+	while ((w = write_list_pop(&u.release)))
+		assert_int_equal(run->released[w - run->writes]++, 0);
 	if (u.resolve) {
 		assert_int_equal(run->applied, run->m.r.last_seq);
 		u.resolve->bytes = prng_below(&run->random, 3) * 10;
@@ -362,7 +384,8 @@ static void random_run(uint64_t seed)
 
 	memset(&run, 0, sizeof run);
 	prng_seed(&run.random, seed);
-	replica_init(&run.m.r, 1, 1, &limits);
+	replica_init(&run.m.r, 1, &limits);
+	begin(&run.m, 1);
 	while (n < RANDOM_WRITES) {
 		if (prng_below(&run.random, 3) == 0) {
 			disk_answers(&run);
@@ -377,7 +400,7 @@ static void random_run(uint64_t seed)
 		disk_answers(&run);
 	assert_true(replica_quiet(&run.m.r));
 	for (uint32_t i = 0; i < n; i++)
-		assert_int_equal(run.answered[i], 1);
+		assert_int_equal(run.answered[i] * 2 + run.released[i], 3);
 	for (uint64_t seq = 1; seq <= run.log_end; seq++) { /* no batch twice in the log */
 		const struct replica_write *a = &run.writes[run.log[seq] - 1];
 

@@ -1,0 +1,101 @@
+/* Private to shard/replica*.c: what the parts of the replica machine have in common. */
+#pragma once
+#include "base/assert.h"
+#include "base/error.h"
+#include "shard/replica.h"
+
+/* Seeded bugs: tests/sim is built with them, to see that it finds each (scripts/mutants). */
+#ifdef QUIVER_MUTANTS
+#define REPLICA_MUTANTS(X)                                                                         \
+	X(commit_unsynced)         /* committed before the own disk has it */                      \
+	X(commit_without_all)      /* committed when one other member has it */                    \
+	X(required_not_counted)    /* a learner whose addition is proposed is not waited for */    \
+	X(shrink_before_read_back) /* a member is not waited for as soon as its end is proposed */ \
+	X(proposal_forgotten)      /* a silent learner is not waited for though it is proposed */  \
+	X(restart_without_renewal) /* a primary goes on in the epoch in which it was killed */     \
+	X(epochs_skipped)          /* a primary goes on though another was primary in between */   \
+	X(epoch_not_stored)        /* the epoch file is never written */                           \
+	X(grow_too_early)          /* a learner joins before it has everything */                  \
+	X(unsynced_acknowledged)   /* a follower acknowledges before its disk has it */            \
+	X(unmatched_acknowledged)  /* a follower acknowledges a tail of its own */                 \
+	X(commit_unmatched)        /* a follower takes a tail of its own for committed */          \
+	X(match_kept)        /* what agreed with one primary is taken to agree with the next */    \
+	X(prev_not_compared) /* no log matching */                                                 \
+	X(late_append_cuts)  /* a late append cuts what came after it */                           \
+	X(old_epoch_taken)   /* no fencing */                                                      \
+	X(answer_before_applied)   /* answered before the others have applied it */                \
+	X(retry_answered_at_once)  /* the same for the second copy of a batch */                   \
+	X(batch_under_way_ignored) /* a batch is taken twice while its first copy is on its way */ \
+	X(batch_known_ignored)     /* or later */                                                  \
+	X(nothing_without_lease)   /* an old primary says that there is no such point */           \
+	X(no_hold_after_promotion) /* a new primary answers while the old one may serve reads */   \
+	X(no_hold_for_who_left)    /* a primary answers while a former member may serve reads */   \
+	X(serves_before_caught_up) /* reads are answered before the log of others is applied */    \
+	X(lease_beyond_primary)    /* a follower's lease does not depend on its primary's */       \
+	X(lease_from_receipt)      /* a lease begins when the append arrives */
+enum replica_mutant {
+	MUTANT_none,
+#define MUTANT_ENUM(name) MUTANT_##name,
+	REPLICA_MUTANTS(MUTANT_ENUM)
+#undef MUTANT_ENUM
+};
+extern int replica_mutant;
+#define MUTANT(name) (replica_mutant == MUTANT_##name)
+#else
+#define MUTANT(name) false
+#endif
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- replica.c ---- */
+uint64_t replica_epoch_at(const struct replica *r,
+			  uint64_t seq); /* 0: not known any more, or seq 0 */
+uint64_t replica_run_start(const struct replica *r,
+			   uint64_t seq); /* first seq known to be of the same epoch */
+void replica_extend(struct replica *r, struct replica_write *w); /* at the end of the log */
+/* Takes what is after `seq` off the log; clients get `rc`. */
+void replica_cut(struct replica *r, struct replica_update *u, uint64_t seq, int rc);
+void replica_begin_job(struct replica *r, struct replica_update *u);
+/* Answers the client, if there is one; the item stays. */
+void replica_answer(struct replica_update *u, struct replica_write *w, int rc);
+void replica_finish(struct replica_update *u, struct replica_write *w, int rc);
+void replica_finish_all(struct replica_update *u, struct write_list *l, int rc);
+
+/* ---- replica_role.c ---- */
+bool replica_names(const uint64_t *ids, uint32_t n, uint64_t id);
+/* Primary by the newest configuration, and nobody has shown a newer one. */
+bool replica_leads(const struct replica *r);
+/* Leads, and knows enough to send and commit. */
+bool replica_active(const struct replica *r);
+void replica_raise_epoch(struct replica *r, uint64_t epoch);
+/* Another one is primary now. */
+void replica_step_down(struct replica *r, struct replica_update *u);
+void replica_on_config(struct replica *r, const struct map_partition *c, struct replica_update *u);
+void replica_look_caught_up(struct replica *r);
+
+/* ---- replica_primary.c ---- */
+bool replica_counts(const struct replica_member *m); /* commits and answers wait for it */
+void replica_commit(struct replica *r);
+uint64_t replica_applied_everywhere(const struct replica *r);
+void replica_set_members(struct replica *r, const struct map_partition *before, bool fresh);
+void replica_on_append_answer(struct replica *r, const struct replica_event *e);
+void replica_stood_still(struct replica *r, uint64_t gap_us);
+void replica_send(struct replica *r, struct replica_update *u);
+void replica_propose(struct replica *r, struct replica_update *u);
+/* Until when no other replica can have been primary and answered a write; `except` does not count. */
+uint64_t replica_lease(const struct replica *r, uint64_t except);
+
+/* ---- replica_follower.c ---- */
+void replica_on_append(struct replica *r, const struct replica_event *e, struct replica_update *u);
+void replica_unpark(struct replica *r, struct replica_update *u);
+/* Appends that wait get an answer now: a refusal, or with rc < 0 none. */
+void replica_refuse_pending(struct replica *r, struct replica_update *u, int rc);
+void replica_reply(struct replica *r, struct replica_update *u);

@@ -1,0 +1,181 @@
+"""Collections with two copies under load: nodes are killed, paused, added and drained. No search may fail or miss what was
+acknowledged before it, no acknowledged write may be lost, and in the end every partition has its copies again, all alike."""
+import signal
+import time
+import unittest
+
+from load import DIM, Load
+from nodes import ClusterTest
+
+
+class Copies(ClusterTest):
+    def start(self, n=3, shards=8, flags=(), **load):
+        """A cluster with collection `t` and a load on it that has begun to write."""
+        c = self.cluster(n, "--heal-grace-s", "2", *flags)
+        self.make(c, shards)
+        return c, self.put_load(c, **load)
+
+    def make(self, c, shards, factor=2):
+        self.ok(c[0], "PUT", "/collections/t",
+                {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": shards,
+                 "replication_factor": factor})
+        self.known(c, "t")
+
+    def put_load(self, c, **options):
+        load = Load(c.nodes, "t", **options).start()
+        self.addCleanup(load.stop)
+        self.goes_on(c, load)
+        return load
+
+    def goes_on(self, c, load, n=60):
+        """Writes and searches go on."""
+        acked, searches = load.acknowledged(), len(load.searches)
+        c.wait(lambda: load.acknowledged() >= acked + n and len(load.searches) >= searches + n or
+               load.errors, "writes go on")
+
+    def check(self, c, load, nodes=None, factor=2):
+        """Ends the load; nothing was wrong, nothing is lost, and the copies are whole and alike."""
+        load.stop()
+        self.assertEqual(load.errors, [], c.logs())
+        self.assertEqual(load.refused, [], c.logs())
+        self.assertGreater(len(load.searches), 50)
+        alive = [node for node in c.nodes if node.runs()]
+        c.wait(lambda: self.whole(alive[0], "t", factor, nodes), "whole again")
+        for node in alive:
+            self.assertEqual(load.missing(node), [], node.name)
+            # Yellow also means that something is being indexed.
+            c.wait(lambda: self.ok(node, "GET", "/collections/t")["status"] == "green", "green")
+
+    def kill(self, c, node):
+        node.usable = False
+        node.kill()
+
+    def revive(self, c, node):
+        node.start()
+        c.wait_ready()
+        node.usable = True
+
+    def test_each_node_is_killed_in_turn(self):
+        c, load = self.start()
+        for node in list(c.nodes):
+            others = [other for other in c.nodes if other is not node]
+            self.kill(c, node)
+            self.goes_on(c, load)
+            # Without it: the two that are left take over what it held.
+            c.wait(lambda: all(len(copies) == 2 for copies in self.places(others[0], "t").values()),
+                   "two copies again")
+            self.goes_on(c, load)
+            self.revive(c, node)
+            self.goes_on(c, load)
+        self.check(c, load)
+
+    def test_two_nodes_keep_writing_with_one_copy(self):
+        """Nowhere to go: with one node left the set shrinks to it, answers say so, and the other one catches up when it returns."""
+        c = self.cluster(3, "--heal-grace-s", "60")
+        self.make(c, 2)
+        load = self.put_load(c)
+        lost = c[2] if c.leader() is not c[2] else c[1]
+        self.kill(c, lost)
+        self.goes_on(c, load)
+        name = "/collections/t"
+        c.wait(lambda: self.ok(c[0], "GET", name)["status"] == "yellow", "yellow")
+        degraded = c[0].call("PUT", name + "/points?wait=true&receipt=true", {
+            "points": [{"id": 10**9 + i, "vector": [0.0] * DIM, "payload": {"n": 10**9 + i}}
+                       for i in range(32)]})[1]
+        self.assertTrue(degraded["receipt"]["degraded"], degraded)
+        self.revive(c, lost)
+        self.check(c, load)
+        answer = c[0].call("PUT", name + "/points?wait=true&receipt=true", {
+            "points": [{"id": 10**9, "vector": [0.0] * DIM, "payload": {"n": 10**9}}]})[1]
+        self.assertFalse(answer["receipt"]["degraded"], answer)
+
+    def test_a_paused_primary_commits_nothing_and_loses_nothing(self):
+        c, load = self.start(shards=3)
+        for node in list(c.nodes):
+            node.usable = False
+            node.send(signal.SIGSTOP)
+            others = [other for other in c.nodes if other is not node]
+            own = c.nodes.index(node) + 1
+            c.wait(lambda: not any(copy["primary"] and i == own
+                                   for copies in self.replicas(others[0], "t").values()
+                                   for i, copy in copies.items()), "others are primaries")
+            self.goes_on(c, load)
+            node.send(signal.SIGCONT)
+            # It may be asked at once: what it does not know it must not answer.
+            node.usable = True
+            self.goes_on(c, load)
+            c.wait(lambda: self.whole(others[0], "t", 2) or True, "asked")
+            c.wait(lambda: all(len(copies) == 2 for copies in self.places(others[0], "t").values()),
+                   "two copies again")
+        self.check(c, load)
+
+    def test_the_map_loses_its_quorum(self):
+        """Two nodes that hold the copies and do not vote; two of three coordinators die."""
+        c = self.cluster(3, "--heal-grace-s", "60", "--roles", "coordinator")
+        for name in "de":
+            node = c.new_node(name, "--join", c[0].address)
+            node.flags = ["--heal-grace-s", "60", "--roles", "shard", "--join", c[0].address]
+            node.start()
+        c.wait_ready()
+        self.make(c, 4)
+        load = self.put_load(c)
+        for node in c.nodes[:2]:
+            self.kill(c, node)
+        until = time.monotonic() + 3  # longer than any lease
+        while time.monotonic() < until:
+            self.goes_on(c, load)
+        for node in c.nodes[:2]:
+            self.revive(c, node)
+        self.goes_on(c, load)
+        self.check(c, load)
+
+    def test_a_node_joins_and_another_is_drained(self):
+        c, load = self.start()
+        d = c.new_node("d", "--join", c[0].address)
+        d.usable = False
+        d.start()
+        c.wait_ready()
+        d.usable = True
+        own = self.peers(c[0])["d"]
+        # 16 copies on 4 nodes.
+        c.wait(lambda: sum(own in nodes for nodes in self.places(c[0], "t").values()) == 4,
+               "its share")
+        self.goes_on(c, load)
+        c.wait(lambda: self.ok(c[0], "GET", "/collections/t")["status"] == "green", "moved")
+        leaves = c[1] if c.leader() is not c[1] else c[2]
+        left = self.peers(c[0])[leaves.name]
+        self.ok(c[0], "POST", "/v1/cluster/nodes/%s/drain" % leaves.name)
+        c.wait(lambda: not any(left in copies for copies in self.replicas(c[0], "t").values()),
+               "drained")
+        self.goes_on(c, load)
+        leaves.usable = False
+        self.ok(c[0], "DELETE", "/cluster/peer/%d" % left)
+        c.wait(lambda: not leaves.runs(), "the removed node ends")
+        self.assertIn("was removed from the cluster", leaves.log())
+        self.goes_on(c, load)
+        self.check(c, load)
+
+    def test_a_copy_is_made_from_segments_when_the_log_is_gone(self):
+        c = self.cluster(3, "--heal-grace-s", "600", "--log-keep-mb", "1", "--seal-rows", "100")
+        self.make(c, 1)
+        copies = sorted(self.places(c[0], "t")[0])
+        lost = c.nodes[copies[0] - 1]
+        asked = next(node for node in c.nodes if node is not lost)
+        self.kill(c, lost)
+        load = self.put_load(c, writers=1, searchers=2)
+        # More than a log keeps for one that is away.
+        filler = "x" * 20000
+        for i in range(30):
+            self.ok(asked, "PUT", "/collections/t/points?wait=true", {
+                "points": [{"id": 10**9 + i * 30 + j, "vector": [0.0] * DIM,
+                            "payload": {"n": 10**9 + i * 30 + j, "filler": filler}}
+                           for j in range(30)]})
+        self.revive(c, lost)
+        c.wait(lambda: self.metric(lost, "quiver_shard_seeds_total") >= 1, "seeded")
+        self.goes_on(c, load)
+        self.check(c, load)
+        self.assertEqual(self.count(lost, "t"), 900 + len(load.acked))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,99 @@
+/* Clients: write, wait, and try again with the same batch id, as the coordinators do. */
+#include "base/memory.h"
+#include "tests/sim/sim.h"
+
+enum { TRIES = 8, LAST_WRITES_US = 20000000 };
+
+static uint64_t new_op(struct sim *s)
+{
+	if (s->n_ops >= s->cap_ops) {
+		s->cap_ops = s->cap_ops ? s->cap_ops * 2 : 1024;
+		s->ops = mem_resize(s->ops, s->cap_ops * sizeof *s->ops);
+	}
+	s->ops[s->n_ops] = (struct sim_op){
+		.partition = (uint32_t)prng_below(&s->prng, s->n_parts),
+		.kind = (enum op_kind)prng_below(&s->prng, 3),
+		.id = (uint32_t)prng_below(&s->prng, SIM_IDS),
+	};
+	return s->n_ops++;
+}
+
+static uint64_t new_attempt(struct sim *s, uint32_t client, uint64_t op)
+{
+	if (s->n_attempts >= s->cap_attempts) {
+		s->cap_attempts = s->cap_attempts ? s->cap_attempts * 2 : 1024;
+		s->attempts = mem_resize(s->attempts, s->cap_attempts * sizeof *s->attempts);
+	}
+	s->attempts[s->n_attempts] = (struct attempt){op, client, true};
+	return s->n_attempts++;
+}
+
+static void attempt(struct sim *s, uint32_t client)
+{
+	struct client *c = &s->clients[client];
+	const struct sim_op *op = &s->ops[c->op];
+	/* The map as some node knows it. */
+	uint64_t version = s->nodes[between(s, 1, s->n_nodes)].version;
+	const struct map_partition *config = map_config(s, version, op->partition);
+	uint64_t n = new_attempt(s, client, c->op);
+	struct msg *m = msg_new(MSG_WRITE, 0, (uint32_t)config->primary, op->partition);
+
+	m->attempt = n;
+	m->op = c->op;
+	c->tries++;
+	later(s, between(s, 1000000, 2000000), (struct event){.kind = EV_ATTEMPT_OVER, .a = n});
+	net_send(s, m);
+}
+
+void client_next(struct sim *s, uint32_t client)
+{
+	struct client *c = &s->clients[client];
+
+	if (c->op == 0) {
+		if (s->now_us + LAST_WRITES_US > s->end_us)
+			return;
+		c->op = new_op(s);
+		c->tries = 0;
+	}
+	attempt(s, client);
+}
+
+static void decide_fate(struct sim *s, struct client *c, int rc)
+{
+	struct sim_op *op = &s->ops[c->op];
+
+	if (rc == 0) {
+		op->fate = FATE_DONE;
+	} else if (op->maybe) {
+		op->fate = FATE_UNKNOWN;
+		s->stats.unknown++;
+	} else {
+		op->fate = FATE_REFUSED;
+		s->stats.refused++;
+		if (op->seq)
+			violation(s, "refused_absent",
+				  "op %llu is refused (%s) and committed at %llu",
+				  (unsigned long long)c->op, error_name(rc),
+				  (unsigned long long)op->seq);
+	}
+	c->op = 0;
+}
+
+void client_answer(struct sim *s, uint64_t n, int rc, uint64_t seq)
+{
+	struct attempt *a = &s->attempts[n];
+	struct client *c = &s->clients[a->client];
+	uint64_t wait = 1000 + prng_below(&s->prng, s->think_us + 1);
+
+	(void)seq;
+	if (!a->open)
+		return;
+	a->open = false;
+	if (rc == ERR_TIMEOUT || rc == ERR_CLOSED)
+		s->ops[a->op].maybe = true;
+	if (rc == 0 || c->tries >= TRIES)
+		decide_fate(s, c, rc);
+	else
+		wait = 20000 + prng_below(&s->prng, 300000);
+	later(s, wait, (struct event){.kind = EV_CLIENT, .a = a->client});
+}

@@ -1,0 +1,237 @@
+/* What goes wrong. */
+#include "tests/sim/sim.h"
+#include <string.h>
+
+static struct node *any_node(struct sim *s)
+{
+	return &s->nodes[between(s, 1, s->n_nodes)];
+}
+
+static void mend_network(struct sim *s)
+{
+	memset(s->cut, 0, sizeof s->cut);
+	s->loss = 0;
+	s->twice = 0;
+	s->delay_us = 2000;
+}
+
+void fault_begin(struct sim *s)
+{
+	mend_network(s);
+	s->late = chance(s, 0.5) ? 0.02 : 0.3;
+	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
+}
+
+static void restart_later(struct sim *s, const struct node *n)
+{
+	uint64_t most = chance(s, 0.5) ? 1000000 : 20000000;
+
+	later(s, between(s, 20000, most), (struct event){.kind = EV_RESTART, .a = n->id});
+}
+
+static void crash(struct sim *s, struct node *n)
+{
+	if (!n->up)
+		return;
+	node_crash(s, n);
+	restart_later(s, n);
+}
+
+void fault_moment(struct sim *s, uint32_t node, enum moment moment)
+{
+	struct node *n = &s->nodes[node];
+
+	if (n->armed != moment)
+		return;
+	n->armed = 0;
+	later(s, prng_below(&s->prng, 4000),
+	      (struct event){.kind = EV_CRASH, .node = node, .b = n->life});
+}
+
+void fault_crash(struct sim *s, struct node *n)
+{
+	node_crash(s, n);
+	later(s, between(s, 1000, 1000000), (struct event){.kind = EV_RESTART, .a = n->id});
+}
+
+static void cut_some(struct sim *s)
+{
+	struct node *n = any_node(s), *m = any_node(s);
+	uint64_t how = prng_below(&s->prng, 4);
+
+	trace(s, "network: cut %llu, n%u, n%u", (unsigned long long)how, n->id, m->id);
+	if (n == m)
+		return;
+	for (uint32_t i = 1; how == 2 && i <= s->n_nodes; i++)
+		if (i != n->id)
+			s->cut[i][n->id] = s->cut[n->id][i] = true;
+	for (uint32_t i = 1; how == 3 && i <= s->n_nodes; i++)
+		for (uint32_t k = 1; k <= s->n_nodes; k++)
+			if ((i <= n->id) != (k <= n->id))
+				s->cut[i][k] = true;
+	s->cut[n->id][m->id] = true;
+	if (how == 1)
+		s->cut[m->id][n->id] = true;
+}
+
+static void bad_network(struct sim *s)
+{
+	s->loss = chance(s, 0.5) ? prng_unit(&s->prng) * 0.2 : 0;
+	s->twice = chance(s, 0.5) ? prng_unit(&s->prng) * 0.2 : 0;
+	s->delay_us = chance(s, 0.5) ? between(s, 1000, 200000) : 2000;
+	trace(s, "network: loss %.2f, twice %.2f, delay %llu", s->loss, s->twice,
+	      (unsigned long long)s->delay_us);
+}
+
+static void slow_disk(struct sim *s)
+{
+	struct node *n = any_node(s);
+
+	if (chance(s, 0.3))
+		n->disk_full = !n->disk_full;
+	else
+		n->disk_us = chance(s, 0.5) ? 2000 : between(s, 10000, 2500000);
+	trace(s, "n%u: disk %llu us%s", n->id, (unsigned long long)n->disk_us,
+	      n->disk_full ? ", full" : "");
+}
+
+/* A follower's state becomes another one than its log says. */
+static void corrupt_some(struct sim *s)
+{
+	uint32_t p = (uint32_t)prng_below(&s->prng, s->n_parts);
+	struct node *n = any_node(s);
+	struct rep *r = &n->reps[p];
+
+	if (!n->up || !r->open || replica_role(&r->machine) != REPLICA_MEMBER || r->now.seq == 0 ||
+	    map_config(s, s->n_maps - 1, p)->primary == n->id)
+		return;
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		if (s->nodes[i].reps[p].now.corrupt || s->nodes[i].reps[p].disk.manifest.corrupt)
+			return;
+	trace(s, "n%u/%u is corrupted", n->id, p);
+	r->now.corrupt = true;
+	r->now.digest ^= 1;
+}
+
+static void drain_node(struct sim *s, uint32_t id)
+{
+	const struct map_node *node = map_node(s->maps[s->n_maps - 1], id);
+	struct map_command c = {.type = MAP_NODE_PUT, .node = *node};
+
+	c.node.state = node->state == NODE_DRAINING ? NODE_UP : NODE_DRAINING;
+	trace(s, "n%u is %s", id, c.node.state == NODE_UP ? "not drained" : "drained");
+	control_put(s, &c);
+}
+
+/* Its folder is gone, while the others of the set have everything. Not the primary's: it may just have proposed to
+ * go on alone. */
+static void wipe_some(struct sim *s, uint32_t p)
+{
+	struct node *n = any_node(s);
+	const struct map_partition *c = map_config(s, s->n_maps - 1, p);
+	uint32_t good = 0;
+	bool in_sync = false;
+
+	for (uint32_t i = 0; i < c->n_in_sync; i++) {
+		const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
+
+		in_sync |= c->in_sync[i] == n->id;
+		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
+	}
+	if (!in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
+		return;
+	crash(s, n);
+	trace(s, "n%u/%u is wiped", n->id, p);
+	disk_wipe(&n->reps[p].disk);
+	n->reps[p].disk.wiped = true;
+}
+
+static void stop_some(struct sim *s)
+{
+	struct node *n = any_node(s);
+
+	if (!n->up || n->paused_until_us > s->now_us)
+		return;
+	node_stop(s, n);
+	restart_later(s, n);
+}
+
+static void one_fault(struct sim *s)
+{
+	uint32_t part = (uint32_t)prng_below(&s->prng, s->n_parts);
+	struct node *n = any_node(s);
+
+	s->stats.faults++;
+	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 21)) {
+	case 0:
+	case 1: crash(s, n); break;
+	case 2: crash(s, &s->nodes[map_config(s, s->n_maps - 1, part)->primary]); break;
+	case 3:
+		if (s->leader)
+			crash(s, &s->nodes[s->leader]);
+		break;
+	case 4:
+		if (chance(s, 0.3))
+			for (uint32_t i = 1; i <= s->n_nodes; i++)
+				crash(s, &s->nodes[i]);
+		break;
+	case 5: stop_some(s); break;
+	case 6:
+	case 7:
+		if (n->up) {
+			n->paused_until_us = s->now_us + between(s, 50000, 4000000);
+			trace(s, "n%u stands still", n->id);
+		}
+		break;
+	case 8:
+	case 9:
+	case 10: cut_some(s); break;
+	case 11: bad_network(s); break;
+	case 12: slow_disk(s); break;
+	case 13: corrupt_some(s); break;
+	case 14: drain_node(s, n->id); break;
+	case 18: s->storm_us = s->now_us + between(s, 1000000, 8000000); break;
+	case 19: wipe_some(s, part); break;
+	case 15:
+	case 16:
+	case 17: n->armed = (enum moment)between(s, 1, MOMENT_COUNT - 1); break;
+	default: mend_network(s); break;
+	}
+}
+
+void fault_heal_all(struct sim *s)
+{
+	mend_network(s);
+	trace(s, "everything is mended");
+	s->late = 0;
+	for (uint32_t i = 1; i <= s->n_nodes; i++) {
+		struct node *n = &s->nodes[i];
+
+		n->paused_until_us = 0;
+		n->armed = 0;
+		n->disk_full = false;
+		n->disk_us = 2000;
+		if (!n->up)
+			node_start(s, n);
+		if (map_node(s->maps[s->n_maps - 1], i)->state == NODE_DRAINING)
+			drain_node(s, i);
+	}
+}
+
+void fault_next(struct sim *s)
+{
+	if (s->now_us >= s->quiet_us) {
+		if (s->late > 0)
+			fault_heal_all(s);
+		return;
+	}
+	one_fault(s);
+	if (s->now_us < s->storm_us) {
+		if (chance(s, 0.2))
+			mend_network(s);
+		later(s, between(s, 20000, 500000), (struct event){.kind = EV_FAULT});
+		return;
+	}
+	later(s, between(s, 100000, chance(s, 0.3) ? 500000 : 8000000),
+	      (struct event){.kind = EV_FAULT});
+}

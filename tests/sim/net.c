@@ -1,0 +1,109 @@
+/* Messages: delayed, lost, doubled, overtaken, cut off. */
+#include "base/memory.h"
+#include "tests/sim/sim.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct msg *msg_new(enum msg_kind kind, uint32_t from, uint32_t to, uint32_t part)
+{
+	struct msg *m = mem_zalloc(sizeof *m);
+
+	m->kind = kind;
+	m->from = from;
+	m->to = to;
+	m->part = part;
+	return m;
+}
+
+void msg_free(struct msg *m)
+{
+	if (!m)
+		return;
+	free(m->entries);
+	free(m);
+}
+
+static struct msg *copy(const struct msg *m)
+{
+	struct msg *c = mem_zalloc(sizeof *c);
+
+	*c = *m;
+	c->entries = mem_array(m->n + 1, sizeof *c->entries);
+	if (m->n)
+		memcpy(c->entries, m->entries, m->n * sizeof *c->entries);
+	return c;
+}
+
+static uint64_t delay(struct sim *s)
+{
+	uint64_t us = 100 + prng_below(&s->prng, s->delay_us + 1);
+
+	return chance(s, 0.002) ? us + prng_below(&s->prng, 3000000) : us;
+}
+
+void net_send(struct sim *s, struct msg *m)
+{
+	if (s->cut[m->from][m->to] || (m->from != m->to && chance(s, s->loss))) {
+		msg_free(m);
+		return;
+	}
+	if (m->kind != MSG_WRITE && chance(s, s->twice))
+		later(s, delay(s) * 3,
+		      (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = copy(m)});
+	later(s, delay(s), (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = m});
+}
+
+bool net_linked(const struct sim *s, uint32_t a, uint32_t b)
+{
+	const struct node *x = &s->nodes[a], *y = &s->nodes[b];
+
+	return x->up && y->up && x->paused_until_us <= s->now_us &&
+	       y->paused_until_us <= s->now_us && !s->cut[a][b] && !s->cut[b][a];
+}
+
+/* Nobody listens: who called is told so. */
+static void refused(struct sim *s, const struct msg *m)
+{
+	struct msg *back;
+
+	if (m->kind == MSG_APPEND) {
+		back = msg_new(MSG_APPENDED, m->to, m->from, m->part);
+		back->call = m->call;
+		back->rc = ERR_UNAVAILABLE;
+		net_send(s, back);
+	} else if (m->kind == MSG_WRITE) {
+		back = msg_new(MSG_WRITTEN, m->to, m->from, m->part);
+		back->attempt = m->attempt;
+		back->rc = ERR_UNAVAILABLE;
+		net_send(s, back);
+	}
+}
+
+void net_deliver(struct sim *s, struct msg *m)
+{
+	struct node *n = m->to ? &s->nodes[m->to] : NULL;
+
+	if (s->cut[m->from][m->to]) {
+		msg_free(m);
+		return;
+	}
+	if (n && !n->up) {
+		refused(s, m);
+		msg_free(m);
+		return;
+	}
+	switch (m->kind) {
+	case MSG_APPEND: rep_append(s, &n->reps[m->part], m); break;
+	case MSG_APPENDED: call_over(s, m->call, m); break;
+	case MSG_WRITE: rep_write(s, &n->reps[m->part], m); break;
+	case MSG_WRITTEN: client_answer(s, m->attempt, m->rc, m->seq); break;
+	case MSG_MAP: node_map(s, n, m->version); break;
+	case MSG_BEAT_BACK: node_beat_back(s, n, m); break;
+	case MSG_PROPOSED: rep_proposed(s, &n->reps[m->part], m->gen, m->call, m->rc); break;
+	case MSG_BEAT:
+	case MSG_REGISTER:
+	case MSG_PROPOSE: control_message(s, m); return;
+	case MSG_KINDS: break;
+	}
+	msg_free(m);
+}
