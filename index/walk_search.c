@@ -314,9 +314,11 @@ static void walk_level_0(struct search *x, uint32_t start)
 	struct walk_scratch *s = x->s;
 	uint32_t until_clock = 1;
 
-	walk_scratch_touch(s, 1);
+	walk_scratch_touch(s, 2);
 	s->touched[s->n_touched++] = start;
 	visit(s, start);
+	if (x->q->besides && x->q->besides - 1 != start && visit(s, x->q->besides - 1))
+		s->touched[s->n_touched++] = x->q->besides - 1;
 	compute(x, &start, 1, s->sums);
 	s->pool[0] = entry_of(key_of(x, s->sums[0], start), start);
 	x->size = 1;
@@ -429,7 +431,7 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 		uint32_t row = node_of_entry(x->s->pool[i]);
 		const char *at = rows_at(&w->rows, row);
 
-		if (x->q->allow && !bitset_get(x->q->allow, row))
+		if ((x->q->allow && !bitset_get(x->q->allow, row)) || row + 1 == x->q->besides)
 			continue;
 		for (size_t b = 0; b < row_bytes && b < RESCORE_FETCH; b += 64)
 			__builtin_prefetch(at + b);
