@@ -29,8 +29,8 @@ static const double missing_least = 1e-4;
 struct fit {
 	const struct walk *walk;
 	const struct vindex_build *b;
-	uint32_t n_queries, k; /* k: the largest, and one more for the row itself */
-	uint32_t *queries;     /* rows */
+	uint32_t n_queries, k;   /* k: the largest, and one more for the row itself */
+	uint32_t *queries;       /* rows */
 	struct topk_item *truth; /* n_queries x k, best first, without the row itself */
 };
 
@@ -203,7 +203,8 @@ static double effort_for_recall(const struct curve_of_k *c, float min_recall)
 	if (i == 0)
 		return c->at[0].ef;
 	if (i == c->n) /* beyond what was measured, as far as the last points lead */
-		return i < 2 ? EF_MAX : fmin(ef_between(&c->at[i - 2], &c->at[i - 1], want), EF_MAX);
+		return i < 2 ? EF_MAX
+			     : fmin(ef_between(&c->at[i - 2], &c->at[i - 1], want), EF_MAX);
 	return ef_between(&c->at[i - 1], &c->at[i], want);
 }
 

@@ -459,7 +459,7 @@ static bool through_all(const struct walk *w, const struct vindex_query *q)
 /* Looking at each allowed code costs about this many times less than a step of the walk. */
 static bool better_scanned(const struct walk *w, const struct vindex_query *q, uint32_t ef)
 {
-	return q->allow && (q->scan || q->n_allow <= 128 * (ef < EF_MIN ? EF_MIN : ef) ||
+	return q->allow && (q->scan || q->n_allow <= 200 * (ef < EF_MIN ? EF_MIN : ef) ||
 			    q->n_allow <= w->n / 64);
 }
 

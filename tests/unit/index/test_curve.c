@@ -31,8 +31,10 @@ static struct vindex *open_file(const struct buf *file, enum distance distance, 
 
 static struct made make(enum distance distance, bool by_faiss)
 {
-	const struct index_config config = {
-		.kind = INDEX_HNSW, .m = 8, .ef_construct = 40, .by_faiss = by_faiss};
+	const struct index_config config = {.kind = INDEX_HNSW,
+					    .m = 8,
+					    .ef_construct = 40,
+					    .by_faiss = by_faiss};
 	struct made m = {.s = sample_new(N, DIM, QUERIES), .file = BUF_INIT};
 	struct vindex *built = build_index(&m.s, distance, &config);
 	bool good;
@@ -58,8 +60,9 @@ static double recall(const struct made *m, enum distance distance, uint32_t k, u
 	uint32_t same = 0;
 
 	for (uint32_t i = 0; i < QUERIES; i++) {
-		const struct vindex_query q = {
-			.vector = m->s.queries + (size_t)i * DIM, .k = k, .ef = ef};
+		const struct vindex_query q = {.vector = m->s.queries + (size_t)i * DIM,
+					       .k = k,
+					       .ef = ef};
 		uint32_t n_want, n_got;
 
 		vindex_scan(&rows, distance, &q, want, &n_want);
@@ -179,8 +182,7 @@ static void test_besides(void **state)
 	struct made m = make(DISTANCE_EUCLID, false);
 
 	for (uint32_t row = 0; row < N; row += 97) {
-		struct vindex_query q = {
-			.vector = m.s.rows + (size_t)row * DIM, .k = 5, .ef = 100};
+		struct vindex_query q = {.vector = m.s.rows + (size_t)row * DIM, .k = 5, .ef = 100};
 		struct topk_item all[5], others[5];
 		uint32_t n;
 
