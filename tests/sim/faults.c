@@ -20,6 +20,7 @@ void fault_begin(struct sim *s)
 {
 	mend_network(s);
 	s->late = chance(s, 0.5) ? 0.02 : 0.3;
+	s->hints = chance(s, 0.5) ? 0.3 : 0;
 	s->small = chance(s, 0.5) ? 0.1 : 0.7;
 	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
 }
