@@ -13,7 +13,6 @@
 	X(shrink_before_read_back) /* a member is not waited for as soon as its end is proposed */ \
 	X(proposal_forgotten)      /* a silent learner is not waited for though it is proposed */  \
 	X(restart_without_renewal) /* a primary goes on in the epoch in which it was killed */     \
-	X(epochs_skipped)          /* a primary goes on though another was primary in between */   \
 	X(epoch_not_stored)        /* the epoch file is never written */                           \
 	X(grow_too_early)          /* a learner joins before it has everything */                  \
 	X(unsynced_acknowledged)   /* a follower acknowledges before its disk has it */            \

@@ -20,7 +20,7 @@ class Client:
     """Calls to one node over a kept connection; when that fails, to another one (what a client library does)."""
 
     def __init__(self, nodes, rng):
-        self.nodes, self.rng, self.connection = nodes, rng, None
+        self.nodes, self.rng, self.connection, self.node = nodes, rng, None, None
         self.unreachable = 0
 
     def close(self):
@@ -32,10 +32,12 @@ class Client:
         """(status, JSON). Raises when no node can be reached."""
         text = json.dumps(body)
         last = None
+        if self.node is not None and not self.node.usable:
+            self.close()
         for _ in range(3 * len(self.nodes)):
             if self.connection is None:
-                node = self.rng.choice([n for n in self.nodes if n.usable] or self.nodes)
-                self.connection = http.client.HTTPConnection("127.0.0.1", node.http, timeout=timeout)
+                self.node = self.rng.choice([n for n in self.nodes if n.usable] or self.nodes)
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.node.http, timeout=timeout)
             try:
                 self.connection.request(method, path, text, {"Content-Type": "application/json"})
                 answer = self.connection.getresponse()

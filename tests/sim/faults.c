@@ -10,6 +10,7 @@ static struct node *any_node(struct sim *s)
 static void mend_network(struct sim *s)
 {
 	memset(s->cut, 0, sizeof s->cut);
+	memset(s->mute, 0, sizeof s->mute);
 	s->loss = 0;
 	s->twice = 0;
 	s->delay_us = 2000;
@@ -19,6 +20,8 @@ void fault_begin(struct sim *s)
 {
 	mend_network(s);
 	s->late = chance(s, 0.5) ? 0.02 : 0.3;
+	s->hints = chance(s, 0.5) ? 0.3 : 0;
+	s->small = chance(s, 0.5) ? 0.1 : 0.7;
 	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
 }
 
@@ -138,9 +141,11 @@ static void wipe_some(struct sim *s, uint32_t p)
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	if (!in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
+	if (!n->up || !in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
 		return;
-	crash(s, n);
+	node_crash(s, n);
+	/* Long enough that nothing which it said before passes for news. */
+	later(s, between(s, 4000000, 20000000), (struct event){.kind = EV_RESTART, .a = n->id});
 	trace(s, "n%u/%u is wiped", n->id, p);
 	disk_wipe(&n->reps[p].disk);
 	n->reps[p].disk.wiped = true;
@@ -162,7 +167,7 @@ static void one_fault(struct sim *s)
 	struct node *n = any_node(s);
 
 	s->stats.faults++;
-	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 21)) {
+	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 23)) {
 	case 0:
 	case 1: crash(s, n); break;
 	case 2: crash(s, &s->nodes[map_config(s, s->n_maps - 1, part)->primary]); break;
@@ -186,6 +191,11 @@ static void one_fault(struct sim *s)
 	case 8:
 	case 9:
 	case 10: cut_some(s); break;
+	case 20:
+	case 21:
+		trace(s, "n%u is mute", n->id);
+		s->mute[n->id] = true;
+		break;
 	case 11: bad_network(s); break;
 	case 12: slow_disk(s); break;
 	case 13: corrupt_some(s); break;

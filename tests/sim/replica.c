@@ -144,7 +144,7 @@ static void job_begin(struct sim *s, struct rep *r, const struct replica_update 
 		violation(s, "one_job", "node %u begins a second disk job", r->node);
 	*j = (struct job){.busy = true,
 			  .store_epoch = u->store_epoch,
-			  .hint = chance(s, 0.3) ? r->machine.commit_seq : 0,
+			  .hint = chance(s, s->hints) ? r->machine.commit_seq : 0,
 			  .truncate = u->truncate,
 			  .truncate_after = u->truncate_after};
 	if (u->truncate)
@@ -418,7 +418,7 @@ static bool fill_records(struct sim *s, struct rep *r, const struct replica_send
 	m->n = send->last_seq - from + 1;
 	if (m->n > SEND_ENTRIES)
 		m->n = SEND_ENTRIES;
-	if (chance(s, 0.2)) /* as if they were large */
+	if (chance(s, s->small)) /* as if they were large */
 		m->n = between(s, 1, m->n);
 	m->entries = mem_array(m->n + 1, sizeof *m->entries);
 	memcpy(m->entries, &d->log[from - d->first], m->n * sizeof *m->entries);

@@ -229,7 +229,10 @@ struct sim {
 	struct node nodes[SIM_NODES + 1];
 	struct part parts[SIM_PARTITIONS];
 	bool cut[SIM_NODES + 1][SIM_NODES + 1]; /* [from][to] */
+	bool mute[SIM_NODES + 1]; /* the control plane's messages are lost, others not */
 	double loss, twice;
+	double small; /* appends that hold few records */
+	double hints; /* disk jobs that note the commit position */
 	uint64_t delay_us, think_us;
 	uint64_t storm_us; /* until then many nodes fail at a time */
 	/* control */
@@ -275,6 +278,7 @@ struct msg *msg_new(enum msg_kind kind, uint32_t from, uint32_t to, uint32_t par
 void msg_free(struct msg *m);
 void net_send(struct sim *s, struct msg *m);
 void net_deliver(struct sim *s, struct msg *m);
+bool net_control(const struct sim *s, uint32_t a, uint32_t b);
 bool net_linked(const struct sim *s, uint32_t a, uint32_t b); /* both ways, both alive */
 
 /* replica.c */
