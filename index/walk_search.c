@@ -456,11 +456,16 @@ static bool through_all(const struct walk *w, const struct vindex_query *q)
 	return w->distance == DISTANCE_DOT && q->n_allow >= w->n / 5;
 }
 
-/* Looking at each allowed code costs about this many times less than a step of the walk. */
+/* In looks at a code: a walk takes about 60 for each place of its pool, and more the fewer rows are allowed,
+ * since it goes through those that are not (measured: 50 % 31 us, 10 % 55 us, 5 % 115 us; a look 6 ns). */
 static bool better_scanned(const struct walk *w, const struct vindex_query *q, uint32_t ef)
 {
-	return q->allow && (q->scan || q->n_allow <= 200 * (ef < EF_MIN ? EF_MIN : ef) ||
-			    q->n_allow <= w->n / 64);
+	uint64_t walk;
+
+	if (!q->allow)
+		return false;
+	walk = (uint64_t)(ef < EF_MIN ? EF_MIN : ef) * (60 + 10 * (uint64_t)w->n / q->n_allow);
+	return q->scan || q->n_allow <= walk || q->n_allow <= w->n / 64;
 }
 
 /* A scan does not lose its way: its pool only has to hold what may be among the best. One bit says too

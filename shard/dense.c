@@ -14,7 +14,6 @@ enum {
 	EXACT_ROWS = 1000,
 	EXACT_SHARE = 50,
 	WALK_COST = 36,
-	CODES_COST = 200,
 	EF_DEFAULT = 64,
 	CODES_TOP = 128
 };
@@ -29,11 +28,9 @@ static bool exact_is_cheaper(const struct leaf *l, const struct vindex *index, u
 		ef = l->top;
 	if (n_allow <= EXACT_ROWS || n_allow <= n / EXACT_SHARE)
 		return true;
-	if (n_allow >= n || n_allow * n_allow >= WALK_COST * ef * n)
-		return false;
-	/* a graph is left through those that are not allowed, too: its walk is soon the cheaper one */
+	/* from here on a graph knows itself when to look at all that is allowed */
 	vindex_describe(index, &info);
-	return info.kind != INDEX_HNSW || n_allow <= CODES_COST / 2 * ef;
+	return info.kind != INDEX_HNSW && n_allow < n && n_allow * n_allow < WALK_COST * ef * n;
 }
 
 /* All of the recall is what only a scan can promise. */
