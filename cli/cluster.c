@@ -419,7 +419,7 @@ static void print_replica(const struct json *r)
 static int show_replicas(struct session *s, const char *path, const char *node, uint64_t *last,
 			 struct error *err)
 {
-	const struct json *view, *replicas;
+	const struct json *view = NULL, *replicas;
 	struct json_iter it;
 	int rc = session_call(s, "GET", path, NULL, &view, err);
 

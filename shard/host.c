@@ -127,6 +127,7 @@ static void fill_status(struct hosted *h, struct host_status *st)
 	st->last_epoch = h->machine.last_epoch;
 	st->epoch = h->epoch;
 	st->role = replica_role(&h->machine);
+	st->diverged = h->machine.diverged;
 	st->digest = h->state.digest;
 	st->log_bytes = h->log_bytes;
 	st->disk_bytes = h->log_bytes;

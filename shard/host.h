@@ -77,7 +77,7 @@ struct host_status {
 	uint64_t applied_seq, commit_seq, last_seq, last_epoch, epoch, digest;
 	enum replica_role role;
 	uint64_t disk_bytes, log_bytes;
-	bool quarantined, indexing;
+	bool quarantined, diverged, indexing;
 	char warning[512];
 };
 

@@ -17,7 +17,7 @@ static struct replica_report report_of(struct hosted *h)
 	r.commit_seq = h->status.applied_seq;
 	r.digest = h->status.digest;
 	/* Where there may be a better copy this one must not lead. */
-	r.failed = h->status.quarantined && h->copies;
+	r.failed = (h->status.quarantined && h->copies) || h->status.diverged;
 	pthread_mutex_unlock(&h->view_lock);
 	return r;
 }
