@@ -120,7 +120,8 @@ static int parse_operation(struct parse *p, const struct operation_name *name, c
 {
 	static const char *const known[] = {"shard_id", "from_peer_id", "to_peer_id",
 					    "peer_id",  "method",       NULL};
-	uint64_t partition = 0;
+	const char *method = NULL;
+	uint64_t partition = 0, ignored = 0;
 	int rc = parse_is_object(p, name->key, v);
 
 	if (rc == 0)
@@ -133,6 +134,10 @@ static int parse_operation(struct parse *p, const struct operation_name *name, c
 		rc = need_u64(p, v, "peer_id", &out->from);
 	else if (rc == 0 && name->from)
 		rc = need_u64(p, v, "from_peer_id", &out->from);
+	else if (rc == 0)
+		rc = parse_u64_field(p, v, "from_peer_id", &ignored);
+	if (rc == 0)
+		rc = parse_string_field(p, v, "method", &method);
 	if (rc == 0 && name->to)
 		rc = need_u64(p, v, "to_peer_id", &out->to);
 	else if (rc == 0)

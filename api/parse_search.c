@@ -189,11 +189,15 @@ int parse_search(struct parse *p, const struct json *v, struct query *out,
 
 static int parse_using(struct parse *p, const struct json *v, const char **out)
 {
+	static const char *const known[] = {"name", NULL};
 	const struct json *name = json_get(v, "using");
 
 	/* Older clients also wrote {name: "..."}. */
-	if (name != NULL && json_type(name) == JSON_OBJECT)
-		return parse_need_string(p, name, "name", out);
+	if (name != NULL && json_type(name) == JSON_OBJECT) {
+		int rc = parse_known_keys(p, "using", name, known);
+
+		return rc != 0 ? rc : parse_need_string(p, name, "name", out);
+	}
 	return parse_string_field(p, v, "using", out);
 }
 

@@ -16,8 +16,8 @@ int parse_with_payload(struct parse *p, const struct json *v, struct select_payl
 		return 0;
 	}
 	if (json_is_array_type(json_type(v))) {
-		out->enabled = json_count(v) >
-			       0; /* an empty list of wanted keys: nothing is wanted */
+		out->enabled = true;
+		out->none = json_count(v) == 0;
 		return parse_paths(p, "with_payload", v, &out->paths, &out->n_paths);
 	}
 	if (json_type(v) != JSON_OBJECT)
@@ -37,7 +37,7 @@ int parse_with_payload(struct parse *p, const struct json *v, struct select_payl
 	}
 	rc = parse_paths(p, "with_payload.include", json_get(v, "include"), &out->paths,
 			 &out->n_paths);
-	out->enabled = out->n_paths > 0;
+	out->none = out->n_paths == 0;
 	return rc;
 }
 
@@ -56,7 +56,8 @@ int parse_with_vectors(struct parse *p, const struct json *v, struct select_vect
 	}
 	if (!json_is_array_type(json_type(v)))
 		return parse_expected(p, "with_vector", "a boolean or a list of vector names", v);
-	out->enabled = json_count(v) > 0;
+	out->enabled = true;
+	out->none = json_count(v) == 0;
 	out->names = arena_alloc(p->arena, json_count(v) * sizeof(*out->names));
 	it = json_iterate(v);
 	while (rc == 0 && json_next(&it)) {

@@ -2,21 +2,25 @@
  * enters replaces the root. */
 #include "base/topk.h"
 
-static bool worse(struct topk_item a, struct topk_item b)
+static bool worse(const struct topk *t, struct topk_item a, struct topk_item b)
 {
-	return a.key > b.key || (a.key == b.key && a.tag > b.tag);
+	if (a.key != b.key)
+		return a.key > b.key;
+	return t->order ? t->order->before(t->order->ctx, b.tag, a.tag) : a.tag > b.tag;
 }
 
-/* Puts `item` where the hole at `i` is, moving worse children up. */
-static void sift_down(struct topk_item *items, size_t n, size_t i, struct topk_item item)
+/* Puts `item` where the hole at `i` of the first n items is, moving worse children up. */
+static void sift_down(const struct topk *t, size_t n, size_t i, struct topk_item item)
 {
+	struct topk_item *items = t->items;
+
 	for (;;) {
 		size_t child = 2 * i + 1;
 		if (child >= n)
 			break;
-		if (child + 1 < n && worse(items[child + 1], items[child]))
+		if (child + 1 < n && worse(t, items[child + 1], items[child]))
 			child++;
-		if (!worse(items[child], item))
+		if (!worse(t, items[child], item))
 			break;
 		items[i] = items[child];
 		i = child;
@@ -24,15 +28,21 @@ static void sift_down(struct topk_item *items, size_t n, size_t i, struct topk_i
 	items[i] = item;
 }
 
-static void heapify(struct topk_item *items, size_t n)
+static void heapify(const struct topk *t, size_t n)
 {
 	for (size_t i = n / 2; i-- > 0;)
-		sift_down(items, n, i, items[i]);
+		sift_down(t, n, i, t->items[i]);
+}
+
+void topk_init_ordered(struct topk *t, struct topk_item *items, size_t k,
+		       const struct topk_order *order)
+{
+	*t = (struct topk){items, 0, k, k > 0 ? INFINITY : -INFINITY, order};
 }
 
 void topk_init(struct topk *t, struct topk_item *items, size_t k)
 {
-	*t = (struct topk){items, 0, k, k > 0 ? INFINITY : -INFINITY};
+	topk_init_ordered(t, items, k, NULL);
 }
 
 bool topk_push_slow(struct topk *t, float key, uint64_t tag)
@@ -42,11 +52,11 @@ bool topk_push_slow(struct topk *t, float key, uint64_t tag)
 		t->items[t->count++] = item;
 		if (t->count < t->k)
 			return true;
-		heapify(t->items, t->k);
+		heapify(t, t->k);
 	} else {
-		if (t->k == 0 || !worse(t->items[0], item))
+		if (t->k == 0 || !worse(t, t->items[0], item))
 			return false;
-		sift_down(t->items, t->k, 0, item);
+		sift_down(t, t->k, 0, item);
 	}
 	t->bound = t->items[0].key;
 	return true;
@@ -55,10 +65,10 @@ bool topk_push_slow(struct topk *t, float key, uint64_t tag)
 void topk_sort(struct topk *t)
 {
 	size_t n = t->count;
-	heapify(t->items, n);
+	heapify(t, n);
 	while (n > 1) {
 		struct topk_item last = t->items[--n];
 		t->items[n] = t->items[0];
-		sift_down(t->items, n, 0, last);
+		sift_down(t, n, 0, last);
 	}
 }

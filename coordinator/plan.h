@@ -71,6 +71,7 @@ void node_fail(struct plan_node *node, int rc, const struct error *err);
 /* recommend.c: scores of candidates for best_score and sum_scores; average vector; idf put into the
  * values of sparse examples. */
 void recommend_average(struct plan *plan, struct plan_node *node);
+bool recommend_sum_is_nearest(const struct plan_node *node);
 void recommend_weigh(struct plan *plan, struct plan_node *node);
 float recommend_score(const struct plan_node *node, const struct vector *candidate);
 /* reads.c */

@@ -246,6 +246,12 @@ static void add_leaf(struct plan *plan, struct plan_node *node, const struct lea
 	plan->leaves[plan->n_leaves++] = (struct plan_leaf){.node = node, .leaf = *leaf};
 }
 
+/* Are the candidates of a scored recommendation the neighbours of its positive examples, or of one vector? */
+static bool from_examples(const struct plan_node *node)
+{
+	return node->query->n_positive > 0 && !recommend_sum_is_nearest(node);
+}
+
 static void leaf_prepare(struct plan *plan, struct plan_node *node)
 {
 	const struct query *q = node->query;
@@ -266,9 +272,9 @@ static void leaf_prepare(struct plan *plan, struct plan_node *node)
 	uint32_t n_vectors = 1;
 	if (is_scored_recommend(q)) {
 		leaf.has_threshold = false;
-		leaf.top = node->want < UINT32_MAX / 8 ? node->want * 8 + 100 : UINT32_MAX;
+		leaf.top = node->want < UINT32_MAX / 8 ? node->want * 8 + 1000 : UINT32_MAX;
 		leaf.vectors = select_using(plan, node);
-		n_vectors = q->n_positive ? q->n_positive : q->n_negative;
+		n_vectors = from_examples(node) ? q->n_positive : 1;
 	} else if (node->is_root && !q->mmr && (n_partitions == 1 || node->want <= 64)) {
 		node->inlined = true;
 		leaf.payload = q->payload;
@@ -276,7 +282,7 @@ static void leaf_prepare(struct plan *plan, struct plan_node *node)
 	}
 	for (uint32_t v = 0; v < n_vectors; v++) {
 		if (is_scored_recommend(q))
-			leaf.vector = q->n_positive ? node->positive[v] : node->vector;
+			leaf.vector = from_examples(node) ? node->positive[v] : node->vector;
 		for (uint32_t p = 0; p < n_partitions; p++) {
 			leaf.partition = p;
 			add_leaf(plan, node, &leaf);

@@ -67,7 +67,20 @@ static void average_sparse(struct arena *arena, struct plan_node *node, float po
 	node->vector.n = n;
 }
 
-/* mean of the positives, moved away from the mean of the negatives: 2 * mean+ - mean-. */
+/* Similarities of most kinds add up to one similarity: inner products to that with the sum of the examples;
+ * negated squares, where more of them are positive, to that from their centre. Manhattan's do not. */
+bool recommend_sum_is_nearest(const struct plan_node *node)
+{
+	const struct query *q = node->query;
+	if (q->strategy != RECOMMEND_SUM)
+		return false;
+	if (node->kind == VECTOR_SPARSE || distance_larger_is_better(node->distance))
+		return true;
+	return node->distance == DISTANCE_EUCLID && q->n_positive > q->n_negative;
+}
+
+/* mean of the positives, moved away from the mean of the negatives: 2 * mean+ - mean-. For sum_scores the
+ * vector that recommend_sum_is_nearest() speaks of. */
 void recommend_average(struct plan *plan, struct plan_node *node)
 {
 	const struct query *q = node->query;
@@ -77,6 +90,12 @@ void recommend_average(struct plan *plan, struct plan_node *node)
 		positive = (q->n_negative > 0 ? 2.0f : 1.0f) / (float)q->n_positive;
 	if (q->n_negative > 0)
 		negative = -1.0f / (float)q->n_negative;
+	if (recommend_sum_is_nearest(node)) {
+		positive = node->kind == VECTOR_DENSE && node->distance == DISTANCE_EUCLID
+				   ? 1.0f / (float)(q->n_positive - q->n_negative)
+				   : 1.0f;
+		negative = -positive;
+	}
 	node->vector.kind = node->kind;
 	node->vector.space = node->space;
 	if (node->kind == VECTOR_DENSE)

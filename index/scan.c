@@ -118,7 +118,7 @@ int vindex_scan(const struct vindex_rows *rows, enum distance distance,
 	*n_out = 0;
 	if (q->k == 0 || rows->n == 0)
 		return 0;
-	topk_init(&s.top, out, q->k < rows->n ? q->k : rows->n);
+	topk_init_ordered(&s.top, out, q->k < rows->n ? q->k : rows->n, q->order);
 	s.bound = topk_bound(&s.top);
 	if (!rows_are_plain(rows))
 		s.decoded = mem_array(4 * (size_t)rows->dim, sizeof(float));

@@ -48,7 +48,7 @@ void engine_select(const struct vindex *v, const struct vindex_query *q, const s
 	float *scratch = decode ? mem_array(v->dim, sizeof *scratch) : NULL;
 	struct topk top;
 
-	topk_init(&top, out, q->k);
+	topk_init_ordered(&top, out, q->k, q->order);
 	for (uint32_t i = 0; i < c->n; i++) {
 		int64_t label = c->labels[i];
 		float key;

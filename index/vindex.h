@@ -84,10 +84,11 @@ void vindex_describe(const struct vindex *v, struct vindex_info *out);
 struct vindex_query {
 	const float *vector; /* dim floats */
 	uint32_t k;
-	uint32_t ef;                /* HNSW effort; 0 = max(k, 64) */
-	uint32_t nprobe;            /* IVF effort; 0 = default of the index */
-	const struct bitset *allow; /* NULL = every row; else only rows whose bit is set */
-	uint32_t n_allow;           /* set bits in allow */
+	uint32_t ef;                    /* HNSW effort; 0 = max(k, 64) */
+	uint32_t nprobe;                /* IVF effort; 0 = default of the index */
+	const struct bitset *allow;     /* NULL = every row; else only rows whose bit is set */
+	uint32_t n_allow;               /* set bits in allow */
+	const struct topk_order *order; /* of rows that are equally near; NULL: the smaller first */
 	/* Where the configuration asks for a quantiser; else candidates are always compared by their rows. */
 	bool no_rescore;    /* keys by codes alone: no row is read */
 	bool ignore_codes;  /* every candidate that the search keeps is compared by its row */

@@ -432,7 +432,7 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 			__builtin_prefetch(at + b);
 		rows[n++] = row;
 	}
-	topk_init(&top, out, x->q->k);
+	topk_init_ordered(&top, out, x->q->k, x->q->order);
 	for (uint32_t i = 0; i < n; i++) {
 		const float *row = by_codes ? code_floats(w, (uint32_t)rows[i], scratch)
 					    : rows_get(&w->rows, rows[i], scratch);

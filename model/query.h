@@ -20,7 +20,8 @@ struct search_params {
 struct select_payload { /* with_payload */
 	bool enabled;
 	bool exclude;       /* paths are left out instead of kept */
-	struct path *paths; /* n_paths 0: everything */
+	bool none;          /* an empty list of paths was given: {} */
+	struct path *paths; /* n_paths 0: everything, but for `none` */
 	uint32_t n_paths;
 };
 struct vector_name {
@@ -29,7 +30,8 @@ struct vector_name {
 };
 struct select_vectors { /* with_vector */
 	bool enabled;
-	struct vector_name *names; /* n_names 0: all */
+	bool none;                 /* an empty list of names was given: {} */
+	struct vector_name *names; /* n_names 0: all, but for `none` */
 	uint32_t n_names;
 };
 

@@ -43,10 +43,12 @@ void select_encode(struct buf *b, const struct select_payload *p, const struct s
 {
 	wire_put_bool(b, p->enabled);
 	wire_put_bool(b, p->exclude);
+	wire_put_bool(b, p->none);
 	buf_put_u32(b, p->n_paths);
 	for (uint32_t i = 0; i < p->n_paths; i++)
 		wire_put_path(b, &p->paths[i]);
 	wire_put_bool(b, v->enabled);
+	wire_put_bool(b, v->none);
 	buf_put_u32(b, v->n_names);
 	for (uint32_t i = 0; i < v->n_names; i++)
 		buf_put_blob(b, v->names[i].name, v->names[i].n);
@@ -57,11 +59,13 @@ void select_decode(struct reader *r, struct arena *arena, struct select_payload 
 {
 	p->enabled = wire_bool(r);
 	p->exclude = wire_bool(r);
+	p->none = wire_bool(r);
 	p->n_paths = reader_count(r, 5);
 	p->paths = arena_zalloc(arena, p->n_paths * sizeof(*p->paths));
 	for (uint32_t i = 0; i < p->n_paths && reader_ok(r); i++)
 		wire_path(r, arena, false, &p->paths[i]);
 	v->enabled = wire_bool(r);
+	v->none = wire_bool(r);
 	v->n_names = reader_count(r, 4);
 	v->names = arena_zalloc(arena, v->n_names * sizeof(*v->names));
 	for (uint32_t i = 0; i < v->n_names && reader_ok(r); i++)

@@ -112,6 +112,7 @@ int take_heartbeat_response(struct reader *r, const struct rpc_heartbeat_request
 void put_probe_request(struct buf *b, const struct rpc_probe_request *q)
 {
 	buf_put_u64(b, q->node);
+	buf_put_u64(b, q->about);
 }
 
 int take_probe_request(struct reader *r, struct arena *arena, struct rpc_probe_request *q,
@@ -120,6 +121,7 @@ int take_probe_request(struct reader *r, struct arena *arena, struct rpc_probe_r
 	(void)arena;
 	(void)err;
 	q->node = reader_u64(r);
+	q->about = reader_u64(r);
 	return 0;
 }
 
@@ -130,6 +132,10 @@ void put_probe_response(struct buf *b, const struct rpc_probe_request *q,
 	wire_put_bool(b, a->reachable);
 	buf_put_u64(b, a->node);
 	buf_put_u64(b, a->start_id);
+	wire_put_bool(b, a->fresh);
+	wire_put_bool(b, a->unsure);
+	wire_put_bool(b, a->member);
+	buf_put_u64(b, a->incarnation);
 }
 
 int take_probe_response(struct reader *r, const struct rpc_probe_request *q, struct arena *arena,
@@ -141,6 +147,10 @@ int take_probe_response(struct reader *r, const struct rpc_probe_request *q, str
 	a->reachable = wire_bool(r);
 	a->node = reader_u64(r);
 	a->start_id = reader_u64(r);
+	a->fresh = wire_bool(r);
+	a->unsure = wire_bool(r);
+	a->member = wire_bool(r);
+	a->incarnation = reader_u64(r);
 	return 0;
 }
 

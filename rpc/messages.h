@@ -271,12 +271,18 @@ struct rpc_heartbeat_response {
 };
 
 struct rpc_probe_request {
-	uint64_t node; /* 0 or the callee's own: who are you? */
+	uint64_t node;  /* 0 or the callee's own: who are you? */
+	uint64_t about; /* with that: what do you know of this node? 0: nothing is asked */
 };
 struct rpc_probe_response {
 	bool reachable;
 	uint64_t node;     /* who answers */
 	uint64_t start_id; /* random number of its process */
+	/* About that node, by the newest map: */
+	bool fresh;           /* the callee is at its own first start and knows no map yet */
+	bool unsure;          /* it cannot say which map is the newest */
+	bool member;          /* it follows the map, or votes on it */
+	uint64_t incarnation; /* 0: it has never registered */
 };
 
 struct rpc_join_request {

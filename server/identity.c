@@ -3,6 +3,7 @@
 #include "base/codec.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/secret.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,24 @@ static int check_list(const struct first_nodes *list, struct error *err)
 				 "coordinators (more nodes come with --join)",
 				 list->n);
 	return 0;
+}
+
+enum { OWN_PART = 32 }; /* bits of a cluster's id that are random when one node begins it */
+
+uint64_t first_nodes_cluster(const struct first_nodes *list)
+{
+	uint32_t random;
+	if (list->n > 1)
+		return list->cluster_id;
+	secret_random(&random, sizeof(random));
+	return (uint64_t)random << OWN_PART | (uint32_t)list->cluster_id;
+}
+
+bool first_nodes_began(const struct first_nodes *list, uint64_t cluster_id)
+{
+	if (list->n > 1)
+		return cluster_id == list->cluster_id;
+	return (uint32_t)cluster_id == (uint32_t)list->cluster_id;
 }
 
 int first_nodes_parse(const char *list, struct arena *arena, struct first_nodes *out,

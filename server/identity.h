@@ -30,8 +30,13 @@ struct first_node {
 struct first_nodes {
 	struct first_node *nodes; /* by name */
 	size_t n;
-	uint64_t cluster_id; /* made from names and addresses */
+	uint64_t cluster_id; /* made from names and addresses, so that each of several nodes finds the same */
 };
+/* The id of the cluster that the list begins. A single node makes up half of it: should it lose its disk and begin anew, that is another
+ * cluster, and the nodes that joined the first one do not take it for a member. */
+uint64_t first_nodes_cluster(const struct first_nodes *list);
+/* Was the cluster begun with this list? */
+bool first_nodes_began(const struct first_nodes *list, uint64_t cluster_id);
 int first_nodes_parse(const char *list, struct arena *arena, struct first_nodes *out,
 		      struct error *err);
 const struct first_node *first_nodes_find(const struct first_nodes *list, const char *name);

@@ -43,9 +43,8 @@ static void outgoing_free(struct outgoing *o)
 /* ---- raft ---- */
 
 /* A peer of another cluster, or of another version, says so; everything else is silence that raft lives with. */
-static void meta_sent(struct rpc_call *call)
+static void tell_refused(const struct rpc_call *call)
 {
-	struct outgoing *o = (struct outgoing *)call;
 	static _Atomic uint64_t told_us;
 	uint64_t now = clock_monotonic_us();
 	if ((call->rc == ERR_FORBIDDEN || call->rc == ERR_VERSION || call->rc == ERR_STALE) &&
@@ -53,7 +52,12 @@ static void meta_sent(struct rpc_call *call)
 		told_us = now;
 		log_error("node", "a message of the control plane was refused: %s", call->err.text);
 	}
-	outgoing_free(o);
+}
+
+static void meta_sent(struct rpc_call *call)
+{
+	tell_refused(call);
+	outgoing_free((struct outgoing *)call);
 }
 
 void member_send_meta(void *ctx, const struct meta_message *message)
@@ -71,6 +75,7 @@ void member_send_meta(void *ctx, const struct meta_message *message)
 static void beat_sent(struct rpc_call *call)
 {
 	struct outgoing *o = (struct outgoing *)call;
+	tell_refused(call);
 	if (call->rc == 0 && o->response.beat.superseded) {
 		struct error why;
 		error_set(&why, ERR_STALE,

@@ -125,12 +125,74 @@ static void asked(struct rpc_call *call)
 	rpc_finish(by, 0);
 }
 
+struct about {
+	struct member *member;
+	struct rpc_call *call;
+};
+
+/* The map here is as new as any was when the question came. */
+static void about_read(void *ctx, const struct error *result, uint64_t index)
+{
+	struct about *about = ctx;
+	struct rpc_call *call = about->call;
+	const struct rpc_probe_request *q = call->request;
+	struct rpc_probe_response *answer = call->response;
+	struct meta_runtime *meta = member_meta_get(about->member);
+	struct meta_runtime_status status;
+	answer->unsure = meta == NULL || result->code != 0;
+	if (!answer->unsure) {
+		const struct map *map = meta_runtime_map(meta);
+		const struct map_node *node = map_node(map, q->about);
+		meta_runtime_status(meta, &status);
+		answer->incarnation = node != NULL ? node->incarnation : 0;
+		for (uint32_t i = 0; i < status.n_members; i++)
+			answer->member = answer->member || status.members[i].id == q->about;
+		map_unref(map);
+	}
+	if (meta != NULL)
+		member_meta_put(about->member);
+	free(about);
+	rpc_finish(call, 0);
+}
+
+static void serve_about(struct member *m, struct rpc_call *call)
+{
+	struct meta_runtime *meta = member_meta_get(m);
+	if (meta == NULL) {
+		refuse_closed(call);
+		return;
+	}
+	/* At the first start of all, nobody can say more before a majority has begun. */
+	const struct map *map = meta_runtime_map(meta);
+	struct rpc_probe_response *answer = call->response;
+	bool fresh = m->options.first != NULL && map->n_nodes == 0;
+	answer->fresh = fresh;
+	map_unref(map);
+	if (!fresh) {
+		struct about *about = mem_zalloc(sizeof(*about));
+		*about = (struct about){m, call};
+		meta_runtime_read(meta, about_read, about);
+	}
+	member_meta_put(m);
+	if (fresh)
+		rpc_finish(call, 0);
+}
+
 static void serve_probe(struct member *m, struct rpc_call *call)
 {
 	const struct rpc_probe_request *q = call->request;
 	struct rpc_probe_response *answer = call->response;
+	if (q->about != 0) {
+		*answer = (struct rpc_probe_response){.reachable = true,
+						      .node = m->self,
+						      .start_id = m->start_id};
+		serve_about(m, call);
+		return;
+	}
 	if (q->node == 0 || q->node == m->self) {
-		*answer = (struct rpc_probe_response){true, m->self, m->start_id};
+		*answer = (struct rpc_probe_response){.reachable = true,
+						      .node = m->self,
+						      .start_id = m->start_id};
 		rpc_finish(call, 0);
 		return;
 	}

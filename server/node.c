@@ -85,10 +85,11 @@ static int first_start(struct node *n, struct error *err)
 	if (!id->coordinator)
 		return error_set(err, ERR_INPUT,
 				 "the nodes of --bootstrap are coordinators: --roles must say so");
-	id->cluster_id = n->first.cluster_id;
+	id->cluster_id = first_nodes_cluster(&n->first);
 	id->node_id = own->voter.id;
 	snprintf(id->address, sizeof(id->address), "%s", own->voter.address);
-	return identity_save(&n->io, id, err);
+	/* Of several, it is one of them only once others have agreed (start_member). */
+	return n->first.n > 1 ? 0 : identity_save(&n->io, id, err);
 }
 
 static int join(struct node *n, struct error *err)
@@ -148,7 +149,7 @@ static int come_back(struct node *n, const char *address, struct error *err)
 				 c->data, id->name, c->node);
 	if (c->bootstrap != NULL) {
 		int rc = first_nodes_parse(c->bootstrap, n->arena, &list, err);
-		if (rc == 0 && list.cluster_id != id->cluster_id)
+		if (rc == 0 && !first_nodes_began(&list, id->cluster_id))
 			rc = error_set(
 				err, ERR_INPUT,
 				"the data folder %s belongs to cluster %016llx, not to that of "
@@ -300,12 +301,29 @@ static int start_storage(struct node *n, struct error *err)
 	return rc;
 }
 
+/* Another of the first nodes asks what this one knows of it: nothing, at its own first start. */
+static bool answers_early(struct node *n, struct rpc_call *call)
+{
+	const struct rpc_probe_request *q = call->request;
+	struct rpc_probe_response *answer = call->response;
+	bool fresh = n->first.n > 1;
+	if (call->type != RPC_TYPE_probe || q->about == 0)
+		return false;
+	*answer = (struct rpc_probe_response){.reachable = true,
+					      .node = n->identity.node_id,
+					      .fresh = fresh,
+					      .unsure = !fresh};
+	return true;
+}
+
 /* Calls of this and of other nodes, in a cluster. Until the member is there, nobody is served. */
 static void serve(void *ctx, struct rpc_call *call)
 {
 	struct node *n = ctx;
 	struct rpc_service shard = shard_service(n->shard);
-	if (!__atomic_load_n(&n->serving, __ATOMIC_ACQUIRE))
+	if (!__atomic_load_n(&n->serving, __ATOMIC_ACQUIRE) && answers_early(n, call))
+		rpc_finish(call, 0);
+	else if (!__atomic_load_n(&n->serving, __ATOMIC_ACQUIRE))
 		rpc_finish(call, error_set(&call->err, ERR_UNAVAILABLE, "the node is starting"));
 	else if (!member_handle(n->member, call))
 		shard.handle(shard.ctx, call);
@@ -421,6 +439,10 @@ static int start_member(struct node *n, struct error *err)
 		.ctx = n,
 	};
 	int rc = start_network(n, err);
+	if (rc == 0 && n->first.n > 1)
+		rc = join_may_bootstrap(n->rpc, &n->first, n->identity.node_id, err);
+	if (rc == 0 && n->first.n > 1)
+		rc = identity_save(&n->io, &n->identity, err);
 	if (rc == 0)
 		rc = member_new(&n->member, &o, err);
 	if (rc == 0)

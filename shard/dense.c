@@ -110,7 +110,10 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 		uint32_t n = to - from < SCAN_ROWS ? to - from : SCAN_ROWS;
 		struct vindex_rows rows = part_of(&all, from, n);
 		struct bitset part = {a->bits ? a->bits->words + from / 64 : NULL, n};
+		const struct tie_order ties = unit_ties(u, from, v->row_of);
+		const struct topk_order order = {tie_before_part, &ties};
 		struct vindex_query q = {
+			.order = &order,
 			.vector = u->leaf->vector.values,
 			.k = u->leaf->top < n ? u->leaf->top : n,
 			.allow = a->bits ? &part : NULL,
@@ -129,7 +132,10 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 			const struct vindex *index)
 {
 	const struct search_params *params = &u->leaf->params;
+	const struct tie_order ties = unit_ties(u, 0, v->row_of);
+	const struct topk_order order = {tie_before_part, &ties};
 	struct vindex_query q = {
+		.order = &order,
 		.vector = u->leaf->vector.values,
 		.k = u->leaf->top < a->n ? u->leaf->top : a->n,
 		.ef = params->ef,
@@ -230,7 +236,10 @@ static void search_rows(struct unit *u)
 					   .unit = space_unit_rows(space)};
 		uint64_t words[ROWS_CHUNK / 64];
 		struct bitset allow = {words, n};
+		const struct tie_order ties = unit_ties(u, first, NULL);
+		const struct topk_order order = {tie_before_part, &ties};
 		struct vindex_query q = {
+			.order = &order,
 			.vector = u->leaf->vector.values,
 			.k = u->leaf->top < n ? u->leaf->top : n,
 			.allow = &allow,

@@ -9,6 +9,10 @@ static void pick_payload(struct pv_slice stored, const struct select_payload *se
 {
 	struct buf b = BUF_INIT;
 
+	if (select->none) {
+		out->payload = PV_EMPTY_OBJECT;
+		return;
+	}
 	if (select->n_paths == 0) {
 		out->payload =
 			(struct pv_slice){arena_copy(arena, stored.bytes, stored.n), stored.n};
@@ -28,7 +32,7 @@ static bool is_selected(const struct select_vectors *select, const char *name)
 		if (strlen(name) == select->names[i].n &&
 		    memcmp(name, select->names[i].name, select->names[i].n) == 0)
 			return true;
-	return select->n_names == 0;
+	return select->n_names == 0 && !select->none;
 }
 
 static void pick_vectors(const struct collection *schema, const struct seg *seg, uint32_t row,

@@ -173,6 +173,49 @@ static enum distance leaf_distance(const struct leaf *l, const struct view *v)
 					       : v->schema->spaces[l->vector.space].distance;
 }
 
+static bool id_before(const struct tie_order *o, uint32_t entry_a, uint32_t row_a, uint32_t entry_b,
+		      uint32_t row_b)
+{
+	struct point_id a = seg_point_id(o->view->entries[entry_a].seg, row_a);
+	struct point_id b = seg_point_id(o->view->entries[entry_b].seg, row_b);
+	int c = id_compare(&a, &b);
+
+	return o->larger ? c > 0 : c < 0;
+}
+
+bool tie_before(const void *ctx, uint64_t a, uint64_t b)
+{
+	return id_before(ctx, (uint32_t)(a >> 32), (uint32_t)a, (uint32_t)(b >> 32), (uint32_t)b);
+}
+
+bool tie_before_part(const void *ctx, uint64_t a, uint64_t b)
+{
+	const struct tie_order *o = ctx;
+	uint32_t row_a = (uint32_t)a + o->first, row_b = (uint32_t)b + o->first;
+
+	if (o->row_of) {
+		row_a = o->row_of[row_a];
+		row_b = o->row_of[row_b];
+	}
+	return id_before(o, o->entry, row_a, o->entry, row_b);
+}
+
+static struct tie_order leaf_ties(const struct leaf *l, const struct view *v)
+{
+	return (struct tie_order){.view = v,
+				  .larger = distance_larger_is_better(leaf_distance(l, v))};
+}
+
+struct tie_order unit_ties(const struct unit *u, uint32_t first, const uint32_t *row_of)
+{
+	struct tie_order o = leaf_ties(u->leaf, u->view);
+
+	o.entry = u->entry;
+	o.first = first;
+	o.row_of = row_of;
+	return o;
+}
+
 static float displayed(enum distance d, float key)
 {
 	switch (d) {
@@ -232,7 +275,10 @@ static int run_leaf_here(struct run *r, uint32_t leaf)
 
 	if (!v)
 		return 0;
-	topk_init(&top, grown(&s->top, &s->top_cap, leaf_top(l, v) + 1), leaf_top(l, v));
+	const struct tie_order ties = leaf_ties(l, v);
+	const struct topk_order order = {tie_before, &ties};
+	topk_init_ordered(&top, grown(&s->top, &s->top_cap, leaf_top(l, v) + 1), leaf_top(l, v),
+			  &order);
 	for (uint32_t i = 0; i < v->n && top.k > 0; i++) {
 		struct unit u = make_unit(r, leaf, i);
 
@@ -310,7 +356,9 @@ static int merge_units(struct run *r)
 		if (!r->views[leaf])
 			continue;
 		k = leaf_top(l, r->views[leaf]);
-		topk_init(&top, grown(&s->top, &s->top_cap, k + 1), k);
+		const struct tie_order ties = leaf_ties(l, r->views[leaf]);
+		const struct topk_order order = {tie_before, &ties};
+		topk_init_ordered(&top, grown(&s->top, &s->top_cap, k + 1), k, &order);
 		for (; at < r->n_units && r->units[at].leaf == l; at++) {
 			if (r->units[at].rc) {
 				r->call->err = r->units[at].err;
@@ -339,16 +387,22 @@ static int run_in_parallel(struct run *r)
 		total += leaf_top(r->units[i].leaf, r->units[i].view) + 1;
 	items = mem_array(total + 1, sizeof *items);
 	total = 0;
+	struct tie_order *ties = mem_array(r->n_units + 1, sizeof *ties);
+	struct topk_order *orders = mem_array(r->n_units + 1, sizeof *orders);
 	for (size_t i = 0; i < r->n_units; i++) {
 		size_t k = leaf_top(r->units[i].leaf, r->units[i].view);
 
-		topk_init(&r->tops[i], items + total, k);
+		ties[i] = leaf_ties(r->units[i].leaf, r->units[i].view);
+		orders[i] = (struct topk_order){tie_before, &ties[i]};
+		topk_init_ordered(&r->tops[i], items + total, k, &orders[i]);
 		total += k + 1;
 		r->units[i].top = &r->tops[i];
 		r->units[i].receipt = &r->receipts[i];
 	}
 	pool_parallel(r->shard->options.pool, r->n_units, run_one, r);
 	rc = merge_units(r);
+	free(ties);
+	free(orders);
 	free(items);
 	free(r->receipts);
 	free(r->tops);

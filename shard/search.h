@@ -42,6 +42,17 @@ static inline const struct view_entry *unit_entry(const struct unit *u)
 }
 void search_dense(struct unit *u);
 void search_sparse(struct unit *u);
+/* Of rows of a view with equal scores: as the API orders them, by id. For topk_order. */
+struct tie_order {
+	const struct view *view;
+	bool larger; /* larger scores are better: then so are larger ids */
+	/* of a part of one segment: its entry, and what turns its tags into rows */
+	uint32_t entry, first;
+	const uint32_t *row_of;
+};
+bool tie_before(const void *ctx, uint64_t a, uint64_t b);      /* tags: entry << 32 | row */
+bool tie_before_part(const void *ctx, uint64_t a, uint64_t b); /* tags: row_of[tag + first] */
+struct tie_order unit_ties(const struct unit *u, uint32_t first, const uint32_t *row_of);
 /* Is the time over? Sets rc (deadline) or receipt->cut (budget). */
 bool unit_late(struct unit *u);
 void receipt_plan(struct leaf_receipt *r, enum search_plan plan);

@@ -348,10 +348,17 @@ static void memory_sync(struct store_file *file)
 
 /* ---- store_io: folders ---- */
 
+static bool of_name(const struct change *c, const void *path)
+{
+	return c->path != NULL && strcmp(c->path, path) == 0;
+}
+
 static void make_folder(struct memory_disk *d, const char *path)
 {
 	if (find(&d->now, path) != NULL)
 		return;
+	settle(d, of_name,
+	       path); /* a removal before is as durable as the folder that comes after it */
 	struct inode *inode = mem_zalloc(sizeof(*inode));
 	inode->is_dir = true;
 	set(&d->now, path, inode);

@@ -71,6 +71,9 @@ class Members(ClusterTest):
             c.new_node(name, "--join", c[0].address).start()
         c.wait_ready()
         c.wait(lambda: c[0].log().count("votes in the control plane") == 2, "two more voters")
+        for node in c.nodes[1:]:
+            c.wait(lambda: [n["votes"] for n in self.ok(node, "GET", "/v1/cluster")["nodes"]] == [True] * 3,
+                   node.name + " knows that all vote")
         # Any of the three may now be lost.
         c[0].kill()
         c.wait(lambda: c[1].call("PUT", "/collections/t", {"vectors": {"size": 2, "distance": "Dot"}},
@@ -122,6 +125,72 @@ class Members(ClusterTest):
         self.assertEqual(c[2].process.returncode, 1)
         self.assertIn("was its data folder copied?", c[2].log())
         self.assertTrue(copy.ready())
+
+    def test_a_voter_that_lost_its_disk(self):
+        """It might vote a second time, so it is not let in as what it was; as a new node it is."""
+        c = self.cluster(3)
+        lost = next(node for node in c.nodes if node is not c.leader())
+        others = [node for node in c.nodes if node is not lost]
+        lost.kill()
+        shutil.rmtree(lost.data)
+        self.refused(lost.command(*lost.flags), "node `%s` was a member of this cluster before (start 1" % lost.name,
+                     "--join")
+        self.assertFalse(os.path.exists(os.path.join(lost.data, "node")))
+        # Nor while the others cannot say.
+        others[1].kill()
+        lost.start()
+        c.wait(lambda: "waits for the other nodes of --bootstrap" in lost.log(), "it waits")
+        lost.send(15)
+        self.assertEqual(lost.process.wait(timeout=PATIENCE), 1)
+        self.assertIn("stopped while it waited", lost.log())
+        others[1].start()
+        c.wait_ready()
+        status, answer = others[0].call("DELETE", "/v1/cluster/nodes/" + lost.name)
+        self.assertEqual(status, 200, answer)
+        self.refused(lost.command(*lost.flags), "runs, without node `%s`" % lost.name, "--join")
+        lost.flags = ["--join", others[0].address]
+        lost.start()
+        c.wait_ready()
+        self.assertGreaterEqual(self.peers(others[0])[lost.name], 16)
+        c.wait(lambda: [n["votes"] for n in self.ok(others[0], "GET", "/v1/cluster")["nodes"]] == [True] * 3, "it votes")
+
+    def test_a_majority_of_the_first_nodes_begins(self):
+        c = self.cluster(3)
+        for node in c.nodes:
+            self.assertEqual(node.stop(), 0)
+            shutil.rmtree(node.data)
+        for node in c.nodes[:2]:
+            node.start()
+        c.wait_ready()
+        self.create(c[0], "t")
+        # One alone waits, and can be stopped; the third comes when it comes.
+        c[1].kill()
+        c[2].start()
+        c.wait(lambda: "waits for the other nodes of --bootstrap" in c[2].log(), "it waits")
+        c[1].start()
+        c.wait_ready()
+        self.known(c, "t")
+        self.assertEqual(self.peers(c[2]), {"a": 1, "b": 2, "c": 3})
+
+    def test_a_lone_first_node_that_lost_its_disk(self):
+        """It begins another cluster: the nodes that joined it do not take it for the one that it was."""
+        c = self.cluster(1)
+        d = c.new_node("d", "--join", c[0].address)
+        d.start()
+        c.wait_ready()
+        self.create(c[0], "t")
+        self.known(c, "t")
+        c[0].kill()
+        shutil.rmtree(c[0].data)
+        c[0].start()
+        c.wait(c[0].ready, "the new one")
+        c.wait(lambda: "belongs to cluster" in d.log(), "the other is told")
+        self.assertEqual(self.ok(c[0], "GET", "/collections/t/exists"), {"exists": False})
+        self.assertEqual(self.ok(d, "GET", "/collections/t/exists"), {"exists": True})
+        # Its flag does no harm on later starts, and its folder fits no other list.
+        self.assertEqual(c[0].stop(), 0)
+        c[0].start()
+        c.wait(c[0].ready, "again")
 
     def test_another_cluster(self):
         one, two = self.cluster(1), self.cluster(1)

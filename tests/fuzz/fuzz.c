@@ -22,6 +22,12 @@ void fuzz_check_error(int rc, const struct error *err)
 	FUZZ_CHECK(memchr(err->text, 0, sizeof(err->text)) != NULL);
 }
 
+void fuzz_check_same(const struct buf *a, const struct buf *b)
+{
+	FUZZ_CHECK(a->len == b->len);
+	FUZZ_CHECK(a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
 static void insert(struct buf *b, size_t at, const uint8_t *bytes, size_t n)
 {
 	size_t behind = b->len - at;

@@ -24,6 +24,9 @@ __attribute__((noreturn)) void fuzz_fail(const char *file, int line, const char 
 /* A failure says why, and has one of the codes of base/error.h. */
 void fuzz_check_error(int rc, const struct error *err);
 
+/* The same bytes. */
+void fuzz_check_same(const struct buf *a, const struct buf *b);
+
 /* Damages b as the reader's bytes say: overwrites, flips, inserts, removes, cuts, one after the other. */
 void fuzz_damage(struct buf *b, struct reader *r);
 

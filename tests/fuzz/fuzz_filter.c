@@ -28,7 +28,7 @@ static void match(struct reader *r, struct arena *arena)
 	FUZZ_CHECK(filter_decode(&same, arena, &f, NULL) == 0 && reader_done(&same));
 	FUZZ_CHECK(filter_match(f, &point, NULL) == before);
 	filter_encode(&again, f);
-	FUZZ_CHECK(b.len == again.len && memcmp(b.data, again.data, b.len) == 0);
+	fuzz_check_same(&b, &again);
 	buf_fini(&b);
 	buf_fini(&again);
 }

@@ -45,7 +45,7 @@ static void round_trip(const struct json *v, struct arena *arena)
 	json_from_pv(&text, pv_of(pv.data));
 	FUZZ_CHECK(json_parse(text.data, text.len, arena, &same, &err) == 0);
 	json_to_pv(same, &again);
-	FUZZ_CHECK(pv.len == again.len && memcmp(pv.data, again.data, pv.len) == 0);
+	fuzz_check_same(&pv, &again);
 	buf_fini(&pv);
 	buf_fini(&text);
 	buf_fini(&again);

@@ -74,7 +74,7 @@ static void check_map(const struct map *m)
 	map_encode(&once, m);
 	FUZZ_CHECK(map_decode(once.data, once.len, &same, &err) == 0);
 	map_encode(&twice, same);
-	FUZZ_CHECK(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+	fuzz_check_same(&once, &twice);
 	map_unref(same);
 	buf_fini(&once);
 	buf_fini(&twice);

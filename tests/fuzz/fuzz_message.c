@@ -21,7 +21,7 @@ static void try_response(enum rpc_type type, const void *request, struct reader 
 	FUZZ_CHECK(rpc_response_decode(type, request, reader_make(b.data, b.len), arena, response,
 				       NULL) == 0);
 	rpc_response_encode(&again, type, request, response);
-	FUZZ_CHECK(b.len == again.len && memcmp(b.data, again.data, b.len) == 0);
+	fuzz_check_same(&b, &again);
 	buf_fini(&b);
 	buf_fini(&again);
 }
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	try_response(type, request, r, arena);
 	FUZZ_CHECK(rpc_request_decode(type, b.data, b.len, arena, &request, NULL) == 0);
 	rpc_request_encode(&again, type, request);
-	FUZZ_CHECK(b.len == again.len && memcmp(b.data, again.data, b.len) == 0);
+	fuzz_check_same(&b, &again);
 out:
 	buf_fini(&b);
 	buf_fini(&again);

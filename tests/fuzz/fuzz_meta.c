@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	meta_wire_encode(&once, &w);
 	FUZZ_CHECK(meta_wire_decode(once.data, once.len, arena, &w, &err) == 0);
 	meta_wire_encode(&twice, &w);
-	FUZZ_CHECK(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+	fuzz_check_same(&once, &twice);
 out:
 	buf_fini(&once);
 	buf_fini(&twice);

@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	arena = arena_new(4096);
 	if (turn(data[0] % 5, data + 1, n - 1, arena, &once) == 0) {
 		FUZZ_CHECK(turn(data[0] % 5, once.data, once.len, arena, &twice) == 0);
-		FUZZ_CHECK(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+		fuzz_check_same(&once, &twice);
 	}
 	buf_fini(&once);
 	buf_fini(&twice);

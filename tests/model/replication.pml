@@ -7,10 +7,23 @@
  * late: nothing here knows a clock.
  *
  * Constants, set by scripts/model: N replicas, S sequence numbers, E epochs, CRASHES, WIPES (a disk lost), REFUSALS (a full
- * disk), MIN_ISR, IN_SYNC (bits of the first in-sync set), STRAYS (late requests overlap later ones), MUTANT (a seeded bug).
+ * disk), MIN_ISR, IN_SYNC (bits of the first in-sync set), STRAYS (late requests overlap later ones), MUTANT (a seeded bug; with MUTANTS it is
+ * read from the environment).
  */
-#ifndef MUTANT
-#define MUTANT 0
+#ifdef MUTANT /* fixed, for reading a trail */
+#define MUT(number) (MUTANT == number)
+#elif defined(MUTANTS) /* picked when the verifier starts: one program for all */
+c_decl {
+	\#include <stdlib.h>
+	static int is_mutant[32];
+	__attribute__((constructor)) static void pick_mutant(void)
+	{
+		is_mutant[atoi(getenv("MUTANT")) % 32] = 1;
+	}
+};
+#define MUT(number) c_expr { is_mutant[number] }
+#else
+#define MUT(number) false
 #endif
 #ifndef WITNESS
 #define WITNESS 0
@@ -63,7 +76,7 @@ replica r[N];
 #define MEMBERS(i) (in_sync_of[r[i].config])
 #define LEARNERS_OF(i) (learners_of[r[i].config])
 /* It acts as the primary once the epoch is durable. */
-#define ACTS(i) (IS_PRIMARY(i) && !r[i].renewing && (r[i].stored == r[i].epoch || MUTANT == 15))
+#define ACTS(i) (IS_PRIMARY(i) && !r[i].renewing && (r[i].stored == r[i].epoch || MUT(15)))
 
 /* ---- calls ---- */
 
@@ -96,7 +109,7 @@ byte committer[E + 1];        /* 1 + the replica that committed in this epoch */
 short refused = 0;            /* bits of values that were answered as refused */
 byte late_growth = 0;         /* for the witnesses */
 
-hidden byte i, s, c, t;
+byte i, s, c, t; /* of one step, zero between steps */
 
 inline clear_call(x)
 {
@@ -140,7 +153,7 @@ inline forget_members(x)
 inline step_down(x)
 {
 	if
-	:: MUTANT == 16 && r[x].open ->
+	:: MUT(16) && r[x].open ->
 		for (s : 1 .. S) {
 			if
 			:: s > r[x].commit && s <= r[x].last && r[x].epoch_at[s] == r[x].config ->
@@ -167,14 +180,14 @@ inline read_config(x, e)
 	fi
 	if
 	:: primary_of[e] == x ->
-		r[x].renewing = r[x].fresh && r[x].stored == e && MUTANT != 7 &&
-				(in_sync_of[e] != BIT(x) || (learners_of[e] != 0 && MUTANT != 8));
+		r[x].renewing = r[x].fresh && r[x].stored == e && !MUT(7) &&
+				(in_sync_of[e] != BIT(x) || (learners_of[e] != 0 && !MUT(8)));
 		r[x].open = false;
 		r[x].opening = r[x].last;
 		if
-		:: MUTANT == 10 && IS_PRIMARY(x)                /* keeps what it knew across epochs it did not see */
+		:: MUT(10) && IS_PRIMARY(x)                /* keeps what it knew across epochs it did not see */
 #if KEEP_NEXT
-		:: MUTANT != 10 && IS_PRIMARY(x) && e == r[x].config + 1
+		:: !MUT(10) && IS_PRIMARY(x) && e == r[x].config + 1
 #endif
 		:: else -> forget_members(x)
 		fi
@@ -207,7 +220,7 @@ inline truncate(x, after)
 inline take_append(x, q)
 {
 	if
-	:: q.epoch < r[x].epoch && MUTANT != 3 ->
+	:: q.epoch < r[x].epoch && !MUT(3) ->
 		t = r[x].epoch;
 		clear_call(q);
 		q.what = ANSWER_STALE;
@@ -225,15 +238,15 @@ inline take_append(x, q)
 		fi
 		/* Not only when it is higher than what is in memory: the map may have brought it before. */
 		if
-		:: q.epoch > r[x].stored && MUTANT != 9 -> r[x].stored = q.epoch
+		:: q.epoch > r[x].stored && !MUT(9) -> r[x].stored = q.epoch
 		:: else
 		fi
 		if
-		:: q.prev > r[x].last || (r[x].epoch_at[q.prev] != q.prev_epoch && MUTANT != 19) ->
+		:: q.prev > r[x].last || (r[x].epoch_at[q.prev] != q.prev_epoch && !MUT(19)) ->
 			clear_call(q) /* MISMATCH: the caller tries an earlier one */
 		:: else ->
 			if
-			:: MUTANT == 5 && r[x].last > q.prev -> truncate(x, q.prev)
+			:: MUT(5) && r[x].last > q.prev -> truncate(x, q.prev)
 			:: else
 			fi
 			if
@@ -253,7 +266,7 @@ inline take_append(x, q)
 			:: else -> c = q.prev
 			fi
 			r[x].durable = r[x].last;
-			t = (q.commit < c || MUTANT == 23 -> q.commit : c);
+			t = (q.commit < c || MUT(23) -> q.commit : c);
 			if
 			:: t > r[x].last -> t = r[x].last
 			:: else
@@ -269,7 +282,7 @@ inline take_append(x, q)
 			:: else
 			fi
 			if
-			:: MUTANT == 11 -> c = r[x].durable
+			:: MUT(11) -> c = r[x].durable
 			:: else
 			fi
 			t = q.epoch;
@@ -338,7 +351,7 @@ inline propose(x, set)
 {
 	if
 	:: r[x].config == map_epoch -> proposed_sets = proposed_sets | BIT(set)
-	:: MUTANT == 20 -> proposed_sets = proposed_sets | BIT(set)
+	:: MUT(20) -> proposed_sets = proposed_sets | BIT(set)
 	:: else
 	fi
 }
@@ -423,10 +436,10 @@ inline propose(x, set)
 #define GROW(x, m) \
 	:: d_step { /* require */ IS_PRIMARY(x) && r[x].open && HAS(LEARNERS_OF(x), m) && !HAS(r[x].required, m) -> \
 		r[x].required = r[x].required | BIT(m) } \
-	:: d_step { /* it fell silent again */ HAS(r[x].required, m) && (!HAS(r[x].asked, m) || MUTANT == 14) -> \
+	:: d_step { /* it fell silent again */ HAS(r[x].required, m) && (!HAS(r[x].asked, m) || MUT(14)) -> \
 		r[x].required = r[x].required & ~BIT(m) } \
 	:: d_step { /* propose_grow */ ACTS(x) && r[x].open && HAS(LEARNERS_OF(x), m) && \
-		(HAS(r[x].required, m) || MUTANT == 13) && r[x].acked[m] >= r[x].commit && \
+		(HAS(r[x].required, m) || MUT(13)) && r[x].acked[m] >= r[x].commit && \
 		!HAS(r[x].asked, m) -> \
 		r[x].asked = r[x].asked | BIT(m); \
 		propose(x, MEMBERS(x) | BIT(m)) }
@@ -434,16 +447,17 @@ inline propose(x, set)
 #define SHRINK(x, m) \
 	:: d_step { /* propose_shrink: silent, lagging, diverged: the model needs no reason */ \
 		m != x && ACTS(x) && HAS(MEMBERS(x), m) && COUNT(MEMBERS(x)) - 1 >= MIN_ISR && \
-		r[x].config == map_epoch && (!HAS(proposed_sets, MEMBERS(x) & ~BIT(m)) || MUTANT == 6) -> \
+		r[x].config == map_epoch && (!HAS(proposed_sets, MEMBERS(x) & ~BIT(m)) || MUT(6)) -> \
 		if \
-		:: MUTANT == 6 -> r[x].acked[m] = S /* no longer waited for */ \
+		:: MUT(6) -> r[x].acked[m] = S /* no longer waited for */ \
 		:: else \
 		fi; \
 		propose(x, MEMBERS(x) & ~BIT(m)) }
 
 /* The learner m, whose disk was lost, gets a copy of what x has applied. */
 #define SEED(x, m) \
-	:: d_step { m != x && IS_PRIMARY(x) && !r[x].renewing && r[m].wiped && HAS(LEARNERS_OF(x), m) && \
+	:: d_step { /* asked for in the one call, so no older answer is on its way */ m != x && ACTS(x) && \
+		calls[x * N + m].what == NONE && r[m].wiped && HAS(LEARNERS_OF(x), m) && \
 		r[m].epoch <= r[x].epoch -> \
 		r[m].wiped = false; \
 		r[m].stored = r[x].epoch; \
@@ -457,7 +471,7 @@ inline propose(x, set)
 		} \
 		s = 0; \
 		if \
-		:: MUTANT == 21 \
+		:: MUT(21) \
 		:: else -> r[x].acked[m] = 0 \
 		fi; \
 		check_acknowledged() }
@@ -473,10 +487,10 @@ inline propose(x, set)
 /* What is durable on all that count. */
 inline find_committable(x)
 {
-	c = (MUTANT == 1 -> r[x].last : r[x].durable);
+	c = (MUT(1) -> r[x].last : r[x].durable);
 	for (i : 0 .. N - 1) {
 		if
-		:: MUTANT != 2 && i != x && (HAS(MEMBERS(x), i) || HAS(r[x].required, i)) &&
+		:: !MUT(2) && i != x && (HAS(MEMBERS(x), i) || HAS(r[x].required, i)) &&
 		   r[x].acked[i] < c ->
 			c = r[x].acked[i]
 		:: else
@@ -548,7 +562,9 @@ inline witness(x)
 #else
 #define RESTARTS(x) RESTART(x, 0) RESTART(x, 1) RESTART(x, 2) RESTART(x, 3)
 #endif
-#if E == 3
+#if E == 2
+#define READS(x) READ(x, 1) READ(x, 2)
+#elif E == 3
 #define READS(x) READ(x, 1) READ(x, 2) READ(x, 3)
 #elif E == 4
 #define READS(x) READ(x, 1) READ(x, 2) READ(x, 3) READ(x, 4)
@@ -587,7 +603,7 @@ end:	do
 		writes++;
 		refused = refused | BIT(writes);
 		if
-		:: MUTANT == 17 && HAS(MEMBERS(x), 1 - x % 2) ->
+		:: MUT(17) && HAS(MEMBERS(x), 1 - x % 2) ->
 			calls[x * N + (1 - x % 2)].what = REQUEST;
 			calls[x * N + (1 - x % 2)].epoch = r[x].epoch;
 			calls[x * N + (1 - x % 2)].prev = r[x].last;
@@ -630,7 +646,7 @@ end:	do
 		r[x].wiped = true;
 		crash(x, 0);
 		if
-		:: MUTANT == 22 -> r[x].wiped = false
+		:: MUT(22) -> r[x].wiped = false
 		:: else
 		fi }
 	od
@@ -642,7 +658,7 @@ end:	do
 inline map_set()
 {
 	if
-	:: MUTANT == 20 /* a late proposal is not compared with the epoch that it expected */
+	:: MUT(20) /* a late proposal is not compared with the epoch that it expected */
 	:: else -> proposed_sets = 0
 	fi;
 	if
@@ -662,7 +678,7 @@ inline map_set()
 #define WIN(set) \
 	:: d_step { map_epoch < E && HAS(proposed_sets, set) -> \
 		c = PRIMARY_NOW; \
-		s = (set) | (MUTANT == 20 -> BIT(c) : 0); \
+		s = (set) | (MUT(20) -> BIT(c) : 0); \
 		t = (IN_SYNC_NOW | LEARNERS_NOW) & ~s; \
 		map_set() }
 
@@ -670,12 +686,12 @@ inline map_set()
 #define PROMOTE(m) \
 	:: d_step { map_epoch < E && m != PRIMARY_NOW && HAS(IN_SYNC_NOW, m) -> \
 		if \
-		:: MUTANT == 18 -> primary_of[map_epoch] = m \
+		:: MUT(18) -> primary_of[map_epoch] = m \
 		:: else -> c = m; s = IN_SYNC_NOW; t = LEARNERS_NOW; map_set() \
 		fi } \
 	:: d_step { map_epoch < E && m != PRIMARY_NOW && HAS(IN_SYNC_NOW, m) && COUNT(IN_SYNC_NOW) - 1 >= MIN_ISR -> \
 		c = m; s = IN_SYNC_NOW & ~BIT(PRIMARY_NOW); t = LEARNERS_NOW | BIT(PRIMARY_NOW); map_set() } \
-	:: d_step { MUTANT == 4 && map_epoch < E && HAS(LEARNERS_NOW, m) -> \
+	:: d_step { MUT(4) && map_epoch < E && HAS(LEARNERS_NOW, m) -> \
 		c = m; s = IN_SYNC_NOW | BIT(m); t = LEARNERS_NOW & ~BIT(m); map_set() }
 
 #define HEAL(m) \

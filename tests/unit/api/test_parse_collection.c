@@ -120,20 +120,6 @@ static void test_refusals(void **state)
 		 "`init_from`"},
 		{"{" VECTORS ",\"strict_mode_config\":{\"enabled\":true}}", ERR_UNSUPPORTED,
 		 "strict_mode_config"},
-		{"{" VECTORS ",\"quantization_config\":{}}", ERR_FORMAT, "quantization_config"},
-		{"{" VECTORS ",\"quantization_config\":{\"scalar\":{\"type\":\"int4\"}}}",
-		 ERR_FORMAT, "int8"},
-		{"{" VECTORS ",\"quantization_config\":{\"product\":{\"compression\":\"x3\"}}}",
-		 ERR_FORMAT, "x4"},
-		{"{" VECTORS ",\"quantization_config\":{\"product\":{\"compression\":\"x8\"}}}",
-		 ERR_UNSUPPORTED, "quantization_config.product"},
-		{"{" VECTORS ",\"quantization_config\":{\"binary\":{\"encoding\":\"two_bits\"}}}",
-		 ERR_UNSUPPORTED, "`two_bits`"},
-		{"{" VECTORS
-		 ",\"quantization_config\":{\"binary\":{}},\"index\":{\"type\":\"ivf\"}}",
-		 ERR_UNSUPPORTED, "quantization_config.binary"},
-		{"{" VECTORS ",\"quantization_config\":{\"binary\":{}},\"hnsw_config\":{\"m\":0}}",
-		 ERR_UNSUPPORTED, "without an index"},
 		{"{" VECTORS ",\"optimizers_config\":{\"deleted_threshold\":2}}", ERR_VALIDATION,
 		 "deleted_threshold"},
 		{"{" VECTORS ",\"wal_config\":{\"wal_capacity_mb\":0}}", ERR_VALIDATION,
@@ -176,6 +162,36 @@ static void expect_echo(const struct collection *c, const char *words)
 	if (strstr((const char *)b.data, words) == NULL)
 		fail_msg("%s lacks %s", (const char *)b.data, words);
 	buf_fini(&b);
+}
+
+static void test_refused_codes(void **state)
+{
+	static const struct refusal rows[] = {
+		{"{" VECTORS ",\"quantization_config\":{}}", ERR_FORMAT, "quantization_config"},
+		{"{" VECTORS ",\"quantization_config\":{\"scalar\":{\"type\":\"int4\"}}}",
+		 ERR_FORMAT, "int8"},
+		{"{" VECTORS ",\"quantization_config\":{\"product\":{\"compression\":\"x3\"}}}",
+		 ERR_FORMAT, "x4"},
+		{"{" VECTORS ",\"quantization_config\":{\"product\":{\"compression\":\"x8\"}}}",
+		 ERR_UNSUPPORTED, "quantization_config.product"},
+		{"{" VECTORS ",\"quantization_config\":{\"binary\":{\"encoding\":\"two_bits\"}}}",
+		 ERR_UNSUPPORTED, "`two_bits`"},
+		{"{" VECTORS
+		 ",\"quantization_config\":{\"binary\":{}},\"index\":{\"type\":\"ivf\"}}",
+		 ERR_UNSUPPORTED, "quantization_config.binary"},
+		{"{" VECTORS ",\"quantization_config\":{\"binary\":{}},\"hnsw_config\":{\"m\":0}}",
+		 ERR_UNSUPPORTED, "without an index"},
+	};
+	struct fixture f;
+	struct collection *c;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		expect_refusal(&f, &rows[i],
+			       parse_collection(&f.p, "c", fixture_json(&f, rows[i].body), &c));
+		assert_null(c);
+	}
+	fixture_fini(&f);
 }
 
 static void test_echo(void **state)
@@ -373,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_patch_refusals),
 		cmocka_unit_test(test_schema),
 		cmocka_unit_test(test_schema_refusals),
+		cmocka_unit_test(test_refused_codes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,8 @@ static void test_selection(void **state)
 	assert_int_equal(q->payload.n_paths, 2);
 	assert_false(q->payload.exclude);
 	assert_true(q->vectors.enabled);
+	q = parse(&f, "{\"with_payload\":[],\"with_vector\":[]}");
+	assert_true(q->payload.enabled && q->payload.none && q->vectors.enabled && q->vectors.none);
 	q = parse(&f, "{\"with_payload\":{\"exclude\":[\"a\"]}}");
 	assert_true(q->payload.enabled && q->payload.exclude);
 	q = parse(&f,

@@ -131,8 +131,11 @@ static struct leaf sample_leaf(void)
 			 .top = LIMIT_TOP,
 			 .has_threshold = true,
 			 .threshold = 0.25f};
-	l.payload = (struct select_payload){true, true, arena_copy(arena, paths, sizeof(paths)), 2};
-	l.vectors = (struct select_vectors){true, names, 2};
+	l.payload = (struct select_payload){.enabled = true,
+					    .exclude = true,
+					    .paths = arena_copy(arena, paths, sizeof(paths)),
+					    .n_paths = 2};
+	l.vectors = (struct select_vectors){.enabled = true, .names = names, .n_names = 2};
 	return l;
 }
 
@@ -158,6 +161,7 @@ static void leaves_come_back(void **state)
 	assert_int_equal(got.top, LIMIT_TOP);
 	assert_true(got.has_threshold && got.threshold == 0.25f);
 	assert_true(got.payload.enabled && got.payload.exclude);
+	assert_false(got.payload.none || got.vectors.none);
 	assert_string_equal(got.payload.paths[0].text, "a.b");
 	assert_string_equal(got.vectors.names[0].name, "img");
 	assert_int_equal(got.vectors.names[1].n, 0);

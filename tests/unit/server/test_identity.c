@@ -52,6 +52,29 @@ static void test_saved_and_loaded(void **state)
 	store_io_fini(&io);
 }
 
+/* Several nodes find the same id; a single one makes up half of it, and knows its list again. */
+static void test_ids_of_clusters(void **state)
+{
+	struct arena *arena = arena_new(1024);
+	struct first_nodes three, one, other;
+	struct error err;
+
+	assert_int_equal(first_nodes_parse("b@h2:7,a@h1:7,c@h3:7", arena, &three, &err), 0);
+	assert_int_equal(first_nodes_parse("a@h1:7", arena, &one, &err), 0);
+	assert_int_equal(first_nodes_parse("a@h1:8", arena, &other, &err), 0);
+	assert_true(first_nodes_cluster(&three) == first_nodes_cluster(&three));
+	assert_true(first_nodes_began(&three, first_nodes_cluster(&three)));
+	uint64_t id = first_nodes_cluster(&one);
+	bool differs = false;
+	for (int i = 0; i < 8; i++)
+		differs = differs || first_nodes_cluster(&one) != id;
+	assert_true(differs);
+	assert_true(first_nodes_began(&one, id));
+	assert_false(first_nodes_began(&other, id));
+	assert_false(first_nodes_began(&three, id));
+	arena_free(arena);
+}
+
 static void test_first_nodes(void **state)
 {
 	struct arena *arena = arena_new(256);
@@ -124,9 +147,8 @@ static void test_addresses_and_roles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_saved_and_loaded),
-		cmocka_unit_test(test_first_nodes),
-		cmocka_unit_test(test_bad_lists),
+		cmocka_unit_test(test_saved_and_loaded),    cmocka_unit_test(test_first_nodes),
+		cmocka_unit_test(test_ids_of_clusters),     cmocka_unit_test(test_bad_lists),
 		cmocka_unit_test(test_addresses_and_roles),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -2,7 +2,11 @@
  * wrong record must never come out, and what had been durable must be there or be reported missing. */
 #include "tests/unit/store/wal_util.h"
 
-enum { SEGMENT = 3000, RECORDS = 24, FILES_MAX = 16 };
+enum { SEGMENT = 3000, FILES_MAX = 400 };
+
+/* QUIVER_WAL_RECORDS: a longer log than the usual one. Each file and record is tried on its own in any case. */
+static uint64_t n_records = 24;
+static uint64_t n_states; /* damaged logs that were opened */
 
 struct base {
 	struct memory_disk *disk;
@@ -31,7 +35,7 @@ static struct base make_base(void)
 	struct store_io io;
 	memory_disk_io(b.disk, &io);
 	struct wal *w = open_log(&io, SEGMENT);
-	for (uint64_t seq = 1; seq <= RECORDS; seq += 2) {
+	for (uint64_t seq = 1; seq <= n_records; seq += 2) {
 		assert_int_equal(append(w, seq, seq + 1, 0), 0);
 		wal_sync(w);
 	}
@@ -63,6 +67,7 @@ struct outcome {
 /* Opens a damaged copy. What can be read is checked byte for byte. */
 static struct outcome try_open(struct memory_disk *disk, uint64_t expect_seq)
 {
+	n_states++;
 	struct store_io io;
 	struct error err = {0};
 	struct wal_options options = {SEGMENT};
@@ -109,7 +114,7 @@ static void a_log_cut_at_every_byte(void **state)
 			}
 			assert_int_equal(o.rc, 0);
 			if (!last_file) { /* only a mark was cut */
-				assert_int_equal(o.last, RECORDS);
+				assert_int_equal(o.last, n_records);
 				assert_true(n + 64 >= b.size[i]);
 				continue;
 			}
@@ -117,11 +122,11 @@ static void a_log_cut_at_every_byte(void **state)
 			most = o.last;
 			copy = memory_disk_clone(b.disk);
 			memory_disk_cut(copy, b.path[i], n);
-			o = try_open(copy, RECORDS);
-			assert_int_equal(o.rc, most < RECORDS ? ERR_CORRUPT : 0);
+			o = try_open(copy, n_records);
+			assert_int_equal(o.rc, most < n_records ? ERR_CORRUPT : 0);
 			memory_disk_free(copy);
 		}
-		assert_true(!last_file || most == RECORDS);
+		assert_true(!last_file || most == n_records);
 	}
 	memory_disk_free(b.disk);
 }
@@ -136,7 +141,7 @@ static bool flip(const struct base *b, size_t file, size_t at, uint8_t mask)
 	struct outcome o = try_open(copy, 0);
 	memory_disk_free(copy);
 	if (o.rc == 0) {
-		assert_int_equal(o.last, RECORDS); /* nothing is ever lost in silence */
+		assert_int_equal(o.last, n_records); /* nothing is ever lost in silence */
 		return false;
 	}
 	assert_int_equal(o.rc, ERR_CORRUPT);
@@ -182,7 +187,7 @@ static void a_log_with_zero_and_garbage_tails(void **state)
 				bytes[i] = garbage ? (uint8_t)prng_u64(&random) : 0;
 			struct outcome o = try_open(copy, 0);
 			assert_int_equal(o.rc, 0);
-			assert_true(o.last + 1 >= b.first[last] && o.last <= RECORDS);
+			assert_true(o.last + 1 >= b.first[last] && o.last <= n_records);
 			memory_disk_free(copy);
 		}
 	}
@@ -210,7 +215,7 @@ static void a_hole_is_reported(void **state)
 		bool same = memcmp(before, bytes, n) == 0;
 		struct outcome o = try_open(copy, 0);
 		if (o.rc == 0)
-			assert_int_equal(o.last, RECORDS);
+			assert_int_equal(o.last, n_records);
 		else
 			assert_int_equal(o.rc, ERR_CORRUPT);
 		assert_true(!same || o.rc == 0);
@@ -280,6 +285,39 @@ static void a_record_of_another_log_is_found(void **state)
 	}
 }
 
+/* The same with a mark: it tells of the other log's record, not of the one before it here. */
+static void a_mark_of_another_log_is_not_taken(void **state)
+{
+	static const char PATH[] = "wal/00000000000000000001.wal";
+	enum { PAYLOAD = 40, STRIDE = 64 + PAYLOAD + 64 };
+	for (size_t k = 0; k < 5; k++) {
+		struct memory_disk *a =
+			log_with("the payloads of the first log, 40 bytes", PAYLOAD);
+		struct memory_disk *b =
+			log_with("those of the second one, as long as that", PAYLOAD);
+		size_t n, m, at = 64 + k * STRIDE + 64 + PAYLOAD;
+		uint8_t *to = memory_disk_bytes(a, PATH, &n);
+		const uint8_t *from = memory_disk_bytes(b, PATH, &m);
+		assert_memory_equal(to + at, "QVMK", 4);
+		memcpy(to + at, from + at, 64);
+		struct store_io io;
+		struct wal *w = NULL;
+		memory_disk_io(a, &io);
+		int rc = wal_open(&io, "wal", NULL, 0, &w, NULL);
+		if (rc == 0) { /* nothing was lost, and the mark is gone */
+			size_t left;
+			assert_int_equal(wal_last_seq(w), 5);
+			to = memory_disk_bytes(a, PATH, &left);
+			assert_true(memcmp(to + at, from + at, 64) != 0);
+		} else {
+			assert_int_equal(rc, ERR_CORRUPT);
+		}
+		wal_close(w);
+		memory_disk_free(a);
+		memory_disk_free(b);
+	}
+}
+
 /* A payload that is itself a log: when its record is torn, what it holds is no proof of anything. */
 static void a_log_inside_a_record_proves_nothing(void **state)
 {
@@ -322,11 +360,18 @@ static void what_goes_bad_after_opening_is_reported(void **state)
 			bytes[at] ^= 0x10;
 		struct expect e = {1, NULL};
 		int rc = wal_read(w, 1, check_record, &e, NULL);
-		assert_true(rc == ERR_CORRUPT || (rc == 0 && e.next == RECORDS + 1));
+		assert_true(rc == ERR_CORRUPT || (rc == 0 && e.next == n_records + 1));
 		assert_true(e.next >= b.first[1]);
 		wal_close(w);
 		memory_disk_free(b.disk);
 	}
+}
+
+static int say_states(void **state)
+{
+	print_message("%lu damaged logs of %lu records\n", (unsigned long)n_states,
+		      (unsigned long)n_records);
+	return 0;
 }
 
 int main(void)
@@ -338,8 +383,11 @@ int main(void)
 		cmocka_unit_test(a_hole_is_reported),
 		cmocka_unit_test(damaged_files_stay_untouched),
 		cmocka_unit_test(a_record_of_another_log_is_found),
+		cmocka_unit_test(a_mark_of_another_log_is_not_taken),
 		cmocka_unit_test(a_log_inside_a_record_proves_nothing),
 		cmocka_unit_test(what_goes_bad_after_opening_is_reported),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (getenv("QUIVER_WAL_RECORDS") != NULL)
+		n_records = strtoull(getenv("QUIVER_WAL_RECORDS"), NULL, 10);
+	return cmocka_run_group_tests(tests, NULL, say_states);
 }
