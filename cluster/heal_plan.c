@@ -118,6 +118,8 @@ static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t excep
 			heal_report_of(h, id, p->c->collection->id, p->partition);
 		if (r == NULL && wait)
 			return 0;
+		if (r == NULL)
+			continue; /* it does not host what it should: its folder may be lost */
 		if (chosen == 0 || ahead(r, best)) {
 			chosen = id;
 			best = r;

@@ -14,6 +14,7 @@ struct rpc;
 struct rpc_call;
 struct shard;
 
+struct shard_proposal; /* shard.h */
 struct member_options {
 	struct identity identity;
 	const char *http_address;
@@ -37,9 +38,7 @@ void member_stop(struct member *m); /* NULL ok */
 void member_free(struct member *m); /* after rpc_hang_up; NULL ok */
 struct meta_runtime *member_meta(struct member *m);
 /* What struct shard_options calls propose; ctx is the member. */
-void member_propose(void *ctx, uint64_t collection_id, uint32_t partition, uint64_t expect_epoch,
-		    const struct map_partition *next, void (*proposed)(void *done_ctx, int rc),
-		    void *done_ctx);
+void member_propose(void *ctx, const struct shard_proposal *proposal);
 /* In the map, with this start? Otherwise why not. */
 bool member_ready(struct member *m, struct error *why);
 /* Serves the messages of the control plane; false when the call is not one of them. Never blocks. */

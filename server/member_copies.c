@@ -21,23 +21,21 @@ static void was_decided(void *ctx, const struct error *result, uint64_t index)
 	free(p);
 }
 
-void member_propose(void *ctx, uint64_t collection_id, uint32_t partition, uint64_t expect_epoch,
-		    const struct map_partition *next, void (*proposed)(void *done_ctx, int rc),
-		    void *done_ctx)
+void member_propose(void *ctx, const struct shard_proposal *proposal)
 {
 	struct member *m = ctx;
 	struct meta_runtime *meta = member_meta_get(m);
 	if (meta == NULL) {
-		proposed(done_ctx, ERR_CLOSED);
+		proposal->done(proposal->done_ctx, ERR_CLOSED);
 		return;
 	}
 	struct proposing *p = mem_zalloc(sizeof(*p));
 	struct map_command c = {.type = MAP_PARTITION_SET,
-				.collection_id = collection_id,
-				.partition = partition,
-				.expect_epoch = expect_epoch,
-				.config = *next};
-	*p = (struct proposing){proposed, done_ctx};
+				.collection_id = proposal->collection_id,
+				.partition = proposal->partition,
+				.expect_epoch = proposal->expect_epoch,
+				.config = proposal->next};
+	*p = (struct proposing){proposal->done, proposal->done_ctx};
 	meta_runtime_submit(meta, &c, was_decided, p);
 	member_meta_put(m);
 }

@@ -330,16 +330,13 @@ static void serve(void *ctx, struct rpc_call *call)
 }
 
 /* A replica wants the map changed; before the member is there, nobody decides. */
-static void propose(void *ctx, uint64_t collection_id, uint32_t partition, uint64_t expect_epoch,
-		    const struct map_partition *next, void (*proposed)(void *done_ctx, int rc),
-		    void *done_ctx)
+static void propose(void *ctx, const struct shard_proposal *proposal)
 {
 	struct node *n = ctx;
 	if (__atomic_load_n(&n->serving, __ATOMIC_ACQUIRE))
-		member_propose(n->member, collection_id, partition, expect_epoch, next, proposed,
-			       done_ctx);
+		member_propose(n->member, proposal);
 	else
-		proposed(done_ctx, ERR_UNAVAILABLE);
+		proposal->done(proposal->done_ctx, ERR_UNAVAILABLE);
 }
 
 static int start_shard(struct node *n, struct error *err)

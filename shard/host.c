@@ -227,7 +227,8 @@ static void give_up_damaged(struct hosted *h)
 	    replica_role(&h->machine) == REPLICA_PRIMARY)
 		return;
 	h->diverged = true;
-	log_error("shard", "%s: %u segments are damaged: this copy answers no more and is made anew",
+	log_error("shard",
+		  "%s: %u segments are damaged: this copy answers no more and is made anew",
 		  h->folder, h->n_lost);
 }
 

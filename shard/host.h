@@ -161,7 +161,7 @@ struct hosted {
 	/* The primary's digest after digest_seq, when it is not applied here yet. */
 	uint64_t digest_seq, digest;
 	bool diverged, diverged_told;
-	uint64_t told_seq; /* the highest commit position that a primary told */
+	uint64_t told_seq;          /* the highest commit position that a primary told */
 	struct wal_record *records; /* of the append under way */
 	size_t records_cap;
 	struct snap base; /* the next manifest: all sealed; extra as of its seq */

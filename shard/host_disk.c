@@ -108,13 +108,14 @@ static size_t collect(struct hosted *h, const struct write_list *list)
 			h->records_cap = h->records_cap ? h->records_cap * 2 : 64;
 			h->records = mem_resize(h->records, h->records_cap * sizeof *h->records);
 		}
-		h->records[n++] = (struct wal_record){
+		h->records[n] = (struct wal_record){
 			.seq = w->seq,
 			.epoch = w->epoch,
 			.prev_epoch = w->prev_epoch,
 			.bytes = item->bytes.data,
 			.n = (uint32_t)item->bytes.len,
 		};
+		n++;
 		if (h->copies)
 			held_add(h, item);
 	}

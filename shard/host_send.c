@@ -348,6 +348,11 @@ void propose_start(struct hosted *h, const struct replica_update *u)
 	if (h->owed_epoch || !o->propose)
 		proposed(t, h->owed_epoch ? ERR_DISK_FULL : ERR_UNSUPPORTED);
 	else
-		o->propose(o->propose_ctx, h->collection_id, h->partition, u->expect_epoch,
-			   &u->proposal, proposed, t);
+		o->propose(o->propose_ctx,
+			   &(struct shard_proposal){.collection_id = h->collection_id,
+						    .partition = h->partition,
+						    .expect_epoch = u->expect_epoch,
+						    .next = u->proposal,
+						    .done = proposed,
+						    .done_ctx = t});
 }

@@ -98,7 +98,7 @@ void replica_cut(struct replica *r, struct replica_update *u, uint64_t seq, int 
 	struct write_list all = r->flight;
 	struct replica_write *w;
 
-	assert(seq >= r->commit_seq || MUTANT(6));
+	assert(seq >= r->commit_seq);
 	assert(!r->disk_busy);
 	r->flight = (struct write_list){0};
 	while ((w = write_list_pop(&all)))
@@ -120,7 +120,7 @@ void replica_begin_job(struct replica *r, struct replica_update *u)
 	assert(!r->disk_busy);
 	u->disk_job = r->disk_busy = true;
 	r->disk_epoch = r->epoch;
-	if (r->stored_epoch < r->epoch && !MUTANT(9))
+	if (r->stored_epoch < r->epoch && !MUTANT(epoch_not_stored))
 		u->store_epoch = r->epoch;
 }
 
@@ -153,7 +153,6 @@ void replica_recovered(struct replica *r, const struct replica_recovery *recover
 	r->epoch = max_u64(r->stored_epoch, r->last_epoch);
 	r->log_bytes = recovery->log_bytes;
 	r->restarted = true;
-	r->fresh = recovery->fresh;
 }
 
 bool replica_quiet(const struct replica *r)
@@ -175,14 +174,14 @@ static bool in_list(const struct write_list *l, const struct replica_write *w)
 /* Is a copy of this batch on its way? */
 static bool batch_under_way(const struct replica *r, const struct replica_write *w)
 {
-	if ((w->batch_hi == 0 && w->batch_lo == 0) || MUTANT(17))
+	if ((w->batch_hi == 0 && w->batch_lo == 0) || MUTANT(batch_under_way_ignored))
 		return false;
 	return in_list(&r->flight, w) || in_list(&r->applying, w);
 }
 
 static const struct batch *batch_known(const struct replica *r, const struct replica_write *w)
 {
-	if ((w->batch_hi == 0 && w->batch_lo == 0) || MUTANT(18))
+	if ((w->batch_hi == 0 && w->batch_lo == 0) || MUTANT(batch_known_ignored))
 		return NULL;
 	return batches_find(&r->batches, w->batch_hi, w->batch_lo);
 }
@@ -223,7 +222,10 @@ static bool take_head(struct replica *r, struct replica_update *u, uint64_t *byt
 		write_list_pop(&r->queue);
 		w->seq = known->seq;
 		w->changed = known->changed;
-		await_others(r, w);
+		if (MUTANT(retry_answered_at_once))
+			replica_finish(u, w, 0);
+		else
+			await_others(r, w);
 		return true;
 	}
 	if (batch_under_way(r, w))
@@ -272,6 +274,12 @@ static void on_write(struct replica *r, struct replica_write *w, struct replica_
 		write_list_push(&r->queue, w);
 }
 
+/* "There is no such point" is an answer that only the present primary may give. */
+static bool may_say_nothing(const struct replica *r)
+{
+	return replica_serves_until(r) > r->now_us || MUTANT(nothing_without_lease);
+}
+
 static void on_resolved(struct replica *r, const struct replica_event *e, struct replica_update *u)
 {
 	struct replica_write *w = e->write;
@@ -282,9 +290,8 @@ static void on_resolved(struct replica *r, const struct replica_event *e, struct
 	if (e->rc < 0) {
 		replica_finish(u, w, e->rc);
 	} else if (w->bytes == 0) {
-		/* "There is no such point" is an answer that only the present primary may give. */
 		w->seq = r->applied_seq;
-		replica_finish(u, w, replica_serves_until(r) > r->now_us ? 0 : ERR_STALE);
+		replica_finish(u, w, may_say_nothing(r) ? 0 : ERR_STALE);
 	} else {
 		/* Back to the head: nothing may come between it and the state it was resolved
 		 * against. */

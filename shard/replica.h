@@ -230,7 +230,6 @@ struct replica {
 	uint64_t stored_epoch; /* in the epoch file */
 	struct map_partition
 		config; /* the newest seen; epoch 0: none. In force when its epoch is `epoch` */
-	bool fresh;     /* nothing was found at the start, and no configuration was taken since */
 	bool restarted; /* no configuration was taken since the start */
 	bool uncertain; /* primary that may have acted in this epoch before it was started: renew first */
 	bool lost; /* primary, and a follower holds committed entries that it does not have */
@@ -282,7 +281,6 @@ struct replica {
 struct replica_recovery {
 	uint64_t applied_seq, applied_epoch; /* all up to here is applied and committed */
 	uint64_t stored_epoch;               /* of the epoch file; 0: none */
-	bool fresh;                          /* the folder was empty */
 	uint64_t log_bytes;                  /* since the last seal */
 	struct write_list
 		tail; /* the entries of the log after applied_seq, durable; the machine's from now on */

@@ -6,6 +6,16 @@ static void reply_rc(struct replica_update *u, void *token, int rc)
 	u->reply[u->n_reply++] = (struct replica_reply){.token = token, .rc = rc};
 }
 
+/* What is durable of what agrees with the primary's log. */
+static uint64_t acknowledged(const struct replica *r)
+{
+	if (MUTANT(unmatched_acknowledged))
+		return r->durable_seq;
+	if (MUTANT(unsynced_acknowledged))
+		return r->match_seq;
+	return min_u64(r->durable_seq, r->match_seq);
+}
+
 static void reply_status(struct replica *r, struct replica_update *u,
 			 const struct replica_pending *p)
 {
@@ -15,8 +25,8 @@ static void reply_status(struct replica *r, struct replica_update *u,
 		.answer =
 			{
 				.status = p->status,
-				.epoch = r->epoch,
-				.durable_seq = min_u64(r->durable_seq, r->match_seq),
+				.epoch = MUTANT(old_epoch_taken) ? p->append.epoch : r->epoch,
+				.durable_seq = acknowledged(r),
 				.applied_seq = r->applied_seq,
 				.hint_seq = p->hint_seq,
 				.sent_us = r->now_us,
@@ -46,7 +56,7 @@ void replica_refuse_pending(struct replica *r, struct replica_update *u, int rc)
 /* Everything that the last append brought is on the disk and applied as far as it is committed? */
 void replica_reply(struct replica *r, struct replica_update *u)
 {
-	if (!r->reply.set || (r->disk_busy && !MUTANT(19)) || r->applying.first)
+	if (!r->reply.set || (r->disk_busy && !MUTANT(unsynced_acknowledged)) || r->applying.first)
 		return;
 	r->reply.set = false;
 	reply_status(r, u, &r->reply);
@@ -71,7 +81,7 @@ static bool matches(struct replica *r, struct replica_pending *p)
 		p->hint_seq = r->last_seq;
 		return false;
 	}
-	if (own == a->prev_epoch || MUTANT(20) ||
+	if (own == a->prev_epoch || MUTANT(prev_not_compared) ||
 	    (a->prev_seq <= r->commit_seq && (own == 0 || a->prev_epoch == 0)))
 		return true;
 	if (a->prev_seq <= r->commit_seq) {
@@ -86,6 +96,7 @@ static bool matches(struct replica *r, struct replica_pending *p)
 /* Takes the records that are new. False: one contradicts what is committed. */
 static bool take_records(struct replica *r, struct replica_pending *p, struct replica_update *u)
 {
+	uint64_t end = p->records.last ? p->records.last->seq : p->append.prev_seq;
 	struct replica_write *w;
 
 	while ((w = write_list_pop(&p->records))) {
@@ -96,7 +107,7 @@ static bool take_records(struct replica *r, struct replica_pending *p, struct re
 			write_list_push(&u->release, w);
 			continue;
 		}
-		if (w->seq <= r->commit_seq && !MUTANT(6)) {
+		if (w->seq <= r->commit_seq) {
 			write_list_push(&u->release, w);
 			replica_finish_all(u, &p->records, ERR_STALE);
 			conflict(r, p);
@@ -115,6 +126,12 @@ static bool take_records(struct replica *r, struct replica_pending *p, struct re
 		replica_extend(r, w);
 		r->log_bytes += w->bytes;
 		u->append.last = w;
+	}
+	if (MUTANT(late_append_cuts) && r->last_seq > end && end >= r->commit_seq &&
+	    !r->disk_busy) {
+		u->truncate = true;
+		u->truncate_after = end;
+		replica_cut(r, u, end, ERR_CLOSED);
 	}
 	return true;
 }
@@ -193,14 +210,15 @@ static void take_lease(struct replica *r, const struct replica_append *a)
 		r->opening_seq = a->commit_seq;
 	}
 	r->lease_until_us =
-		max_u64(r->lease_until_us, a->heard_us + min_u64(a->lease_us, REPLICA_LEASE_US));
+		max_u64(r->lease_until_us, (MUTANT(lease_from_receipt) ? r->now_us : a->heard_us) +
+						   min_u64(a->lease_us, REPLICA_LEASE_US));
 }
 
 /* Is `from` the primary of the newest epoch? A newer one is taken over. */
 static bool accept_epoch(struct replica *r, const struct replica_append *a,
 			 struct replica_update *u)
 {
-	if (a->epoch < r->epoch && !MUTANT(21))
+	if (a->epoch < r->epoch && !MUTANT(old_epoch_taken))
 		return false;
 	if (replica_leads(r) && a->epoch <= r->epoch)
 		return false;

@@ -8,17 +8,17 @@ enum {
 
 bool replica_counts(const struct replica_member *m)
 {
-	return m->in_sync || (m->required && !MUTANT(4));
+	return m->in_sync || (m->required && !MUTANT(required_not_counted));
 }
 
 /* ---- commit ---- */
 
 static uint64_t durable_everywhere(const struct replica *r)
 {
-	uint64_t seq = MUTANT(1) ? r->last_seq : r->durable_seq;
+	uint64_t seq = MUTANT(commit_unsynced) ? r->last_seq : r->durable_seq;
 
 	for (uint32_t i = 0; i < r->n_members; i++)
-		if (replica_counts(&r->members[i]) && !(MUTANT(2) && i > 0))
+		if (replica_counts(&r->members[i]) && !(MUTANT(commit_without_all) && i > 0))
 			seq = min_u64(seq, r->members[i].durable_seq);
 	return seq;
 }
@@ -30,7 +30,9 @@ void replica_commit(struct replica *r)
 	if (replica_active(r))
 		seq = durable_everywhere(r);
 	else if (!replica_leads(r))
-		seq = min_u64(r->told_commit_seq, min_u64(r->match_seq, r->durable_seq));
+		seq = min_u64(r->told_commit_seq, MUTANT(commit_unmatched)
+							  ? r->durable_seq
+							  : min_u64(r->match_seq, r->durable_seq));
 	r->commit_seq = max_u64(r->commit_seq, seq);
 }
 
@@ -39,7 +41,7 @@ uint64_t replica_applied_everywhere(const struct replica *r)
 	uint64_t seq = r->applied_seq;
 
 	for (uint32_t i = 0; i < r->n_members; i++)
-		if (replica_counts(&r->members[i]) && !MUTANT(11))
+		if (replica_counts(&r->members[i]) && !MUTANT(answer_before_applied))
 			seq = min_u64(seq, r->members[i].applied_seq);
 	return seq;
 }
@@ -83,7 +85,7 @@ void replica_set_members(struct replica *r, const struct map_partition *before, 
 	for (uint32_t i = 0; i < n_old; i++) {
 		old[i] = r->members[i];
 		/* Who leaves may answer reads for a while yet, by the answers that came from it. */
-		if (old[i].in_sync && old[i].heard_at_us && !MUTANT(13) &&
+		if (old[i].in_sync && old[i].heard_at_us && !MUTANT(no_hold_for_who_left) &&
 		    !replica_names(c->in_sync, c->n_in_sync, old[i].node))
 			r->hold_us = max_u64(r->hold_us, old[i].heard_at_us + REPLICA_HOLD_US);
 	}
@@ -201,8 +203,7 @@ void replica_on_append_answer(struct replica *r, const struct replica_event *e)
 	}
 	if (a->epoch > r->epoch) {
 		/* Nothing goes on until the map says who is primary. */
-		if (!MUTANT(15))
-			replica_raise_epoch(r, a->epoch);
+		replica_raise_epoch(r, a->epoch);
 		return;
 	}
 	if (!replica_active(r))
@@ -228,7 +229,8 @@ void replica_on_append_answer(struct replica *r, const struct replica_event *e)
 
 static uint64_t lease_for(const struct replica *r, const struct replica_member *m)
 {
-	uint64_t until = MUTANT(16) ? r->now_us + REPLICA_LEASE_US : replica_lease(r, m->node);
+	uint64_t until = MUTANT(lease_beyond_primary) ? r->now_us + REPLICA_LEASE_US
+						      : replica_lease(r, m->node);
 
 	return m->in_sync && until > r->now_us ? min_u64(until - r->now_us, REPLICA_LEASE_US) : 0;
 }
@@ -272,7 +274,7 @@ void replica_send(struct replica *r, struct replica_update *u)
 		return;
 	for (uint32_t i = 0; i < r->n_members; i++) {
 		struct replica_member *m = &r->members[i];
-		uint64_t end = m->in_sync || MUTANT(3) ? r->written_seq : r->durable_seq;
+		uint64_t end = m->in_sync ? r->written_seq : r->durable_seq;
 		bool seed = (m->gone || m->diverged) && !m->in_sync && !m->proposed;
 		bool records = !seed && m->next_seq <= end;
 
@@ -318,10 +320,10 @@ static bool shrink(struct replica *r, struct map_partition *next)
 		struct replica_member *m = &r->members[i];
 
 		if (!m->in_sync || !(silent(r, m) || m->diverged || m->gone) ||
-		    (next->n_in_sync - 1 < next->min_isr && !MUTANT(7)) || next->n_in_sync == 1)
+		    (next->n_in_sync - 1 < next->min_isr) || next->n_in_sync == 1)
 			continue;
 		move_out(next, m->node);
-		if (MUTANT(5))
+		if (MUTANT(shrink_before_read_back))
 			m->in_sync = false; /* before it is read back */
 		changed = true;
 	}
@@ -335,7 +337,7 @@ static bool fit(const struct replica *r, const struct replica_member *m)
 
 static bool ready(const struct replica *r, const struct replica_member *m)
 {
-	if (MUTANT(10))
+	if (MUTANT(grow_too_early))
 		return fit(r, m);
 	return m->required && fit(r, m) && m->durable_seq >= r->commit_seq &&
 	       m->applied_seq >= m->wanted_seq;
@@ -352,8 +354,8 @@ static bool grow(struct replica *r, struct map_partition *next)
 
 		if (m->in_sync)
 			continue;
-		if (m->required && !m->proposed && !fit(r, m))
-			m->required = false;
+		if (m->required && (!m->proposed || MUTANT(proposal_forgotten)) && !fit(r, m))
+			m->required = m->proposed = false;
 		if (m->proposed && !fit(r, m))
 			changed = true;
 		else if ((m->proposed || ready(r, m)) && next->n_in_sync < LIMIT_REPLICAS) {

@@ -54,7 +54,8 @@ void replica_raise_epoch(struct replica *r, uint64_t epoch)
 {
 	assert(epoch > r->epoch);
 	r->epoch = epoch;
-	r->match_seq = r->commit_seq;
+	if (!MUTANT(match_kept))
+		r->match_seq = r->commit_seq;
 	r->told_in_sync = r->told_commit = false;
 }
 
@@ -75,7 +76,7 @@ static uint64_t hold_after_promotion(const struct replica *r)
 	bool alone = r->config.n_in_sync == 1 && r->config.n_learners == 0;
 
 	if (r->promised_us == 0 || (r->restarted && alone && r->stored_epoch == r->epoch) ||
-	    MUTANT(12))
+	    MUTANT(no_hold_after_promotion))
 		return 0;
 	return r->promised_us + REPLICA_HOLD_US;
 }
@@ -89,7 +90,7 @@ static void become_primary(struct replica *r, struct replica_update *u)
 	r->hold_us = hold_after_promotion(r);
 	/* It may have sent entries of this epoch that it has lost, or proposed a set that may yet be decided. */
 	r->uncertain = r->restarted && r->stored_epoch >= r->epoch && r->n_members > 0 &&
-		       !MUTANT(8);
+		       !MUTANT(restart_without_renewal);
 	r->lost = false;
 }
 
@@ -123,17 +124,15 @@ void replica_on_config(struct replica *r, const struct map_partition *c, struct 
 		if (r->reply.set && r->reply.append.epoch < r->epoch)
 			replica_refuse_pending(r, u, 0);
 	}
-	/* What it has acknowledged is gone: it has to be built anew. */
-	if (r->fresh && in_sync && c->epoch > 1)
-		r->diverged = true;
-	r->restarted = r->fresh = false;
+	r->restarted = false;
 }
 
 void replica_look_caught_up(struct replica *r)
 {
 	bool knows = replica_leads(r) ? replica_active(r) : r->told_in_sync && r->told_commit;
 
-	if (!r->caught_up && knows && (r->applied_seq >= r->opening_seq || MUTANT(14)))
+	if (!r->caught_up && knows &&
+	    (r->applied_seq >= r->opening_seq || MUTANT(serves_before_caught_up)))
 		r->caught_up = true;
 }
 

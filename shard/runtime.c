@@ -209,13 +209,13 @@ int shard_start(struct shard **out, const struct shard_options *options, struct 
 	fill_defaults(&s->options);
 	pthread_mutex_init(&s->assign_lock, NULL);
 	pthread_rwlock_init(&s->table_lock, NULL);
-	rc = worker_start(s, &s->loop, "shard-loop", loop_main, err);
+	rc = seeds_start(s, err); /* the loop looks at it */
+	if (rc == 0)
+		rc = worker_start(s, &s->loop, "shard-loop", loop_main, err);
 	if (rc == 0)
 		rc = worker_start(s, &s->keeper, "shard-keeper", worker_main, err);
 	for (int i = 0; i < DISK_THREADS && rc == 0; i++)
 		rc = worker_start(s, &s->disks[i], "shard-disk", worker_main, err);
-	if (rc == 0)
-		rc = seeds_start(s, err);
 	if (rc) {
 		shard_stop(s);
 		return rc;

@@ -16,6 +16,18 @@
 
 struct shard;
 
+/* A compare-and-set in the shard map: `next` instead of the configuration of expect_epoch. done is called
+ * exactly once, from any thread, also when it is refused or the node stops. The effect is seen as an
+ * assignment. */
+struct shard_proposal {
+	uint64_t collection_id;
+	uint32_t partition;
+	uint64_t expect_epoch;
+	struct map_partition next;
+	void (*done)(void *done_ctx, int rc);
+	void *done_ctx;
+};
+
 struct shard_options { /* 0 = the default that is named */
 	/* rooted at the node's data folder; replicas live under "replicas/<collection
 	 * id>/<partition>" */
@@ -38,12 +50,8 @@ struct shard_options { /* 0 = the default that is named */
 	uint64_t log_keep_bytes; /* a replica with copies keeps so much of its log for those that were away; 32 MB */
 	uint64_t seed_bytes_per_s; /* at most, when a copy is made from another node; 100 MB */
 	struct rpc *rpc;           /* to the other replicas; NULL: there are none */
-	/* A compare-and-set in the shard map: `next` instead of the configuration of expect_epoch. Calls
-	 * proposed(done_ctx, rc) exactly once, from any thread, also when it is refused or the node stops.
-	 * The effect is seen as an assignment. NULL: the configurations never change. */
-	void (*propose)(void *ctx, uint64_t collection_id, uint32_t partition,
-			uint64_t expect_epoch, const struct map_partition *next,
-			void (*proposed)(void *done_ctx, int rc), void *done_ctx);
+	/* The memory is the caller's and lasts for the call. NULL: the configurations never change. */
+	void (*propose)(void *ctx, const struct shard_proposal *p);
 	void *propose_ctx;
 };
 

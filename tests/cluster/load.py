@@ -20,7 +20,7 @@ class Client:
     """Calls to one node over a kept connection; when that fails, to another one (what a client library does)."""
 
     def __init__(self, nodes, rng):
-        self.nodes, self.rng, self.connection = nodes, rng, None
+        self.nodes, self.rng, self.connection, self.node = nodes, rng, None, None
         self.unreachable = 0
 
     def close(self):
@@ -32,10 +32,12 @@ class Client:
         """(status, JSON). Raises when no node can be reached."""
         text = json.dumps(body)
         last = None
+        if self.node is not None and not self.node.usable:
+            self.close()
         for _ in range(3 * len(self.nodes)):
             if self.connection is None:
-                node = self.rng.choice([n for n in self.nodes if n.usable] or self.nodes)
-                self.connection = http.client.HTTPConnection("127.0.0.1", node.http, timeout=timeout)
+                self.node = self.rng.choice([n for n in self.nodes if n.usable] or self.nodes)
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.node.http, timeout=timeout)
             try:
                 self.connection.request(method, path, text, {"Content-Type": "application/json"})
                 answer = self.connection.getresponse()
@@ -50,8 +52,10 @@ class Client:
 
 
 class Load:
-    def __init__(self, nodes, name, writers=2, searchers=4, batch=3, seed=1):
-        self.nodes, self.name, self.batch = nodes, name, batch
+    """pause: seconds between the requests of one client. first_id: several loads on one collection keep apart."""
+
+    def __init__(self, nodes, name, writers=2, searchers=4, batch=3, seed=1, pause=0, first_id=0):
+        self.nodes, self.name, self.batch, self.pause = nodes, name, batch, pause
         self.lock = threading.Lock()
         self.acked = []          # ids, in the order of their acknowledgement
         self.pending = set()     # ids that were sent and are not acknowledged
@@ -59,7 +63,8 @@ class Load:
         self.refused = []        # (when, what): writes that were answered with an error
         self.searches = []       # (began, seconds)
         self.writes = []         # (began, acknowledged, first id)
-        self.next_id, self.stopping = 0, False
+        self.next_id, self.stopping = first_id, False
+        self.cut_off = 0         # requests whose own node was lost; asked again at another one
         self.threads = [threading.Thread(target=self.run, args=(step, seed * 100 + i))
                         for i, step in enumerate([self.write] * writers + [self.search] * searchers)]
 
@@ -78,6 +83,10 @@ class Load:
                 with self.lock:
                     self.errors.append((time.monotonic(), "%s: %r" % (step.__name__, error)))
                 time.sleep(0.05)
+            if self.pause:
+                time.sleep(self.pause * (0.5 + rng.random()))
+        with self.lock:
+            self.cut_off += client.unreachable
         client.close()
 
     def write(self, client, rng):

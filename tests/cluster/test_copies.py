@@ -149,6 +149,7 @@ class Copies(ClusterTest):
                "drained")
         self.goes_on(c, load)
         leaves.usable = False
+        self.goes_on(c, load)  # no client is left there
         self.ok(c[0], "DELETE", "/cluster/peer/%d" % left)
         c.wait(lambda: not leaves.runs(), "the removed node ends")
         self.assertIn("was removed from the cluster", leaves.log())

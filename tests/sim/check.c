@@ -72,6 +72,42 @@ static void check_entry(struct sim *s, struct rep *r, uint64_t seq)
 		violation(s, "refused_absent", "op %llu was refused", (unsigned long long)e->op);
 }
 
+/* ---- who holds what ---- */
+
+static bool holds(struct sim *s, const struct rep *r, uint64_t seq)
+{
+	const struct disk *d = &r->disk;
+	const struct entry *e = log_entry(d, seq);
+	const struct committed *c = at_seq(&s->parts[r->part], seq);
+
+	if (d->manifest.seq >= seq)
+		return true;
+	return e && d->synced_seq >= seq && e->op == c->op && e->epoch == c->epoch;
+}
+
+static bool corrupt(const struct rep *r)
+{
+	return r->now.corrupt || r->disk.manifest.corrupt || r->disk.wiped;
+}
+
+static void check_members_hold(struct sim *s, const char *name, uint32_t part, uint64_t from,
+			       uint64_t to)
+{
+	const struct map_partition *c = map_config(s, s->n_maps - 1, part);
+
+	for (uint32_t i = 0; i < c->n_in_sync; i++) {
+		const struct rep *r = &s->nodes[c->in_sync[i]].reps[part];
+
+		for (uint64_t seq = from; seq <= to; seq++)
+			if (!corrupt(r) && !holds(s, r, seq))
+				violation(
+					s, "ack_durable",
+					"node %u is in sync at epoch %llu and does not hold %llu of partition %u",
+					r->node, (unsigned long long)c->epoch,
+					(unsigned long long)seq, part);
+	}
+}
+
 void check_committed(struct sim *s, struct rep *r)
 {
 	const struct replica *m = &r->machine;
@@ -94,6 +130,11 @@ void check_committed(struct sim *s, struct rep *r)
 	}
 	for (uint64_t seq = r->checked_commit + 1; seq <= m->commit_seq; seq++)
 		check_entry(s, r, seq);
+	/* Committed is what every member of the set has, unless this one's time is over and it does not know. */
+	if (replica_role(m) == REPLICA_PRIMARY &&
+	    map_config(s, s->n_maps - 1, r->part)->epoch == m->epoch)
+		check_members_hold(s, "commit_durable", r->part, r->checked_commit + 1,
+				   m->commit_seq);
 	r->checked_commit = m->commit_seq;
 	if (r->disk.commit_max < m->commit_seq)
 		r->disk.commit_max = m->commit_seq;
@@ -130,41 +171,6 @@ void check_truncate(struct sim *s, struct rep *r, uint64_t after)
 	}
 }
 
-/* ---- acknowledged writes ---- */
-
-static bool holds(struct sim *s, const struct rep *r, uint64_t seq)
-{
-	const struct disk *d = &r->disk;
-	const struct entry *e = log_entry(d, seq);
-	const struct committed *c = at_seq(&s->parts[r->part], seq);
-
-	if (d->manifest.seq >= seq)
-		return true;
-	return e && d->synced_seq >= seq && e->op == c->op && e->epoch == c->epoch;
-}
-
-static bool corrupt(const struct rep *r)
-{
-	return r->now.corrupt || r->disk.manifest.corrupt;
-}
-
-static void check_members_hold(struct sim *s, uint32_t part, uint64_t from, uint64_t to)
-{
-	const struct map_partition *c = map_config(s, s->n_maps - 1, part);
-
-	for (uint32_t i = 0; i < c->n_in_sync; i++) {
-		const struct rep *r = &s->nodes[c->in_sync[i]].reps[part];
-
-		for (uint64_t seq = from; seq <= to; seq++)
-			if (!corrupt(r) && !holds(s, r, seq))
-				violation(
-					s, "ack_durable",
-					"node %u is in sync at epoch %llu and does not hold %llu of partition %u",
-					r->node, (unsigned long long)c->epoch,
-					(unsigned long long)seq, part);
-	}
-}
-
 /* May answer reads even without the contact lease, which has a known gap. */
 static bool serves_strictly(struct sim *s, const struct rep *r)
 {
@@ -178,7 +184,8 @@ static void check_fresh(struct sim *s, const struct rep *r, const char *what)
 {
 	if (r->now.seq >= s->parts[r->part].acked_seq)
 		return;
-	if (!serves_strictly(s, r)) {
+	if (!serves_strictly(s, r) &&
+	    replica_serves_until(&r->machine) > local_us(s, &s->nodes[r->node])) {
 		s->stats.residual++;
 		return;
 	}
@@ -206,7 +213,7 @@ void check_answer(struct sim *s, struct rep *r, const struct entry *e, uint64_t 
 			  (unsigned long long)at_seq(p, seq)->op);
 	if (s->ops[e->op].fate == FATE_REFUSED)
 		violation(s, "refused_absent", "op %llu was refused", (unsigned long long)e->op);
-	check_members_hold(s, r->part, seq, seq);
+	check_members_hold(s, "ack_durable", r->part, seq, seq);
 	if (seq > p->acked_seq)
 		p->acked_seq = seq;
 }
@@ -240,6 +247,19 @@ void check_reads(struct sim *s, uint32_t part)
 
 /* ---- the map ---- */
 
+/* What was lost does not count any more once the set is without it. */
+static void forget_wiped(struct sim *s, uint32_t part, const struct map_partition *c)
+{
+	for (uint32_t n = 1; n <= s->n_nodes; n++) {
+		bool in_sync = false;
+
+		for (uint32_t i = 0; i < c->n_in_sync; i++)
+			in_sync |= c->in_sync[i] == n;
+		if (!in_sync)
+			s->nodes[n].reps[part].disk.wiped = false;
+	}
+}
+
 void check_map(struct sim *s)
 {
 	for (uint32_t p = 0; p < s->n_parts; p++) {
@@ -250,7 +270,9 @@ void check_map(struct sim *s)
 		if (c->epoch == old->epoch)
 			continue;
 		s->stats.epochs++;
-		if (corrupt(&s->nodes[c->primary].reps[p]))
+		forget_wiped(s, p, c);
+		if (s->nodes[c->primary].reps[p].now.corrupt ||
+		    s->nodes[c->primary].reps[p].disk.manifest.corrupt)
 			s->parts[p].tainted = true; /* nobody saw it in time: it is the truth now */
 		for (uint32_t i = 0; i < c->n_in_sync; i++)
 			found |= c->in_sync[i] == c->primary;
@@ -263,7 +285,7 @@ void check_map(struct sim *s)
 		      (unsigned long long)c->in_sync[0], (unsigned long long)c->in_sync[1],
 		      (unsigned long long)c->in_sync[2], c->n_learners,
 		      (unsigned long long)c->learners[0]);
-		check_members_hold(s, p, 1, s->parts[p].acked_seq);
+		check_members_hold(s, "ack_durable", p, 1, s->parts[p].acked_seq);
 	}
 }
 

@@ -192,11 +192,11 @@ void control_message(struct sim *s, struct msg *m)
 
 void control_probed(struct sim *s, uint32_t through, uint32_t node)
 {
-	if (!s->leader || !net_linked(s, s->leader, through))
+	if (!s->leader || !net_control(s, s->leader, through))
 		return;
 	heal(s, (struct heal_event){.type = HEAL_PROBED,
 				    .node = node,
-				    .reachable = net_linked(s, through, node)});
+				    .reachable = net_control(s, through, node)});
 }
 
 /* ---- leadership ---- */
@@ -208,7 +208,7 @@ static bool can_lead(const struct sim *s, uint32_t id)
 	if (!s->nodes[id].up || s->nodes[id].paused_until_us > s->now_us)
 		return false;
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
-		n += i != id && net_linked(s, id, i);
+		n += i != id && net_control(s, id, i);
 	return n > s->n_nodes / 2;
 }
 

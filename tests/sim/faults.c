@@ -10,6 +10,7 @@ static struct node *any_node(struct sim *s)
 static void mend_network(struct sim *s)
 {
 	memset(s->cut, 0, sizeof s->cut);
+	memset(s->mute, 0, sizeof s->mute);
 	s->loss = 0;
 	s->twice = 0;
 	s->delay_us = 2000;
@@ -19,6 +20,7 @@ void fault_begin(struct sim *s)
 {
 	mend_network(s);
 	s->late = chance(s, 0.5) ? 0.02 : 0.3;
+	s->small = chance(s, 0.5) ? 0.1 : 0.7;
 	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
 }
 
@@ -102,7 +104,8 @@ static void corrupt_some(struct sim *s)
 	struct node *n = any_node(s);
 	struct rep *r = &n->reps[p];
 
-	if (!n->up || !r->open || replica_role(&r->machine) != REPLICA_MEMBER || r->now.seq == 0)
+	if (!n->up || !r->open || replica_role(&r->machine) != REPLICA_MEMBER || r->now.seq == 0 ||
+	    map_config(s, s->n_maps - 1, p)->primary == n->id)
 		return;
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
 		if (s->nodes[i].reps[p].now.corrupt || s->nodes[i].reps[p].disk.manifest.corrupt)
@@ -122,6 +125,29 @@ static void drain_node(struct sim *s, uint32_t id)
 	control_put(s, &c);
 }
 
+/* Its folder is gone, while the others of the set have everything. Not the primary's: it may just have proposed to
+ * go on alone. */
+static void wipe_some(struct sim *s, uint32_t p)
+{
+	struct node *n = any_node(s);
+	const struct map_partition *c = map_config(s, s->n_maps - 1, p);
+	uint32_t good = 0;
+	bool in_sync = false;
+
+	for (uint32_t i = 0; i < c->n_in_sync; i++) {
+		const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
+
+		in_sync |= c->in_sync[i] == n->id;
+		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
+	}
+	if (!in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
+		return;
+	crash(s, n);
+	trace(s, "n%u/%u is wiped", n->id, p);
+	disk_wipe(&n->reps[p].disk);
+	n->reps[p].disk.wiped = true;
+}
+
 static void stop_some(struct sim *s)
 {
 	struct node *n = any_node(s);
@@ -138,7 +164,7 @@ static void one_fault(struct sim *s)
 	struct node *n = any_node(s);
 
 	s->stats.faults++;
-	switch (prng_below(&s->prng, 20)) {
+	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 23)) {
 	case 0:
 	case 1: crash(s, n); break;
 	case 2: crash(s, &s->nodes[map_config(s, s->n_maps - 1, part)->primary]); break;
@@ -162,10 +188,17 @@ static void one_fault(struct sim *s)
 	case 8:
 	case 9:
 	case 10: cut_some(s); break;
+	case 20:
+	case 21:
+		trace(s, "n%u is mute", n->id);
+		s->mute[n->id] = true;
+		break;
 	case 11: bad_network(s); break;
 	case 12: slow_disk(s); break;
 	case 13: corrupt_some(s); break;
 	case 14: drain_node(s, n->id); break;
+	case 18: s->storm_us = s->now_us + between(s, 1000000, 8000000); break;
+	case 19: wipe_some(s, part); break;
 	case 15:
 	case 16:
 	case 17: n->armed = (enum moment)between(s, 1, MOMENT_COUNT - 1); break;
@@ -200,6 +233,12 @@ void fault_next(struct sim *s)
 		return;
 	}
 	one_fault(s);
+	if (s->now_us < s->storm_us) {
+		if (chance(s, 0.2))
+			mend_network(s);
+		later(s, between(s, 20000, 500000), (struct event){.kind = EV_FAULT});
+		return;
+	}
 	later(s, between(s, 100000, chance(s, 0.3) ? 500000 : 8000000),
 	      (struct event){.kind = EV_FAULT});
 }

@@ -34,6 +34,14 @@ static struct msg *copy(const struct msg *m)
 	return c;
 }
 
+static bool lost_control(const struct sim *s, const struct msg *m)
+{
+	bool data = m->kind == MSG_APPEND || m->kind == MSG_APPENDED || m->kind == MSG_WRITE ||
+		    m->kind == MSG_WRITTEN;
+
+	return !data && m->from != m->to && (s->mute[m->from] || s->mute[m->to]);
+}
+
 static uint64_t delay(struct sim *s)
 {
 	uint64_t us = 100 + prng_below(&s->prng, s->delay_us + 1);
@@ -43,7 +51,8 @@ static uint64_t delay(struct sim *s)
 
 void net_send(struct sim *s, struct msg *m)
 {
-	if (s->cut[m->from][m->to] || (m->from != m->to && chance(s, s->loss))) {
+	if (s->cut[m->from][m->to] || lost_control(s, m) ||
+	    (m->from != m->to && chance(s, s->loss))) {
 		msg_free(m);
 		return;
 	}
@@ -51,6 +60,11 @@ void net_send(struct sim *s, struct msg *m)
 		later(s, delay(s) * 3,
 		      (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = copy(m)});
 	later(s, delay(s), (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = m});
+}
+
+bool net_control(const struct sim *s, uint32_t a, uint32_t b)
+{
+	return net_linked(s, a, b) && !s->mute[a] && !s->mute[b];
 }
 
 bool net_linked(const struct sim *s, uint32_t a, uint32_t b)

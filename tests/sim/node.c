@@ -12,19 +12,21 @@ static bool named(const struct map_partition *c, uint64_t node)
 	return false;
 }
 
-/* Hosts what the map names. What it does not name is deleted only by a map that is known not to be old. */
+/* Hosts what the map names. By a map that may be old nothing is deleted, and nothing begun: an
+ * empty replica would not know that it should have been in sync. */
 static void host(struct sim *s, struct node *n)
 {
 	for (uint32_t p = 0; p < s->n_parts; p++) {
 		struct rep *r = &n->reps[p];
 
 		if (named(map_config(s, n->version, p), n->id)) {
-			if (!r->open)
-				rep_open(s, r, !r->disk.exists);
-			else
+			if (!r->open && (r->disk.exists || n->confirmed || n->life == 1))
+				rep_open(s, r);
+			else if (r->open)
 				rep_config(s, r);
 		} else {
 			rep_stop(s, r);
+			r->failed = false;
 			if (n->confirmed && r->disk.exists)
 				disk_wipe(&r->disk);
 		}
@@ -100,6 +102,10 @@ static struct heal_report report(const struct sim *s, const struct rep *r)
 {
 	const struct replica *m = &r->machine;
 
+	if (r->failed)
+		return (struct heal_report){.collection_id = s->collection_id,
+					    .partition = r->part,
+					    .failed = true};
 	return (struct heal_report){
 		.collection_id = s->collection_id,
 		.partition = r->part,
@@ -130,7 +136,7 @@ void node_beat(struct sim *s, struct node *n)
 	m->gen = n->life;
 	m->sent_us = local_us(s, n);
 	for (uint32_t p = 0; p < s->n_parts; p++)
-		if (n->reps[p].open)
+		if (n->reps[p].open || n->reps[p].failed)
 			m->reports[m->n_reports++] = report(s, &n->reps[p]);
 	net_send(s, m);
 }

@@ -258,12 +258,27 @@ static void recover(struct sim *s, struct rep *r, struct replica_recovery *out)
 	out->stored_epoch = d->epoch;
 }
 
-void rep_open(struct sim *s, struct rep *r, bool fresh)
+/* The map counts it among those that have everything, and it has nothing. */
+static bool lost_folder(const struct sim *s, const struct rep *r)
 {
-	struct replica_recovery recovery = {.fresh = fresh};
+	const struct map_partition *c = map_config(s, s->nodes[r->node].version, r->part);
+
+	for (uint32_t i = 0; c->epoch > 1 && !r->disk.exists && i < c->n_in_sync; i++)
+		if (c->in_sync[i] == r->node)
+			return true;
+	return false;
+}
+
+void rep_open(struct sim *s, struct rep *r)
+{
+	struct replica_recovery recovery = {0};
+
+	r->failed = lost_folder(s, r);
+	if (r->failed)
+		return;
 
 	if (!r->disk.exists)
-		r->disk = (struct disk){.exists = true, .first = 1};
+		r->disk = (struct disk){.exists = true, .first = 1, .wiped = r->disk.wiped};
 	r->open = true;
 	r->gen++;
 	r->rows = 0;
@@ -403,6 +418,8 @@ static bool fill_records(struct sim *s, struct rep *r, const struct replica_send
 	m->n = send->last_seq - from + 1;
 	if (m->n > SEND_ENTRIES)
 		m->n = SEND_ENTRIES;
+	if (chance(s, s->small)) /* as if they were large */
+		m->n = between(s, 1, m->n);
 	m->entries = mem_array(m->n + 1, sizeof *m->entries);
 	memcpy(m->entries, &d->log[from - d->first], m->n * sizeof *m->entries);
 	if (m->append.prev_epoch == 0)
@@ -579,7 +596,7 @@ void rep_seeded(struct sim *s, struct rep *r, uint64_t gen, uint32_t from)
 			      .synced_seq = source->disk.manifest.seq};
 	disk_wipe(d);
 	*d = fresh;
-	rep_open(s, r, false);
+	rep_open(s, r);
 }
 
 void rep_proposed(struct sim *s, struct rep *r, uint64_t gen, uint64_t proposal, int rc)

@@ -23,8 +23,6 @@ enum {
 	SIM_BEAT_US = 250000,
 };
 
-extern int replica_mutant;
-
 /* ---- the model of a partition's data ---- */
 
 enum op_kind { OP_PUT, OP_REMOVE, OP_UPDATE /* only if it is there: looks at the state */ };
@@ -53,6 +51,7 @@ struct state {
 
 struct disk {
 	bool exists;
+	bool wiped;           /* by the simulator, while it was in sync */
 	uint64_t epoch, hint; /* the epoch file */
 	struct state manifest;
 	struct entry *log; /* written; log[0].seq == first */
@@ -71,7 +70,7 @@ struct job {
 };
 struct rep {
 	uint32_t node, part;
-	bool open;
+	bool open, failed;
 	uint64_t gen; /* of the open replica; events of an older one are void */
 	struct replica machine;
 	struct state now;
@@ -230,9 +229,11 @@ struct sim {
 	struct node nodes[SIM_NODES + 1];
 	struct part parts[SIM_PARTITIONS];
 	bool cut[SIM_NODES + 1][SIM_NODES + 1]; /* [from][to] */
+	bool mute[SIM_NODES + 1]; /* the control plane's messages are lost, others not */
 	double loss, twice;
+	double small; /* appends that hold few records */
 	uint64_t delay_us, think_us;
-	uint64_t last_fault_us;
+	uint64_t storm_us; /* until then many nodes fail at a time */
 	/* control */
 	struct map **maps;
 	uint64_t n_maps;
@@ -257,8 +258,7 @@ struct sim {
 };
 struct sim_options {
 	uint64_t seconds;
-	int mutant;
-	bool trace;
+	bool trace, follow;
 };
 
 /* world.c */
@@ -277,10 +277,11 @@ struct msg *msg_new(enum msg_kind kind, uint32_t from, uint32_t to, uint32_t par
 void msg_free(struct msg *m);
 void net_send(struct sim *s, struct msg *m);
 void net_deliver(struct sim *s, struct msg *m);
+bool net_control(const struct sim *s, uint32_t a, uint32_t b);
 bool net_linked(const struct sim *s, uint32_t a, uint32_t b); /* both ways, both alive */
 
 /* replica.c */
-void rep_open(struct sim *s, struct rep *r, bool fresh);
+void rep_open(struct sim *s, struct rep *r);
 void rep_crash(struct sim *s, struct rep *r);
 void rep_stop(struct sim *s, struct rep *r); /* in good order */
 void rep_event(struct sim *s, struct rep *r, struct replica_event e);

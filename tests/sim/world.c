@@ -24,6 +24,8 @@ void trace(struct sim *s, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + n, TRACE_BYTES - (size_t)n, format, args);
 	va_end(args);
+	if (s->options->follow)
+		puts(line);
 }
 
 void trace_dump(void)
@@ -214,7 +216,7 @@ static void begin(struct sim *s)
 	s->end_us = s->quiet_us + CALM_US;
 	s->n_nodes = (uint32_t)between(s, 3, SIM_NODES);
 	s->n_parts = (uint32_t)between(s, 1, SIM_PARTITIONS);
-	s->factor = (uint32_t)between(s, 2, 3);
+	s->factor = chance(s, 0.4) ? 2 : 3;
 	s->n_clients = (uint32_t)between(s, 1, SIM_CLIENTS);
 	s->think_us = chance(s, 0.5) ? 20000 : 300000;
 	s->n_ops = s->n_attempts = s->n_tokens = s->n_calls = 1; /* 0: none */

@@ -32,28 +32,26 @@ static void set_config(struct copies *c, const struct map_partition *next)
 		c->nodes[i].told = false;
 }
 
-static void propose(void *ctx, uint64_t collection_id, uint32_t partition, uint64_t expect_epoch,
-		    const struct map_partition *next, void (*proposed)(void *done_ctx, int rc),
-		    void *done_ctx)
+static void propose(void *ctx, const struct shard_proposal *p)
 {
 	struct copy *from = ctx;
 	struct copies *c = from->all;
 	int rc = ERR_STALE;
 
-	assert_int_equal(collection_id, c->schema->id);
-	assert_int_equal(partition, 0);
+	assert_int_equal(p->collection_id, c->schema->id);
+	assert_int_equal(p->partition, 0);
 	if (from->cut) {
-		proposed(done_ctx, ERR_TIMEOUT);
+		p->done(p->done_ctx, ERR_TIMEOUT);
 		return;
 	}
 	pthread_mutex_lock(&c->lock);
-	if (c->config.epoch == expect_epoch) {
-		set_config(c, next);
+	if (c->config.epoch == p->expect_epoch) {
+		set_config(c, &p->next);
 		c->n_proposals++;
 		rc = 0;
 	}
 	pthread_mutex_unlock(&c->lock);
-	proposed(done_ctx, rc);
+	p->done(p->done_ctx, rc);
 }
 
 struct map_partition copies_config(struct copies *c)
@@ -148,6 +146,7 @@ static void bring_up(struct copies *c, struct copy *n)
 				      .listen = n->address[0] ? n->address : "127.0.0.1:0"};
 	struct error err = {0};
 
+	pthread_rwlock_wrlock(&n->calling);
 	assert_int_equal(pool_new(&n->pool, 2, 1, &err), 0);
 	o.pool = net.pool = n->pool;
 	assert_int_equal(rpc_new(&n->rpc, n->node, &err), 0);
@@ -160,27 +159,28 @@ static void bring_up(struct copies *c, struct copy *n)
 	snprintf(n->address, sizeof n->address, "127.0.0.1:%u", rpc_port(n->rpc));
 	n->told = false;
 	connect_all(c, n);
+	pthread_rwlock_unlock(&n->calling);
 }
 
-static void bring_down(struct copies *c, struct copy *n)
+static void bring_down(struct copy *n)
 {
 	if (!n->shard)
 		return;
 	shard_leave(n->shard); /* calls under way are answered */
-	pthread_rwlock_wrlock(&c->calling);
+	pthread_rwlock_wrlock(&n->calling);
 	rpc_hang_up(n->rpc);
 	shard_stop(n->shard);
 	rpc_free(n->rpc);
 	pool_free(n->pool);
 	n->shard = NULL;
 	n->rpc = NULL;
-	pthread_rwlock_unlock(&c->calling);
+	pthread_rwlock_unlock(&n->calling);
 }
 
 void copy_stop(struct copies *c, uint64_t node)
 {
 	pthread_mutex_lock(&c->assigning);
-	bring_down(c, &c->nodes[node - 1]);
+	bring_down(&c->nodes[node - 1]);
 	pthread_mutex_unlock(&c->assigning);
 }
 
@@ -231,7 +231,6 @@ static void start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_i
 	c->arena = arena_new(1 << 16);
 	make_schema(c);
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_rwlock_init(&c->calling, NULL);
 	pthread_mutex_init(&c->assigning, NULL);
 	c->config = (struct map_partition){.epoch = 1, .primary = 1, .min_isr = min_isr};
 	for (uint32_t i = 0; i < n; i++) {
@@ -243,6 +242,7 @@ static void start(struct copies *c, uint32_t n, uint32_t in_sync, uint32_t min_i
 			c->config.learners[c->config.n_learners++] = i + 1;
 		node->all = c;
 		node->node = i + 1;
+		pthread_rwlock_init(&node->calling, NULL);
 		snprintf(node->root, sizeof node->root, "/tmp/quiver-copies-XXXXXX");
 		assert_non_null(mkdtemp(node->root));
 		assert_int_equal(store_io_real(node->root, &node->disk, &c->err), 0);
@@ -273,7 +273,8 @@ void copies_fini(struct copies *c)
 	for (uint32_t i = 0; i < c->n; i++) {
 		char command[128];
 
-		bring_down(c, &c->nodes[i]);
+		bring_down(&c->nodes[i]);
+		pthread_rwlock_destroy(&c->nodes[i].calling);
 		store_io_fini(&c->nodes[i].io);
 		store_io_fini(&c->nodes[i].disk);
 		snprintf(command, sizeof command, "rm -rf '%s'", c->nodes[i].root);
@@ -282,7 +283,6 @@ void copies_fini(struct copies *c)
 	collection_unref(c->schema);
 	arena_free(c->arena);
 	pthread_mutex_destroy(&c->lock);
-	pthread_rwlock_destroy(&c->calling);
 	pthread_mutex_destroy(&c->assigning);
 }
 
@@ -293,8 +293,8 @@ static void done(struct rpc_call *call)
 	sem_post(call->ctx);
 }
 
-static int call_with(struct copies *c, uint64_t node, enum rpc_type type, const void *request,
-		     void *response, struct arena *arena, struct error *err)
+static int call_with(struct copy *n, enum rpc_type type, const void *request, void *response,
+		     struct arena *arena, struct error *err)
 {
 	sem_t finished;
 	struct rpc_call call = {.type = type,
@@ -305,17 +305,17 @@ static int call_with(struct copies *c, uint64_t node, enum rpc_type type, const 
 				.done = done,
 				.ctx = &finished};
 
-	pthread_rwlock_rdlock(&c->calling);
-	if (!c->nodes[node - 1].shard) {
-		pthread_rwlock_unlock(&c->calling);
+	pthread_rwlock_rdlock(&n->calling);
+	if (!n->shard) {
+		pthread_rwlock_unlock(&n->calling);
 		return ERR_UNAVAILABLE;
 	}
 	sem_init(&finished, 0, 0);
-	rpc_send(c->nodes[node - 1].rpc, node, &call);
+	rpc_send(n->rpc, n->node, &call);
 	while (sem_wait(&finished))
 		;
 	sem_destroy(&finished);
-	pthread_rwlock_unlock(&c->calling);
+	pthread_rwlock_unlock(&n->calling);
 	*err = call.err;
 	return call.rc;
 }
@@ -323,7 +323,7 @@ static int call_with(struct copies *c, uint64_t node, enum rpc_type type, const 
 int copies_call(struct copies *c, uint64_t node, enum rpc_type type, const void *request,
 		void *response)
 {
-	return call_with(c, node, type, request, response, c->arena, &c->err);
+	return call_with(&c->nodes[node - 1], type, request, response, c->arena, &c->err);
 }
 
 static bool worth_again(int rc)
@@ -345,7 +345,7 @@ int copies_write(struct copies *c, const struct write *w, struct rpc_write_respo
 		if (i > 0)
 			usleep(PAUSE_US);
 		*out = (struct rpc_write_response){0};
-		rc = call_with(c, config.primary, RPC_TYPE_write, &q, out, arena, &err);
+		rc = call_with(&c->nodes[config.primary - 1], RPC_TYPE_write, &q, out, arena, &err);
 	}
 	arena_free(arena);
 	return rc;
@@ -406,7 +406,8 @@ uint64_t copies_count_in(struct copies *c, uint64_t node, struct arena *arena)
 	struct rpc_count_response a = {0};
 	struct error err;
 
-	return call_with(c, node, RPC_TYPE_count, &q, &a, arena, &err) ? UINT64_MAX : a.count;
+	return call_with(&c->nodes[node - 1], RPC_TYPE_count, &q, &a, arena, &err) ? UINT64_MAX
+										   : a.count;
 }
 
 /* ---- waiting ---- */

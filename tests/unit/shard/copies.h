@@ -18,8 +18,9 @@ struct copy {
 	struct rpc *rpc;
 	struct shard *shard; /* NULL: it is down */
 	char address[32];
-	atomic_bool cut; /* hears nothing from the map, and reaches no other copy */
-	bool told;       /* under the lock: of the present configuration */
+	pthread_rwlock_t calling; /* it goes away only while nobody calls it */
+	atomic_bool cut;          /* hears nothing from the map, and reaches no other copy */
+	bool told;                /* under the lock: of the present configuration */
 };
 
 /* 0, NULL: as usual */
@@ -37,7 +38,6 @@ struct copies {
 	struct error err; /* of the last call */
 	pthread_mutex_t lock;
 	pthread_mutex_t assigning; /* shards come and go only under it */
-	pthread_rwlock_t calling;  /* nodes go away only while nobody calls */
 	struct map_partition config;
 	uint32_t n_proposals; /* that won */
 	struct copies_tuning tuning;

@@ -392,7 +392,7 @@ static void copies_come_and_go_under_writes(void **state)
 	copies_fini(&c);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_reach_every_copy),
@@ -410,5 +410,7 @@ int main(void)
 		cmocka_unit_test(copies_come_and_go_under_writes),
 	};
 
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

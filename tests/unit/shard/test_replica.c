@@ -1,4 +1,4 @@
-/* The replica machine without copies: no thread, no file. With copies: test_replica_copies.c. */
+/* The replica machine without copies: no thread, no file. With copies: test_replica_primary.c, test_replica_follower.c. */
 #include "tests/unit/unit.h"
 #include "base/error.h"
 #include "base/prng.h"

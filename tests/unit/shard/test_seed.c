@@ -60,11 +60,11 @@ static int add_bytes(const char *path, const struct stat *st, int type, struct F
 /* Bytes in the segments of a folder of a node. */
 static uint64_t segment_bytes(struct copies *c, uint64_t node, const char *folder)
 {
-	char path[200];
+	char path[512];
 
 	bytes_found = 0;
 	some_size = 0;
-	snprintf(path, sizeof path, "%s/replicas/7/%s", c->nodes[node - 1].root, folder);
+	snprintf(path, sizeof path, "%.63s/replicas/7/%.20s", c->nodes[node - 1].root, folder);
 	nftw(path, add_bytes, 16, FTW_PHYS);
 	return bytes_found;
 }
@@ -94,6 +94,20 @@ static void delete_some(struct copies *c, uint64_t first, uint32_t n)
 	assert_int_equal(out.changed, n);
 }
 
+/* Nothing is merged any more: the files stay what they are. */
+static void settle(struct copies *c)
+{
+	uint64_t segments = 0;
+
+	for (int quiet = 0; quiet < 150;) {
+		struct rpc_info_response info = copies_info(c, 1);
+
+		quiet = info.segments == segments && info.status == REPLICA_GREEN ? quiet + 1 : 0;
+		segments = info.segments;
+		usleep(10000);
+	}
+}
+
 /* Node 1 alone has written so much that its log begins long after the first record; node 2 has nothing. */
 static void start_behind(struct copies *c, const struct copies_tuning *tuning)
 {
@@ -109,6 +123,7 @@ static void start_behind(struct copies *c, const struct copies_tuning *tuning)
 		usleep(10000);
 	}
 	delete_some(c, 600, 60); /* in the log, or in the next manifest */
+	settle(c);
 }
 
 static void same_as_source(struct copies *c, uint64_t n)
@@ -321,7 +336,7 @@ static void a_copy_that_cannot_be_opened_is_made_anew(void **state)
 
 	start_equal(&c);
 	copy_stop(&c, 2);
-	snprintf(path, sizeof path, "%s/replicas/7/0/CURRENT", c.nodes[1].root);
+	snprintf(path, sizeof path, "%.63s/replicas/7/0/CURRENT", c.nodes[1].root);
 	flip(path, 3);
 	copy_start(&c, 2);
 	copies_fill(&c, POINTS, 100, BATCH, "b");
@@ -369,9 +384,9 @@ static void put(struct swap *s, const char *path)
 
 static bool there(struct swap *s, const char *path)
 {
-	char full[200];
+	char full[512];
 
-	snprintf(full, sizeof full, "%s/%s", s->root, path);
+	snprintf(full, sizeof full, "%.63s/%.200s", s->root, path);
 	return access(full, F_OK) == 0;
 }
 
