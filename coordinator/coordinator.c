@@ -27,6 +27,12 @@ int coord_start(struct coord **out, const struct coord_options *options, struct 
 	return 0;
 }
 
+void coord_close(struct coord *c)
+{
+	if (c != NULL)
+		atomic_store(&c->closing, true);
+}
+
 void coord_stop(struct coord *c)
 {
 	if (c == NULL)

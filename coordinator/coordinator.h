@@ -200,4 +200,6 @@ struct coord_options {
 	uint64_t default_timeout_us; /* 0 = 60 s */
 };
 int coord_start(struct coord **out, const struct coord_options *options, struct error *err);
+/* The node stops: nothing is tried again any more, and the control plane is not asked. Before that one ends. NULL ok. */
+void coord_close(struct coord *c);
 void coord_stop(struct coord *c); /* NULL ok */

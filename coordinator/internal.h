@@ -14,6 +14,7 @@ struct coord {
 	struct coord_options options;
 	uint64_t default_timeout_us;
 	uint64_t started_wall_us;
+	atomic_bool closing;
 	atomic_ulong sample_seed;
 	atomic_ulong batches; /* names of writes that came without one */
 	atomic_ulong searches, reads, writes, changes, failures; /* requests since the start */

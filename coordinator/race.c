@@ -81,6 +81,12 @@ static bool is_write(const struct race *race)
 static uint64_t choose(struct race *race)
 {
 	struct round_call *c = race->target;
+	if (atomic_load(&race->coord->closing)) {
+		if (race->rc == 0)
+			race->rc = error_set(&race->err, ERR_UNAVAILABLE, "the node is stopping");
+		race->patience_us = 0;
+		return 0;
+	}
 	const struct map *m = coord_map(race->coord);
 	struct rpc_target *t = (struct rpc_target *)c->rpc.request;
 	const struct map_collection *placed = map_collection_by_id(m, t->collection_id);

@@ -568,6 +568,7 @@ void node_stop(struct node *n)
 		return;
 	http_server_stop(n->http);
 	api_free(n->api);
+	coord_close(n->coord);
 	/* Other nodes' calls end before what serves them, own calls before the coordinator that waits for them. */
 	member_stop(n->member);
 	if (n->shard != NULL)
