@@ -11,8 +11,10 @@ enum {
 	RETRY_PAUSE_US = 20000,
 	READ_PATIENCE_US = 5000000,
 	INFO_PATIENCE_US = 1000000,
-	SLOW_US = 250000,  /* a read that is silent for so long is sent again whatever the budget says */
-	WATCH_US = 100000, /* between looks whether the primary that has a write is still the primary */
+	SLOW_US =
+		250000, /* a read that is silent for so long is sent again whatever the budget says */
+	WATCH_US =
+		100000, /* between looks whether the primary that has a write is still the primary */
 };
 
 struct try;
@@ -128,10 +130,11 @@ static void try_free(struct try *t)
 static void tell_unknown(struct race *race)
 {
 	struct error last = race->err;
-	race->rc = error_set(&race->err, ERR_TIMEOUT,
-			     "the outcome is unknown: the write may or may not have been carried out (%s); "
-			     "send it again with the same batch id, or read to see",
-			     last.text);
+	race->rc = error_set(
+		&race->err, ERR_TIMEOUT,
+		"the outcome is unknown: the write may or may not have been carried out (%s); "
+		"send it again with the same batch id, or read to see",
+		last.text);
 }
 
 /* Under the lock: what the answer is made of leaves the winning try, which is freed here or by whoever still refers to it. */
@@ -254,7 +257,7 @@ static void hedge_due(void *ctx)
 	struct coord *c = race->coord;
 	pthread_mutex_lock(&race->lock);
 	bool slow = !race->settled && race->target != NULL && race->open == 1;
-	bool again = slow && !race->pressed && !route_spend(&c->route);
+	bool again = slow && !race->pressed && !atomic_load(&c->closing) && !route_spend(&c->route);
 	race->pressed = race->pressed || again;
 	if (slow && !again)
 		send_next(race);
@@ -297,7 +300,7 @@ static void watch_due(void *ctx)
 	struct coord *c = race->coord;
 	struct try *lost = NULL;
 	pthread_mutex_lock(&race->lock);
-	bool over = race->settled || race->target == NULL;
+	bool over = race->settled || race->target == NULL || atomic_load(&c->closing);
 	if (!over && race->writing != NULL && race->launching == 0 && has_moved(race)) {
 		lost = race->writing;
 		lost->refs++;
