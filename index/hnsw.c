@@ -258,7 +258,7 @@ static int make_walk(const struct vindex *v, struct error *err)
  * what is filtered out; where that costs more than looking at every allowed row, we do that. */
 static bool better_scanned(const struct vindex *v, const struct vindex_query *q, uint32_t ef)
 {
-	return q->allow && (q->n_allow <= 8 * ef || q->n_allow <= v->n / 10);
+	return q->allow && (q->scan || q->n_allow <= 8 * ef || q->n_allow <= v->n / 10);
 }
 
 static int search_faiss(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,

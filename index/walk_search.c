@@ -20,7 +20,8 @@ enum {
 	EF_MIN = 64,
 	GATHER_MAX = 1024,
 	CLOCK_EVERY = 16, /* expansions between looks at the clock */
-	SCAN_CHUNK = 256,
+	SCAN_CHUNK = 64,
+	SCAN_POOL = 4,       /* candidates kept by a scan, times k */
 	FETCH_LINES = 4,     /* of a code, fetched while gathering */
 	RESCORE_FETCH = 512, /* bytes of a row, fetched ahead */
 };
@@ -355,8 +356,10 @@ static void scan_codes(struct search *x)
 	x->size = 0;
 	x->cursor = 0;
 	for (size_t i = 0; i < bitset_words(x->w->n); i++) {
-		for (uint64_t word = allow->words[i]; word; word &= word - 1)
-			ids[n++] = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(word);
+		for (uint64_t word = allow->words[i]; word; word &= word - 1) {
+			ids[n] = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(word);
+			fetch_code(x->w, ids[n++]);
+		}
 		if (n >= SCAN_CHUNK || i + 1 == bitset_words(x->w->n)) {
 			compute(x, ids, n, x->s->sums);
 			insert_all(x, ids, x->s->sums, n);
@@ -452,10 +455,23 @@ static bool through_all(const struct walk *w, const struct vindex_query *q)
 }
 
 /* Looking at each allowed code costs about this many times less than a step of the walk. */
-static bool better_scanned(const struct search *x)
+static bool better_scanned(const struct walk *w, const struct vindex_query *q, uint32_t ef)
 {
-	return x->q->allow && (x->q->n_allow <= 128 * (x->ef < EF_MIN ? EF_MIN : x->ef) ||
-			       x->q->n_allow <= x->w->n / 64);
+	return q->allow && (q->scan || q->n_allow <= 128 * (ef < EF_MIN ? EF_MIN : ef) ||
+			    q->n_allow <= w->n / 64);
+}
+
+/* A scan does not lose its way: its pool only has to hold what may be among the best. One bit says too
+ * little about a row for that. */
+static uint32_t scan_pool(const struct walk *w, const struct vindex_query *q, uint32_t ef)
+{
+	uint32_t most = candidates_wanted(w, q);
+
+	if (walk_has_bits(w) || q->ignore_codes)
+		return ef;
+	if (most < SCAN_POOL * q->k)
+		most = SCAN_POOL * q->k;
+	return most < EF_MIN ? EF_MIN : most;
 }
 
 int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_item *out,
@@ -465,11 +481,15 @@ int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_
 	/* nodes gathered at once: a list and one more than is enough, or a chunk of a scan */
 	size_t gather_room = GATHER_MAX + 3 * (size_t)w->width;
 	struct search x = {.w = w, .q = q, .stats = stats};
+	bool scan;
 
 	if (ef < candidates_wanted(w, q))
 		ef = candidates_wanted(w, q);
+	scan = better_scanned(w, q, ef);
 	x.allowed_only = q->allow && !through_all(w, q);
-	if (q->allow && !x.allowed_only)
+	if (scan)
+		ef = scan_pool(w, q, ef);
+	else if (q->allow && !x.allowed_only)
 		ef = (uint32_t)((uint64_t)ef * w->n / q->n_allow);
 	if (x.allowed_only)
 		ef++; /* the node where it begins may not be allowed, and takes a place */
@@ -478,7 +498,7 @@ int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_
 	x.s = walk_scratch_get(w, (size_t)x.ef + 1, gather_room);
 	x.query.bytes = x.s->query_bytes;
 	init_codes(&x);
-	if (better_scanned(&x)) {
+	if (scan) {
 		scan_codes(&x);
 	} else {
 		walk_level_0(&x, descend(&x));

@@ -2,6 +2,9 @@
 #include "model/element.h"
 #include "model/point.h"
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 static const float half_max = 65504;
 
@@ -25,6 +28,46 @@ static inline float from_half(uint16_t h)
 	float size = float_of((uint32_t)(h & 0x7fff) << 13) * 0x1p112f;
 	return float_of(bits_of(size) | (uint32_t)(h & 0x8000) << 16);
 }
+
+static void from_halves(const uint8_t *from, size_t n, float *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint16_t h;
+		memcpy(&h, from + 2 * i, sizeof(h));
+		out[i] = from_half(h);
+	}
+}
+
+static void from_bytes(const uint8_t *from, size_t n, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = from[i];
+}
+
+#ifdef __x86_64__
+/* Every processor with AVX2 converts eight at a time. */
+__attribute__((target("avx,f16c"))) static void from_halves_f16c(const uint8_t *from, size_t n,
+								 float *out)
+{
+	size_t i = 0;
+	for (; i + 8 <= n; i += 8) {
+		__m128i halves = _mm_loadu_si128((const __m128i *)(const void *)(from + 2 * i));
+		_mm256_storeu_ps(out + i, _mm256_cvtph_ps(halves));
+	}
+	from_halves(from + 2 * i, n - i, out + i);
+}
+
+__attribute__((target("avx2"))) static void from_bytes_avx2(const uint8_t *from, size_t n,
+							    float *out)
+{
+	size_t i = 0;
+	for (; i + 8 <= n; i += 8) {
+		__m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(from + i));
+		_mm256_storeu_ps(out + i, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
+	}
+	from_bytes(from + i, n - i, out + i);
+}
+#endif
 
 /* A sum with a power of two rounds off the bits that a half has no room for, as the processor rounds:
  * to the nearest, ties to even. */
@@ -71,15 +114,22 @@ void element_decode(enum datatype t, const void *elements, size_t n, float *out)
 	const uint8_t *from = elements;
 	switch (t) {
 	case DATATYPE_UINT8:
-		for (size_t i = 0; i < n; i++)
-			out[i] = from[i];
+#ifdef __x86_64__
+		if (__builtin_cpu_supports("avx2")) {
+			from_bytes_avx2(from, n, out);
+			break;
+		}
+#endif
+		from_bytes(from, n, out);
 		break;
 	case DATATYPE_FLOAT16:
-		for (size_t i = 0; i < n; i++) {
-			uint16_t h;
-			memcpy(&h, from + 2 * i, sizeof(h));
-			out[i] = from_half(h);
+#ifdef __x86_64__
+		if (__builtin_cpu_supports("f16c")) {
+			from_halves_f16c(from, n, out);
+			break;
 		}
+#endif
+		from_halves(from, n, out);
 		break;
 	case DATATYPE_FLOAT32:
 	default: memcpy(out, from, n * sizeof(*out)); break;

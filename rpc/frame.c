@@ -144,7 +144,8 @@ int frame_next_response(struct reader *r, struct frame_response *out)
 
 void frame_error(const struct frame_response *r, struct error *out)
 {
-	out->code = r->code;
-	error_set(out, r->code, "%.*s", r->text_n > 400 ? 400 : (int)r->text_n,
-		  r->text != NULL ? r->text : "");
+	if (r->text == NULL || r->text_n == 0 || r->text[0] == 0)
+		error_set(out, r->code, "%s", error_text(r->code));
+	else
+		error_set(out, r->code, "%.*s", r->text_n > 400 ? 400 : (int)r->text_n, r->text);
 }

@@ -15,11 +15,11 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# stage: (kind of build, ninja target that its C tests need or None for everything, meson suite or None). The unit
+# stage: (kind of build, ninja targets that its C tests need or None for everything, meson suites or None). The unit
 # tests of a folder are also in a suite of its name, so `api`, `cli` and `cluster` name none: they would run those again.
 STAGES = {
     "check": (None, None, None),
-    "unit": ("asan", "unit_tests", "unit"),
+    "unit": ("asan", ["unit_tests", "fuzz_programs"], ["unit", "fuzz"]),
     "recall": ("release", None, "recall"),
     "api": ("release", None, None),
     "cli": ("release", None, None),
@@ -28,7 +28,7 @@ STAGES = {
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster"]
+DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster", "clients"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 
@@ -142,13 +142,15 @@ def run_stage(stage, word):
     os.makedirs(build_dir, exist_ok=True)
     count = Count()
     if kind:
-        build = [os.path.join(ROOT, "scripts", "build"), kind] + ([target] if target else [])
+        targets = [target] if isinstance(target, str) else target or []
+        build = [os.path.join(ROOT, "scripts", "build"), kind] + targets
         start = time.monotonic()
         if subprocess.run(build).returncode != 0:
             print("== %s: the build failed (%s)" % (stage, " ".join(build[1:])))
             return Count(failed=1)
         print("== %s: built in %.0f s" % (stage, time.monotonic() - start))
-        count.add(run_meson(build_dir, suite, word))
+        for name in [suite] if isinstance(suite, str) else suite or []:
+            count.add(run_meson(build_dir, name, word))
     folder = os.path.join(ROOT, "tests", stage)
     if os.path.exists(os.path.join(folder, "run")):
         count.add(run_own(folder, build_dir, word))

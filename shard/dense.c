@@ -9,7 +9,14 @@
 #include "shard/search.h"
 #include <string.h>
 
-enum { SCAN_ROWS = 65536, EXACT_ROWS = 1000, EXACT_SHARE = 50, WALK_COST = 36, EF_DEFAULT = 128 };
+enum {
+	SCAN_ROWS = 65536,
+	EXACT_ROWS = 1000,
+	EXACT_SHARE = 50,
+	WALK_COST = 36,
+	EF_DEFAULT = 128,
+	CODES_TOP = 128
+};
 
 static bool exact_is_cheaper(const struct leaf *l, uint64_t n_allow, uint64_t n)
 {
@@ -129,7 +136,7 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 }
 
 static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a,
-			const struct vindex *index)
+			const struct vindex *index, bool scan)
 {
 	const struct search_params *params = &u->leaf->params;
 	const struct tie_order ties = unit_ties(u, 0, v->row_of);
@@ -142,6 +149,7 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 		.nprobe = params->nprobe,
 		.allow = a->bits,
 		.n_allow = a->n,
+		.scan = scan,
 		.no_rescore = params->no_rescore,
 		.ignore_codes = params->ignore_quantization,
 		.oversampling = params->oversampling,
@@ -169,6 +177,19 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 	push_all(u, items, n_out, 0, v->row_of);
 }
 
+/* Whether each allowed row is looked at by its code in the index instead of by its floats, which lie
+ * four times as far apart. A unit without a filter may be a part of the segment; codes are for all. The
+ * pool of a scan is sorted, which is for short lists. */
+static bool scan_by_codes(const struct unit *u, const struct allowed *a, const struct vindex *index)
+{
+	struct vindex_info info;
+
+	if (filter_is_trivial(u->leaf->filter) || a->n <= EXACT_ROWS || u->leaf->top > CODES_TOP)
+		return false;
+	vindex_describe(index, &info);
+	return info.kind == INDEX_HNSW && info.quantizer != QUANTIZER_BINARY;
+}
+
 static void search_sealed(struct unit *u)
 {
 	const struct view_entry *e = unit_entry(u);
@@ -182,10 +203,12 @@ static void search_sealed(struct unit *u)
 		return;
 	find_allowed(u, &v, &a);
 	if (a.n > 0) {
-		if (l->params.exact || !index || exact_is_cheaper(l, a.n, v.n))
+		bool scan = l->params.exact || !index || exact_is_cheaper(l, a.n, v.n);
+
+		if (scan && (l->params.exact || !index || !scan_by_codes(u, &a, index)))
 			scan_sealed(u, &v, &a);
 		else
-			walk_sealed(u, &v, &a, index);
+			walk_sealed(u, &v, &a, index, scan);
 	}
 	if (a.own.words)
 		bitset_fini(&a.own);

@@ -56,6 +56,8 @@ class Answer:
 
 
 class Server:
+    url_prefix = ""
+
     def __init__(self, *flags, folder=None):
         self.flags = list(flags)
         self.own_folder = folder is None

@@ -107,6 +107,40 @@ class Faults(ClusterTest):
         self.create(leader, "by_the_old_leader")
         self.known(c, "by_the_old_leader")
 
+    def test_nodes_stop_while_requests_wait_for_a_dead_one(self):
+        """What waits to be tried again does not keep a node from stopping."""
+        c = self.cluster(3)
+        self.create(c[0], "t", shards=6)
+        self.known(c, "t")
+        stopping = threading.Event()
+
+        def write(seed):
+            n = 0
+            while not stopping.is_set():
+                points = [{"id": seed * 10**6 + n + i, "vector": [1.0, float(i)]} for i in range(6)]
+                n += 6
+                try:
+                    c[seed % 3].call("PUT", "/collections/t/points?wait=true&timeout=3600", {"points": points})
+                except OSError:
+                    pass
+
+        threads = [threading.Thread(target=write, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        try:
+            c.wait(lambda: self.count(c[0], "t") > 100, "some load")
+            c[2].kill()
+            c.wait(lambda: "node c is dead" in c[0].log() + c[1].log(), "noticed")
+            for node in c.nodes[:2]:
+                node.send(signal.SIGTERM)
+            for node in c.nodes[:2]:
+                c.wait(lambda: not node.runs(), node.name + " ends")
+                self.assertEqual(node.process.returncode, 0)
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+
 
 if __name__ == "__main__":
     unittest.main()

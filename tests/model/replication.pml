@@ -537,7 +537,7 @@ inline witness(x)
 #elif WITNESS == 2 /* a member that had left, or was never in, has come in and counted */
 	assert(!(late_growth > 0 && r[x].config == map_epoch && r[x].config == late_growth && committed == S));
 #elif WITNESS == 3 /* a tail of an older epoch was committed after a promotion */
-	assert(!(r[x].epoch_at[r[x].commit] < r[x].config && committer[r[x].epoch_at[r[x].commit]] != x + 1 &&
+	assert(!(r[x].commit > 0 && r[x].epoch_at[r[x].commit] < r[x].config && committer[r[x].epoch_at[r[x].commit]] != x + 1 &&
 		 primary_of[r[x].epoch_at[r[x].commit]] != x));
 #elif WITNESS == 4 /* a restarted primary went on after its renewal */
 	assert(!(crashes > 0 && x == 0 && r[x].config > 1 && primary_of[r[x].config - 1] == x && r[x].stored == r[x].config &&

@@ -10,7 +10,7 @@ static const struct index_config configs[] = {
 	{.kind = INDEX_IVF, .nlist = 30, .nprobe = 8},
 	{.kind = INDEX_IVF, .nlist = 30, .nprobe = 8, .quantizer = QUANTIZER_SQ8},
 };
-enum { N_CONFIGS = sizeof configs / sizeof *configs, K = 10 };
+enum { N_CONFIGS = sizeof configs / sizeof *configs, CONFIG_HNSW = 1, K = 10 };
 
 struct fixture {
 	struct sample s;
@@ -151,6 +151,45 @@ static void test_filters(void **state)
 		}
 		bitset_fini(&allow);
 	}
+}
+
+/* Every allowed row is looked at, by its code: as many distances, and nothing that a walk might miss. */
+static void test_scan_of_what_is_allowed(void **state)
+{
+	struct fixture *f = *state;
+	const struct vindex_rows rows = {.data = f->s.rows, .n = f->s.n, .dim = f->s.dim};
+	struct topk_item want[K], got[K];
+	struct bitset allow;
+	uint32_t n_want, n_got, found = 0;
+
+	bitset_init(&allow, f->s.n, true);
+	bitset_unset(&allow, 3);
+	for (size_t d = 0; d < 4; d++) {
+		struct vindex *v = open_saved(f, CONFIG_HNSW, d, false);
+
+		found = 0;
+		for (uint32_t i = 0; i < f->s.n_queries; i++) {
+			const struct vindex_query q = {
+				.vector = f->s.queries + (size_t)i * f->s.dim,
+				.k = K,
+				.ef = 1,
+				.allow = &allow,
+				.n_allow = f->s.n - 1,
+				.scan = true,
+			};
+			struct vindex_stats stats = {0};
+
+			assert_int_equal(vindex_search(v, &q, got, &n_got, &stats, NULL), 0);
+			assert_int_equal(vindex_scan(&rows, all_distances[d], &q, want, &n_want),
+					 0);
+			assert_int_equal(n_got, K);
+			assert_true(stats.distances >= q.n_allow);
+			found += overlap(got, n_got, want, n_want);
+		}
+		assert_true(found >= 0.99 * K * f->s.n_queries);
+		vindex_free(v);
+	}
+	bitset_fini(&allow);
 }
 
 static void test_nothing_allowed_and_k_zero(void **state)
@@ -375,6 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_kind_built_and_opened),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_scan_of_what_is_allowed),
 		cmocka_unit_test(test_nothing_allowed_and_k_zero),
 		cmocka_unit_test(test_saving_what_was_opened_gives_the_same_bytes),
 		cmocka_unit_test(test_fallbacks_say_why),

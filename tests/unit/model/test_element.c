@@ -33,6 +33,35 @@ static void every_half_comes_back(void **state)
 	}
 }
 
+/* Long rows are converted by other instructions than single values. */
+static void rows_are_decoded_like_their_values(void **state)
+{
+	enum { LONGEST = 40 };
+	struct prng p;
+	prng_seed(&p, 9);
+	for (size_t n = 0; n <= LONGEST; n++) {
+		for (int round = 0; round < 100; round++) {
+			uint16_t halves[LONGEST + 1];
+			float got[LONGEST], one;
+			for (size_t i = 0; i <= n; i++) {
+				halves[i] = (uint16_t)prng_u64(&p);
+				if ((halves[i] & 0x7c00) == 0x7c00)
+					halves[i] &= 0x83ff;
+			}
+			/* at an odd address, too */
+			const uint8_t *bytes = (const uint8_t *)halves + 1;
+			element_decode(DATATYPE_UINT8, bytes, n, got);
+			for (size_t i = 0; i < n; i++)
+				assert_true(got[i] == (float)bytes[i]);
+			element_decode(DATATYPE_FLOAT16, halves, n, got);
+			for (size_t i = 0; i < n; i++) {
+				element_decode(DATATYPE_FLOAT16, &halves[i], 1, &one);
+				assert_memory_equal(&got[i], &one, sizeof(one));
+			}
+		}
+	}
+}
+
 /* Against the definition: the nearest half, of two equally near ones the even. */
 static void floats_are_rounded_to_the_nearest_half(void **state)
 {
@@ -114,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_half_comes_back),
+		cmocka_unit_test(rows_are_decoded_like_their_values),
 		cmocka_unit_test(floats_are_rounded_to_the_nearest_half),
 		cmocka_unit_test(bytes_are_cut_and_bounded),
 		cmocka_unit_test(forms_of_a_vector),
