@@ -20,6 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAGES = {
     "check": (None, None, None),
     "unit": ("asan", ["unit_tests", "fuzz_programs"], ["unit", "fuzz"]),
+    "sim": ("release", "tests/sim/sim", "sim"),
     "recall": ("release", None, "recall"),
     "api": ("release", None, None),
     "cli": ("release", None, None),
@@ -28,7 +29,7 @@ STAGES = {
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "recall", "api", "cli", "crash", "cluster", "clients"]
+DEFAULT = ["check", "unit", "sim", "recall", "api", "cli", "crash", "cluster", "clients"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 

@@ -14,6 +14,7 @@ struct hosting {
 	pthread_cond_t changed;
 	const struct map *next; /* NULL: nothing new */
 	uint64_t contact_us;    /* to be told when nothing is new; 0: none */
+	bool sweep, swept;      /* the map is current for the first time */
 	bool busy, stopping;
 	pthread_t thread;
 };
@@ -49,16 +50,39 @@ void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
 	free(list);
 }
 
+/* The lock is held, and let go meanwhile. */
+static void sweep(struct hosting *h)
+{
+	h->sweep = false;
+	pthread_mutex_unlock(&h->lock);
+	shard_sweep(h->shard);
+	pthread_mutex_lock(&h->lock);
+}
+
+/* What is announced is hosted, and was current at at_us. The lock is held. */
+static void in_contact(struct hosting *h, uint64_t at_us)
+{
+	shard_contact(h->shard, at_us);
+	if (h->swept)
+		return;
+	h->sweep = h->swept = true;
+	pthread_cond_broadcast(&h->changed);
+}
+
 static void *loop(void *arg)
 {
 	struct hosting *h = arg;
 	pthread_setname_np(pthread_self(), "hosting");
 	pthread_mutex_lock(&h->lock);
 	for (;;) {
-		while (h->next == NULL && !h->stopping)
+		while (h->next == NULL && !h->sweep && !h->stopping)
 			pthread_cond_wait(&h->changed, &h->lock);
 		if (h->stopping)
 			break;
+		if (h->next == NULL) {
+			sweep(h);
+			continue;
+		}
 		const struct map *map = h->next;
 		h->next = NULL;
 		h->busy = true;
@@ -72,7 +96,7 @@ static void *loop(void *arg)
 		if (h->next != NULL || contact_us == 0)
 			continue;
 		h->contact_us = 0;
-		shard_contact(h->shard, contact_us);
+		in_contact(h, contact_us);
 	}
 	pthread_mutex_unlock(&h->lock);
 	return NULL;
@@ -124,7 +148,7 @@ void hosting_contact(struct hosting *h, uint64_t at_us)
 	if (h->next != NULL || h->busy)
 		h->contact_us = at_us;
 	else
-		shard_contact(h->shard, at_us);
+		in_contact(h, at_us);
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -245,6 +245,8 @@ void hosted_config(struct hosted *h, const struct shard_assignment *a);
 /* ---- host_write.c ---- */
 void hosted_write(struct shard *s, struct rpc_call *call); /* any thread */
 void hosted_unpark(struct hosted *h);                      /* sealing got on, or failed */
+/* Can more rows be taken now? ERR_BUSY. */
+int hosted_has_room(const struct hosted *h, struct error *err);
 struct write_item *item_of(struct replica_write *w);
 /* The op to be applied, decoded when needed. */
 const struct op *item_op(struct write_item *item);

@@ -125,9 +125,14 @@ static void append_arrived(struct task *t)
 		.token = in,
 	};
 
-	if (h->closing) {
+	int rc = h->closing ? ERR_CLOSED : 0;
+
+	/* A member that cannot keep up for long leaves the set: its primary hears nothing. */
+	if (rc == 0 && q->n_records)
+		rc = hosted_has_room(h, &in->call->err);
+	if (rc) {
 		free_records(in);
-		end_append(in, ERR_CLOSED);
+		end_append(in, rc);
 		return;
 	}
 	digest_arrived(h, q);

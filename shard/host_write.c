@@ -152,6 +152,14 @@ static bool no_memory(const struct hosted *h, struct error *err)
 	return true;
 }
 
+int hosted_has_room(const struct hosted *h, struct error *err)
+{
+	if (too_far_behind(h))
+		return error_set(err, ERR_BUSY, "%u segments wait to be sealed: %s", h->n_frozen,
+				 h->last_failure[0] ? h->last_failure : "try again later");
+	return no_memory(h, err) ? ERR_BUSY : 0;
+}
+
 /* While sealing is behind, writes wait; how many may wait is bounded by pending_write_bytes. They are refused
  * when sealing does not get on at all. */
 static void park(struct hosted *h, struct write_item *item)

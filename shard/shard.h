@@ -75,6 +75,8 @@ struct rpc_service shard_service(struct shard *s);
  * closes and deletes those no longer named. Blocks until all of them serve or have failed; a
  * replica that fails to open is reported in *err, marked red, and does not hold the others back. */
 int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err);
+/* Removes the folders of replicas that are not assigned. Only when the assignment is surely as new as those that made the folders. */
+void shard_sweep(struct shard *s);
 /* A heartbeat that was sent at `at_us` (monotonic) was answered by the map's leader, and the map here is
  * as new as the leader's: nobody has been put in the place of this node before at_us. What replicas may
  * answer reads depends on it when they are not alone. */

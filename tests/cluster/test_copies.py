@@ -1,5 +1,6 @@
 """Collections with two copies under load: nodes are killed, paused, added and drained. No search may fail or miss what was
 acknowledged before it, no acknowledged write may be lost, and in the end every partition has its copies again, all alike."""
+import os
 import signal
 import time
 import unittest
@@ -68,6 +69,14 @@ class Copies(ClusterTest):
             self.revive(c, node)
             self.goes_on(c, load)
         self.check(c, load)
+        # What the map took away from a node while it was down does not stay there.
+        for i, node in enumerate(c.nodes):
+            c.wait(lambda: self.folders(node) == sum(
+                i + 1 in copies for copies in self.replicas(node, "t").values()), "no folder is left")
+
+    def folders(self, node):
+        top = os.path.join(node.data, "replicas")
+        return sum(len(os.listdir(os.path.join(top, name))) for name in os.listdir(top))
 
     def test_two_nodes_keep_writing_with_one_copy(self):
         """Nowhere to go: with one node left the set shrinks to it, answers say so, and the other one catches up when it returns."""

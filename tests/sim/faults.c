@@ -20,6 +20,7 @@ void fault_begin(struct sim *s)
 {
 	mend_network(s);
 	s->late = chance(s, 0.5) ? 0.02 : 0.3;
+	s->hints = chance(s, 0.5) ? 0.3 : 0;
 	s->small = chance(s, 0.5) ? 0.1 : 0.7;
 	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
 }
@@ -140,9 +141,11 @@ static void wipe_some(struct sim *s, uint32_t p)
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	if (!in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
+	if (!n->up || !in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
 		return;
-	crash(s, n);
+	node_crash(s, n);
+	/* Long enough that nothing which it said before passes for news. */
+	later(s, between(s, 4000000, 20000000), (struct event){.kind = EV_RESTART, .a = n->id});
 	trace(s, "n%u/%u is wiped", n->id, p);
 	disk_wipe(&n->reps[p].disk);
 	n->reps[p].disk.wiped = true;

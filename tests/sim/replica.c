@@ -144,7 +144,7 @@ static void job_begin(struct sim *s, struct rep *r, const struct replica_update 
 		violation(s, "one_job", "node %u begins a second disk job", r->node);
 	*j = (struct job){.busy = true,
 			  .store_epoch = u->store_epoch,
-			  .hint = chance(s, 0.3) ? r->machine.commit_seq : 0,
+			  .hint = chance(s, s->hints) ? r->machine.commit_seq : 0,
 			  .truncate = u->truncate,
 			  .truncate_after = u->truncate_after};
 	if (u->truncate)

@@ -232,6 +232,7 @@ struct sim {
 	bool mute[SIM_NODES + 1]; /* the control plane's messages are lost, others not */
 	double loss, twice;
 	double small; /* appends that hold few records */
+	double hints; /* disk jobs that note the commit position */
 	uint64_t delay_us, think_us;
 	uint64_t storm_us; /* until then many nodes fail at a time */
 	/* control */

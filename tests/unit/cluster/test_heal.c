@@ -18,6 +18,7 @@ struct world {
 	uint64_t index, now_us;
 	bool silent[NODES + 1];  /* no heartbeats */
 	bool cut[NODES + 1];     /* silent for the leader, alive for the others */
+	bool broken[NODES + 1];  /* its replicas cannot be opened, or are damaged */
 	uint64_t seq[NODES + 1]; /* of every replica there */
 	bool grows;              /* primaries take learners in after LEARNS_US */
 	uint64_t learning_us;    /* since when there is a learner */
@@ -110,7 +111,8 @@ static void heartbeat(struct world *w, uint64_t id)
 							     .last_epoch = 1,
 							     .last_seq = w->seq[id],
 							     .commit_seq = 5,
-							     .digest = 99};
+							     .digest = 99,
+							     .failed = w->broken[id]};
 		}
 	}
 	step(w, &(struct heal_event){.type = HEAL_HEARTBEAT,
@@ -388,6 +390,72 @@ static void test_new_leader_kills_nobody(void **state)
 	world_free(w);
 }
 
+/* It was listened to as a follower: the time that it is silent for is known. */
+static void test_the_lost_leader_is_dead_sooner(void **state)
+{
+	struct world *w = world_new(3, 6, 2);
+	step(w, &(struct heal_event){.type = HEAL_LEAD, .leads = false});
+	w->silent[2] = true;
+	step(w, &(struct heal_event){
+			.type = HEAL_LEAD, .leads = true, .node = 2, .silent_us = 1000 * MS});
+	run_for(w, 300);
+	assert_int_equal(node_at(w, 2)->state, NODE_UP);
+	assert_true(w->probes > 0); /* but the others were asked */
+	run_for(w, 400);
+	assert_int_equal(node_at(w, 2)->state, NODE_DOWN);
+	for (uint32_t p = 0; p < 6; p++)
+		assert_int_not_equal(partition_at(w, p)->primary, 2);
+	world_free(w);
+	/* One that only this node cannot hear stays, however long it was silent. */
+	w = world_new(3, 6, 2);
+	step(w, &(struct heal_event){.type = HEAL_LEAD, .leads = false});
+	w->cut[2] = true;
+	step(w, &(struct heal_event){
+			.type = HEAL_LEAD, .leads = true, .node = 2, .silent_us = 60000 * MS});
+	run_for(w, 5000);
+	assert_int_equal(node_at(w, 2)->state, NODE_UP);
+	assert_int_equal(w->commands, 0);
+	world_free(w);
+}
+
+/* What cannot be opened, or is damaged, neither leads nor counts; it is made anew as a learner. */
+static void test_broken_replicas_lose_their_place(void **state)
+{
+	struct world *w = world_new(3, 6, 2);
+	uint32_t held = 0;
+	run_for(w, 1000);
+	for (uint32_t p = 0; p < 6; p++)
+		held += has(partition_at(w, p)->in_sync, partition_at(w, p)->n_in_sync, 2);
+	assert_true(held > 0);
+	w->broken[2] = true;
+	run_for(w, 1000);
+	for (uint32_t p = 0; p < 6; p++) {
+		const struct map_partition *now = partition_at(w, p);
+		assert_int_not_equal(now->primary, 2);
+		assert_false(has(now->in_sync, now->n_in_sync, 2));
+		held -= has(now->learners, now->n_learners, 2);
+	}
+	assert_int_equal(held, 0);
+	assert_int_equal(node_at(w, 2)->state, NODE_UP);
+	w->broken[2] = false;
+	w->grows = true;
+	run_for(w, 10000);
+	for (uint32_t p = 0; p < 6; p++)
+		assert_int_equal(partition_at(w, p)->n_in_sync, 2);
+	world_free(w);
+}
+
+/* Without another copy there is nobody better. */
+static void test_the_only_copy_stays_though_broken(void **state)
+{
+	struct world *w = world_new(3, 6, 1);
+	run_for(w, 1000);
+	w->broken[1] = w->broken[2] = w->broken[3] = true;
+	run_for(w, 5000);
+	assert_int_equal(w->commands, 0);
+	world_free(w);
+}
+
 /* A leader that was stopped (SIGSTOP) and goes on. */
 static void test_own_stall_is_not_counted(void **state)
 {
@@ -623,6 +691,9 @@ int main(void)
 		cmocka_unit_test(test_rebuilt_after_grace),
 		cmocka_unit_test(test_returning_node_catches_up),
 		cmocka_unit_test(test_new_leader_kills_nobody),
+		cmocka_unit_test(test_the_lost_leader_is_dead_sooner),
+		cmocka_unit_test(test_broken_replicas_lose_their_place),
+		cmocka_unit_test(test_the_only_copy_stays_though_broken),
 		cmocka_unit_test(test_own_stall_is_not_counted),
 		cmocka_unit_test(test_no_leader_no_commands),
 		cmocka_unit_test(test_lost_command_is_made_again),

@@ -140,6 +140,7 @@ static void bring_up(struct copies *c, struct copy *n)
 				  .seal_idle_ms = 200,
 				  .log_keep_bytes = c->tuning.log_keep_bytes,
 				  .seed_bytes_per_s = c->tuning.seed_bytes_per_s,
+				  .memory_limit_bytes = n->memory_limit_bytes,
 				  .propose = propose,
 				  .propose_ctx = n};
 	struct rpc_net_options net = {.cluster_id = 77,

@@ -14,6 +14,7 @@ struct copy {
 	char root[64];
 	struct store_io disk, io; /* io: disk, with faults on demand */
 	struct fault_plan faults;
+	uint64_t memory_limit_bytes; /* from its next start on; 0: as usual */
 	struct pool *pool;
 	struct rpc *rpc;
 	struct shard *shard; /* NULL: it is down */

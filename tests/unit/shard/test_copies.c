@@ -256,6 +256,22 @@ static void a_full_disk_on_the_primary(void **state)
 	copies_fini(&c);
 }
 
+/* It refuses what it has no room for, and takes it when rows were sealed. */
+static void a_copy_without_memory_takes_its_time(void **state)
+{
+	struct copies c;
+
+	copies_start(&c, 2, 2, 1);
+	copy_stop(&c, 2);
+	c.nodes[1].memory_limit_bytes = 64 << 10;
+	copy_start(&c, 2);
+	copies_fill(&c, 0, 3000, 50, "a");
+	copies_wait_in_sync(&c, 2, true);
+	copies_wait_equal(&c);
+	assert_int_equal(must_count(&c, 2), 3000);
+	copies_fini(&c);
+}
+
 struct spoil {
 	struct task task;
 	sem_t done;
@@ -405,6 +421,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_primary_that_was_cut_off_loses_its_tail),
 		cmocka_unit_test(a_full_disk_on_a_copy),
 		cmocka_unit_test(a_full_disk_on_the_primary),
+		cmocka_unit_test(a_copy_without_memory_takes_its_time),
 		cmocka_unit_test(a_copy_that_differs_is_made_anew),
 		cmocka_unit_test(many_write_and_read_at_once),
 		cmocka_unit_test(copies_come_and_go_under_writes),

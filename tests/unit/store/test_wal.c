@@ -65,6 +65,26 @@ static void records_come_back_after_reopening(void **state)
 	wal_close(w);
 }
 
+static void how_far_back_so_many_bytes_go(void **state)
+{
+	struct fixture *f = *state;
+	struct wal *w = open_log(&f->io, SEGMENT);
+	uint64_t half, back;
+	assert_int_equal(wal_seq_holding(w, 100), 0);
+	for (uint64_t seq = 1; seq < 200; seq++)
+		assert_int_equal(append(w, seq, seq, 0), 0);
+	assert_int_equal(wal_seq_holding(w, wal_bytes(w)), 1);
+	assert_int_equal(wal_seq_holding(w, UINT64_MAX), 1);
+	half = wal_seq_holding(w, wal_bytes(w) / 2);
+	assert_true(half > 1 && half < 199);
+	back = wal_bytes(w);
+	assert_int_equal(wal_drop_before(w, half, NULL), 0);
+	assert_int_equal(wal_first_seq(w), half);
+	assert_true(wal_bytes(w) >= back / 2);
+	assert_int_equal(wal_seq_holding(w, back), half);
+	wal_close(w);
+}
+
 static int stop_at_seven(void *ctx, const struct wal_record *r)
 {
 	*(uint64_t *)ctx = r->seq;
@@ -448,6 +468,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_empty_log_has_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(records_come_back_after_reopening, setup, teardown),
+		cmocka_unit_test_setup_teardown(how_far_back_so_many_bytes_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(reading_ends_when_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_does_not_continue_the_log_is_refused, setup,
 						teardown),
