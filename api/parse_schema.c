@@ -15,22 +15,23 @@ static int parse_type(struct parse *p, const char *name, struct payload_field *o
 
 static int parse_schema_object(struct parse *p, const struct json *v, struct payload_field *out)
 {
-	static const char *const known[] = {
+	/* The names beyond flags are those of texts: a client could not even read them of another type. */
+	static const char *const text[] = {
 		"type",      "is_tenant",     "is_principal",    "on_disk",
 		"lookup",    "range",         "tokenizer",       "min_token_len",
 		"lowercase", "max_token_len", "phrase_matching", "stopwords",
 		"stemmer",   "ascii_folding", "enable_hnsw",     NULL};
-	static const char *const flags[] = {"is_tenant", "is_principal", "on_disk", "lookup",
-					    "range",     "enable_hnsw",  NULL};
+	static const char *const flags[] = {"type",   "is_tenant", "is_principal", "on_disk",
+					    "lookup", "range",     "enable_hnsw",  NULL};
 	const char *type = NULL;
 	bool ignored;
-	int rc = parse_known_keys(p, "field_schema", v, known);
+	int rc = parse_need_string(p, v, "type", &type);
 
 	if (rc == 0)
-		rc = parse_need_string(p, v, "type", &type);
-	if (rc == 0)
 		rc = parse_type(p, type, out);
-	for (size_t i = 0; rc == 0 && flags[i] != NULL; i++)
+	if (rc == 0)
+		rc = parse_known_keys(p, "field_schema", v, out->type == FIELD_TEXT ? text : flags);
+	for (size_t i = 1; rc == 0 && flags[i] != NULL; i++)
 		rc = parse_bool_field(p, v, flags[i], &ignored);
 	if (rc == 0 && out->type == FIELD_TEXT)
 		rc = parse_text_options(p, v, &out->text);

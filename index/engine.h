@@ -1,6 +1,7 @@
 /* Private to index/: what an index is, and the engines behind vindex.h. */
 #pragma once
 
+#include "index/curve.h"
 #include "index/faiss_file.h"
 #include "index/faiss_shim.h"
 #include "index/vindex.h"
@@ -23,6 +24,7 @@ struct vindex {
 	struct graph *graph;         /* HNSW built by us */
 	_Atomic(struct walk *) walk; /* HNSW opened; of a built graph from the first search on */
 	pthread_mutex_t walk_lock;   /* of making it */
+	struct curve curve;          /* HNSW: of the walk */
 	uint32_t nprobe;             /* IVF: default */
 	char fallback[200];
 };

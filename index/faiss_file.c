@@ -212,8 +212,8 @@ int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *g, struct e
 	g->n_cumulative = (uint32_t)n_cumulative;
 	if ((rc = read_flat(&r, &g->flat, err)))
 		return rc;
-	if (!reader_done(&r))
-		return corrupt(err, "there are bytes after its end");
+	g->rest = r.at;
+	g->n_rest = reader_left(&r);
 	if (g->flat.n != h.n || g->flat.dim != h.dim || g->flat.metric != h.metric ||
 	    n_levels != h.n || n_offsets != h.n + 1 || h.n == 0)
 		return corrupt(err, "the graph and its rows do not agree");

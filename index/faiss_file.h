@@ -41,6 +41,8 @@ struct faiss_graph {
 	const uint8_t *neighbors; /* i32 per slot; the first -1 ends a level's list */
 	uint64_t n_neighbors;
 	int32_t entry, max_level, ef_construction, ef_search, upper_beam;
+	const uint8_t *rest; /* bytes behind the index, which FAISS does not read; not checked */
+	size_t n_rest;
 };
 int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *out, struct error *err);
 

@@ -73,29 +73,6 @@ static int build_by_faiss(struct vindex *v, const struct vindex_build *b, struct
 	return 0;
 }
 
-int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err)
-{
-	struct vindex_build build = *b;
-	int rc;
-
-	if (!build.config.m)
-		build.config.m = HNSW_M_DEFAULT;
-	if (!build.config.ef_construct)
-		build.config.ef_construct = HNSW_EF_CONSTRUCT_DEFAULT;
-	if (build.config.m < 2 || build.config.m > 512)
-		return error_set(err, ERR_INPUT, "m of hnsw is %u, it must be in 2..512",
-				 build.config.m);
-	rc = engine_keep_rows(v, b, err);
-	if (rc)
-		return rc;
-	if (b->config.by_faiss)
-		return build_by_faiss(v, &build, err);
-	rc = graph_build(&build, &v->graph, err);
-	if (!rc)
-		describe(v, v->graph->offsets[v->n]);
-	return rc;
-}
-
 /* What was built, as a file has it. */
 static void view(const struct vindex *v, struct faiss_graph *out)
 {
@@ -129,12 +106,71 @@ static void view(const struct vindex *v, struct faiss_graph *out)
 	};
 }
 
+static int new_walk(const struct vindex *v, const struct faiss_graph *graph, struct walk **out,
+		    struct error *err)
+{
+	const struct walk_options options = {v->distance, v->config.quantizer};
+
+	return walk_new(graph, &v->rows, &options, out, err);
+}
+
+/* A graph that was just built gets its layout when somebody searches it. */
+static int make_walk(const struct vindex *v, struct error *err)
+{
+	struct vindex *mine = (struct vindex *)(uintptr_t)v; /* walk is all that changes */
+	int rc = 0;
+
+	pthread_mutex_lock(&mine->walk_lock);
+	if (!atomic_load(&mine->walk)) {
+		struct faiss_graph graph;
+		struct walk *walk;
+
+		view(v, &graph);
+		rc = new_walk(v, &graph, &walk, err);
+		if (!rc)
+			atomic_store(&mine->walk, walk);
+	}
+	pthread_mutex_unlock(&mine->walk_lock);
+	return rc;
+}
+
+int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err)
+{
+	struct vindex_build build = *b;
+	int rc;
+
+	if (!build.config.m)
+		build.config.m = HNSW_M_DEFAULT;
+	if (!build.config.ef_construct)
+		build.config.ef_construct = HNSW_EF_CONSTRUCT_DEFAULT;
+	if (build.config.m < 2 || build.config.m > 512)
+		return error_set(err, ERR_INPUT, "m of hnsw is %u, it must be in 2..512",
+				 build.config.m);
+	rc = engine_keep_rows(v, b, err);
+	if (rc)
+		return rc;
+	if (b->config.by_faiss) {
+		rc = build_by_faiss(v, &build, err);
+	} else {
+		rc = graph_build(&build, &v->graph, err);
+		if (!rc)
+			describe(v, v->graph->offsets[v->n]);
+	}
+	if (rc || v->n < CURVE_MIN_ROWS)
+		return rc;
+	if (!(rc = make_walk(v, err)))
+		rc = curve_fit(atomic_load(&v->walk), b, &v->curve, err);
+	return rc;
+}
+
 int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err)
 {
 	struct faiss_graph graph;
+	int rc;
 
 	view(v, &graph);
-	return faiss_file_write_hnsw(&graph, write, ctx, err);
+	rc = faiss_file_write_hnsw(&graph, write, ctx, err);
+	return rc ? rc : curve_write(&v->curve, write, ctx, err);
 }
 
 static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct error *err)
@@ -193,19 +229,13 @@ void vindex_release_rows(const struct vindex *v)
 		let_rows_go(&v->rows);
 }
 
-static int new_walk(const struct vindex *v, const struct faiss_graph *graph, struct walk **out,
-		    struct error *err)
-{
-	const struct walk_options options = {v->distance, v->config.quantizer};
-
-	return walk_new(graph, &v->rows, &options, out, err);
-}
-
 int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 {
 	struct faiss_graph graph;
 	int rc = faiss_file_hnsw(o->bytes, o->n_bytes, &graph, err);
 
+	if (!rc)
+		rc = curve_read(graph.rest, graph.n_rest, &v->curve, err);
 	if (rc)
 		return rc;
 	if (graph.flat.metric != engine_metric(o->distance))
@@ -230,27 +260,6 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 		v->info.memory_bytes = walk_memory_bytes(walk);
 		vindex_release_rows(v);
 	}
-	return rc;
-}
-
-/* A graph that was just built gets its layout when somebody searches it: who builds in order to save does
- * not pay for it. */
-static int make_walk(const struct vindex *v, struct error *err)
-{
-	struct vindex *mine = (struct vindex *)(uintptr_t)v; /* walk is all that changes */
-	int rc = 0;
-
-	pthread_mutex_lock(&mine->walk_lock);
-	if (!atomic_load(&mine->walk)) {
-		struct faiss_graph graph;
-		struct walk *walk;
-
-		view(v, &graph);
-		rc = new_walk(v, &graph, &walk, err);
-		if (!rc)
-			atomic_store(&mine->walk, walk);
-	}
-	pthread_mutex_unlock(&mine->walk_lock);
 	return rc;
 }
 

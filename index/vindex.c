@@ -265,6 +265,11 @@ void vindex_describe(const struct vindex *v, struct vindex_info *out)
 	*out = v->info;
 }
 
+uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish)
+{
+	return v->info.kind == INDEX_HNSW ? curve_effort(&v->curve, wish) : 0;
+}
+
 int vindex_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 		  uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {

@@ -94,8 +94,20 @@ struct vindex_query {
 	bool no_rescore;    /* keys by codes alone: no row is read */
 	bool ignore_codes;  /* every candidate that the search keeps is compared by its row */
 	float oversampling; /* candidates compared by their rows, as a multiple of k; 0 = chosen */
+	uint32_t besides;   /* HNSW: 1 + a row that is passed by (to measure with rows); 0 = none */
 	uint64_t deadline_us; /* 0 = none; monotonic; a walk past it stops early and says so */
 };
+/* The effort of a graph chosen from what was measured on it when it was built: for a recall, for a time, or
+ * for a recall within a time. */
+struct vindex_wish {
+	uint32_t k;
+	uint32_t ef; /* with min_recall 0: the effort without a wish, which the time may lower */
+	float min_recall;   /* 0: none */
+	uint64_t budget_us; /* 0: none */
+};
+/* 0: nothing was wished, or nothing is known (not HNSW, few rows, built by an older version). */
+uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish);
+
 struct vindex_stats {
 	uint64_t distances; /* computed */
 	bool cut;           /* stopped by the deadline */

@@ -21,6 +21,7 @@ STAGES = {
     "check": (None, None, None),
     "unit": ("asan", ["unit_tests", "fuzz_programs"], ["unit", "fuzz"]),
     "sim": ("release", "tests/sim/sim", "sim"),
+    "model": (None, None, None),
     "recall": ("release", None, "recall"),
     "api": ("release", None, None),
     "cli": ("release", None, None),
@@ -29,7 +30,7 @@ STAGES = {
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "sim", "recall", "api", "cli", "crash", "cluster", "clients"]
+DEFAULT = ["check", "unit", "sim", "model", "recall", "api", "cli", "crash", "cluster", "clients"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 

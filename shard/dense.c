@@ -14,29 +14,38 @@ enum {
 	EXACT_ROWS = 1000,
 	EXACT_SHARE = 50,
 	WALK_COST = 36,
-	EF_DEFAULT = 128,
+	EF_DEFAULT = 64,
 	CODES_TOP = 128
 };
 
-static bool exact_is_cheaper(const struct leaf *l, uint64_t n_allow, uint64_t n)
+static bool exact_is_cheaper(const struct leaf *l, const struct vindex *index, uint64_t n_allow,
+			     uint64_t n)
 {
-	uint64_t ef = l->params.ef ? l->params.ef : EF_DEFAULT;
+	uint64_t ef = l->params.ef ? l->params.ef : 2 * EF_DEFAULT;
+	struct vindex_info info;
 
 	if (ef < l->top)
 		ef = l->top;
 	if (n_allow <= EXACT_ROWS || n_allow <= n / EXACT_SHARE)
 		return true;
-	return n_allow < n && n_allow * n_allow < WALK_COST * ef * n;
+	/* from here on a graph knows itself when to look at all that is allowed */
+	vindex_describe(index, &info);
+	return info.kind != INDEX_HNSW && n_allow < n && n_allow * n_allow < WALK_COST * ef * n;
+}
+
+/* All of the recall is what only a scan can promise. */
+static bool must_be_exact(const struct leaf *l)
+{
+	return l->params.exact || l->params.min_recall >= 1;
 }
 
 bool dense_is_exact(const struct unit *u)
 {
 	const struct view_entry *e = unit_entry(u);
 	const struct leaf *l = u->leaf;
+	const struct vindex *index = e->seg->rows ? NULL : seg_index(e->seg, l->vector.space);
 
-	if (e->seg->rows || l->params.exact || !seg_index(e->seg, l->vector.space))
-		return true;
-	return exact_is_cheaper(l, e->live->n_live, e->n_rows);
+	return !index || must_be_exact(l) || exact_is_cheaper(l, index, e->live->n_live, e->n_rows);
 }
 
 static void push_all(struct unit *u, const struct topk_item *items, uint32_t n, uint32_t first,
@@ -135,6 +144,26 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 	}
 }
 
+/* As asked; else what the recall and the time that are wished take, measured when the graph was built. */
+static uint32_t choose_ef(const struct unit *u, const struct vindex *index, uint32_t k)
+{
+	const struct search_params *params = &u->leaf->params;
+	struct vindex_wish wish = {.k = k,
+				   .ef = k > EF_DEFAULT ? k : EF_DEFAULT,
+				   .min_recall = params->min_recall};
+	uint32_t chosen;
+
+	if (params->ef)
+		return params->ef > k ? params->ef : k;
+	if (params->budget_us) {
+		uint64_t now = now_us(u->shard);
+
+		wish.budget_us = u->cut_us > now ? u->cut_us - now : 1;
+	}
+	chosen = vindex_effort(index, &wish);
+	return chosen ? chosen : wish.ef;
+}
+
 static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a,
 			const struct vindex *index, bool scan)
 {
@@ -145,7 +174,6 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 		.order = &order,
 		.vector = u->leaf->vector.values,
 		.k = u->leaf->top < a->n ? u->leaf->top : a->n,
-		.ef = params->ef,
 		.nprobe = params->nprobe,
 		.allow = a->bits,
 		.n_allow = a->n,
@@ -158,16 +186,15 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 	struct topk_item *items = scratch_items(scratch_get(), q.k);
 	struct vindex_stats stats = {0};
 	struct vindex_info info;
-	uint32_t n_out = 0, ef = params->ef ? params->ef : EF_DEFAULT;
+	uint32_t n_out = 0;
 
+	q.ef = choose_ef(u, index, q.k);
 	u->rc = vindex_search(index, &q, items, &n_out, &stats, &u->err);
 	if (u->rc)
 		return;
 	vindex_describe(index, &info);
-	if (info.kind == INDEX_HNSW) {
-		ef = ef < q.k ? q.k : ef;
-		u->receipt->ef = u->receipt->ef > ef ? u->receipt->ef : ef;
-	}
+	if (info.kind == INDEX_HNSW && u->receipt->ef < q.ef)
+		u->receipt->ef = q.ef;
 	receipt_plan(u->receipt, info.kind == INDEX_HNSW  ? PLAN_GRAPH
 				 : info.kind == INDEX_IVF ? PLAN_IVF
 							  : PLAN_EXACT);
@@ -203,9 +230,10 @@ static void search_sealed(struct unit *u)
 		return;
 	find_allowed(u, &v, &a);
 	if (a.n > 0) {
-		bool scan = l->params.exact || !index || exact_is_cheaper(l, a.n, v.n);
+		bool exact = !index || must_be_exact(l);
+		bool scan = exact || exact_is_cheaper(l, index, a.n, v.n);
 
-		if (scan && (l->params.exact || !index || !scan_by_codes(u, &a, index)))
+		if (scan && (exact || !scan_by_codes(u, &a, index)))
 			scan_sealed(u, &v, &a);
 		else
 			walk_sealed(u, &v, &a, index, scan);

@@ -73,7 +73,7 @@ def visit(schema, name, value, path):
     """(name of the object, path, the object) of every object in a body."""
     for part, own in alternatives(schema, name):
         if isinstance(value, dict) and ("properties" in part or "additionalProperties" in part):
-            if not description().allows(schema, value):
+            if not description().allows(part, value):
                 continue
             properties = part.get("properties", {})
             if set(value) & set(properties):

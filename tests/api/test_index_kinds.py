@@ -34,7 +34,7 @@ class IndexKinds(ApiTest):
                 self.load(path, first, min(first + 2000, n))
             made.append((n, path, (set(self.folders()) - before).pop()))
         for n, path, folder in made:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 400
             while True:
                 info = self.get(path)
                 files = glob.glob(os.path.join(folder, "**", "index-0.faiss"), recursive=True)
@@ -97,6 +97,36 @@ class IndexKinds(ApiTest):
                 error += abs(p["score"] - true) > 1e-3 * max(1, true)
                 n += abs(p["score"] - true)
         return n if error else 0
+
+    def asked(self, path, **params):
+        """Recall of twenty searches, and the effort that the receipts tell."""
+        total, efforts = 0, set()
+        for i in range(20):
+            query = {"query": [x + 0.01 for x in self.rows[i * 37]], "limit": 10, "params": params}
+            answer = self.call("POST", path + "/points/query?receipt=true", query).json
+            efforts |= {part.get("ef") for part in answer["receipt"]["partitions"]}
+            self.assertIs(answer["receipt"]["complete"], True)
+            query["params"] = {"exact": True}
+            total += len({p["id"] for p in answer["result"]["points"]} &
+                         {p["id"] for p in self.post(path + "/points/query", query)["points"]})
+        self.assertEqual(len(efforts), 1)
+        return total / 200, efforts.pop()
+
+    def test_effort_by_recall_and_time(self):
+        for path, _, _ in self.made((N, {"index": {"type": "hnsw"}, "hnsw_config": {"m": 8, "ef_construct": 40}})):
+            usual = self.asked(path)[1]
+            self.assertEqual(self.asked(path, hnsw_ef=77)[1], 77)
+            self.assertEqual(self.asked(path, hnsw_ef=77, min_recall=0.5)[1], 77)
+            efforts = []
+            for recall in (0.5, 0.9, 0.99):
+                found, effort = self.asked(path, min_recall=recall)
+                self.assertGreaterEqual(found, recall - 0.03)
+                efforts.append(effort)
+            self.assertEqual(efforts, sorted(efforts))
+            self.assertGreater(efforts[2], efforts[0])
+            self.assertEqual(self.asked(path, min_recall=1)[0], 1)
+            self.assertEqual(self.asked(path, budget_ms=60000)[1], usual)
+            self.assertEqual(self.asked(path, budget_ms=60000, min_recall=0.99)[1], efforts[2])
 
     def test_too_few_rows_for_ivf_is_said(self):
         wishes = ((600, {"type": "ivf"}, "too few to train ivf"),

@@ -65,7 +65,7 @@ EVERY_CONDITION = {
     "should": [{"is_empty": {"key": Key("x")}}, {"is_null": {"key": Key("x")}}, {"has_vector": "a"},
                {"key": Key("t"), "match": {"text": "word"}},
                {"key": Key("t"), "match": {"text_any": "some words"}}, {"key": Key("t"), "match": {"phrase": "some words"}},
-               {"must_not": {"key": Key("k"), "is_null": True}}],
+               {"must_not": {"key": Key("k"), "is_null": True}}, {"key": Key("k"), "is_empty": False}],
     "must_not": [{"nested": {"key": Key("list"), "filter": {"must": [{"key": Key("q"), "match": {"except": ["r"]}}]}}},
                  {"key": Key("place"), "geo_radius": {"center": {"lon": 1, "lat": 2}, "radius": 5}},
                  {"key": Key("place"), "geo_bounding_box": {"top_left": {"lon": 1, "lat": 2},
@@ -128,7 +128,9 @@ ENDPOINTS = {
     "index": ("PUT", "{}/index", {"field_name": Key("z"), "field_schema": dict(
         TEXT, type="text", phrase_matching=True, on_disk=False, is_tenant=False, is_principal=False, lookup=True, range=True,
         enable_hnsw=True)}),
-    "index, older name": ("PUT", "{}/index", {"field_name": Key("y"), "field_type": "integer"}),
+    "index, older name": ("PUT", "{}/index", {"field_name": Key("y"), "field_type": {
+        "type": "integer", "on_disk": False, "is_tenant": False, "is_principal": False, "lookup": True, "range": True,
+        "enable_hnsw": True}}),
     "create, ivf": ("PUT", "/collections/another", {
         "vectors": {"size": Positive(4), "distance": "Dot"}, "index": {"type": "ivf"},
         "quantization_config": {"product": {"compression": "x4", "always_ram": True}}}),
@@ -145,7 +147,7 @@ ENDPOINTS = {
                                     "update_mode": "upsert"}),
     "upsert columns": ("PUT", "{}/points", {"batch": {
         "ids": [Id(1), UUID], "vectors": Named(a=[VECTOR, VECTOR], s=[FEW, None]), "payloads": [Free(k=1), None]},
-        "update_mode": "insert_only"}),
+        "update_mode": "insert_only", "update_filter": FILTER}),
     "upsert texts": ("PUT", "{}/points", {"points": [{"id": Id(1), "vector": Named(a=VECTOR, s=DOCUMENT)}]}),
     "update vectors": ("PUT", "{}/points/vectors", {"points": [{"id": Id(1), "vector": BOTH}], "update_filter": FILTER}),
     "delete vectors": ("POST", "{}/points/vectors/delete", dict(IDS, vector=[Name("a"), Name("s")])),

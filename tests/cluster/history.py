@@ -19,11 +19,11 @@ OPEN, DONE, UNKNOWN, REFUSED = "open", "done", "unknown", "refused"
 
 
 class Operation:
-    __slots__ = ("kind", "key", "value", "called", "returned", "fate", "who")
+    __slots__ = ("kind", "key", "value", "called", "returned", "lost", "fate", "who")
 
     def __init__(self, kind, key, value, called, who=""):
         self.kind, self.key, self.value, self.called, self.who = kind, key, value, called, who
-        self.returned, self.fate = None, OPEN
+        self.returned, self.lost, self.fate = None, None, OPEN
 
     def __repr__(self):
         until = "%.6f" % self.returned if self.returned is not None else "..."
@@ -73,15 +73,15 @@ class History:
     def lose(self, operation):
         """No answer came."""
         with self.lock:
-            operation.fate = UNKNOWN
+            operation.fate, operation.lost = UNKNOWN, self.now()
 
-    def settle(self):
-        """What was lost so far happened before this moment, or never will."""
+    def settle(self, age_s=0):
+        """What was lost (for longer than age_s) happened before this moment, or never will."""
         with self.lock:
             now = self.now()
             for operation in self.operations:
-                if operation.fate in (UNKNOWN, OPEN) and operation.returned is None:
-                    operation.fate, operation.returned = UNKNOWN, now
+                if operation.fate == UNKNOWN and operation.returned is None and operation.lost <= now - age_s:
+                    operation.returned = now
 
     def check(self, initial=GONE):
         """Raises Violation; returns the number of operations that were looked at."""

@@ -92,6 +92,32 @@ class Keys(ClusterTest):
         self.create(c[0], "t")
         self.assertTrue(c[0].ready())
 
+    def test_wrong_frames_without_a_key(self):
+        """Each is answered with what is wrong with it, or the connection is closed; nothing else happens."""
+        c = self.cluster(1)
+
+        def exchange(frame, length=None):
+            with socket.create_connection(("127.0.0.1", c[0].rpc), timeout=PATIENCE) as s:
+                s.sendall(b"QRP1" + struct.pack("<I", len(frame) if length is None else length) + frame)
+                s.shutdown(socket.SHUT_WR)
+                data = b""
+                while True:
+                    more = s.recv(65536)
+                    if not more:
+                        return data
+                    data += more
+
+        def head(version):
+            return b"QRPC" + struct.pack("<HBBQQQIQ", version, 1, 0, 5, 2, 1, 0, 0)
+
+        self.assertIn(b"speaks version 9 of the protocol between nodes", exchange(head(9)))
+        self.assertIn(b"garbled", exchange(head(1)))
+        self.assertIn(b"not a message of quiver", exchange(bytes(44)))
+        self.assertEqual(exchange(head(1), 1 << 31), b"")
+        self.assertEqual(exchange(head(1), 0), b"")
+        self.create(c[0], "t")
+        self.assertTrue(c[0].ready())
+
     def test_a_key_from_the_environment(self):
         os.environ["QUIVER_CLUSTER_KEY"] = "a secret in the environment"
         try:

@@ -96,6 +96,9 @@ static void test_writes_are_marked(void **state)
 
 		for (size_t k = 0; k < COUNT(reading_posts) && route->method == HTTP_POST; k++)
 			reads = reads || strstr(route->pattern, reading_posts[k]) != NULL;
+		/* Who may only read does not learn the names of the keys. */
+		if (strcmp(route->pattern, "/v1/keys") == 0)
+			reads = false;
 		if (reads == ((route->flags & ROUTE_WRITE) != 0))
 			fail_msg("%s: reading %d, flags %x", route->pattern, reads, route->flags);
 	}

@@ -135,7 +135,10 @@ static void test_one_thread_builds_the_same_twice(void **state)
 	save(&s, DISTANCE_COSINE, 1, false, &one);
 	save(&s, DISTANCE_COSINE, 1, false, &two);
 	assert_int_equal(one.len, two.len);
-	assert_memory_equal(one.data, two.data, one.len);
+	/* all but the curve behind it, which has times in it */
+	struct faiss_graph g;
+	assert_int_equal(faiss_file_hnsw(one.data, one.len, &g, NULL), 0);
+	assert_memory_equal(one.data, two.data, one.len - g.n_rest);
 	buf_fini(&one);
 	buf_fini(&two);
 	sample_free(&s);
