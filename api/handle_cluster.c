@@ -13,8 +13,10 @@ static uint64_t self_node(struct api_request *r, const struct map *map)
 	return map->n_nodes > 0 ? map->nodes[0].id : 0;
 }
 
-static const char *const STATES[] = {
-	[NODE_UP] = "up", [NODE_SUSPECT] = "suspect", [NODE_DOWN] = "down", [NODE_DRAINING] = "draining"};
+static const char *const STATES[] = {[NODE_UP] = "up",
+				     [NODE_SUSPECT] = "suspect",
+				     [NODE_DOWN] = "down",
+				     [NODE_DRAINING] = "draining"};
 
 static void put_peers(struct buf *b, const struct map *map)
 {

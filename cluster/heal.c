@@ -169,10 +169,10 @@ static void old_leader(struct heal *h, const struct heal_event *e)
 {
 	struct watched *w = heal_watched(h, e->node);
 	uint64_t most = h->options.dead_us - PROBE_TIME_US;
-	if (w == NULL || w->dead || e->node == h->options.self || h->options.dead_us < PROBE_TIME_US)
+	if (w == NULL || w->dead || e->node == h->options.self ||
+	    h->options.dead_us < PROBE_TIME_US)
 		return;
-	w->heard_us = w->vouched_us =
-		earlier(h->now_us, e->silent_us < most ? e->silent_us : most);
+	w->heard_us = w->vouched_us = earlier(h->now_us, e->silent_us < most ? e->silent_us : most);
 }
 
 static void lead(struct heal *h, const struct heal_event *e)

@@ -41,8 +41,8 @@ struct heal_report {
 };
 
 enum heal_event_type {
-	HEAL_LEAD,      /* leads: this node leads now, or does no more; node, silent_us: who led before, and how long that one is silent */
-	HEAL_MAP,       /* map */
+	HEAL_LEAD, /* leads: this node leads now, or does no more; node, silent_us: who led before, and how long that one is silent */
+	HEAL_MAP,  /* map */
 	HEAL_HEARTBEAT, /* node, incarnation, reports */
 	HEAL_PROBED,    /* node, reachable: the answer to a probe */
 	HEAL_TICK       /* members */

@@ -100,8 +100,7 @@ static bool ahead(const struct heal_report *a, const struct heal_report *b)
 /* Dead, or without what it should hold: its replica could not be opened, or is not what it should be. Such a replica is rebuilt as a learner. */
 static bool is_unfit(struct heal *h, const struct plan *p, uint64_t id)
 {
-	const struct heal_report *r =
-		heal_report_of(h, id, p->c->collection->id, p->partition);
+	const struct heal_report *r = heal_report_of(h, id, p->c->collection->id, p->partition);
 	return heal_dead(h, id) || (r != NULL && r->failed);
 }
 
@@ -188,8 +187,7 @@ static bool somebody_may_return(struct heal *h)
 /* One copy is begun at a time, so that the choice of the next node sees it in the map; and few are made at once. */
 static uint64_t replacement(struct heal *h, const struct plan *p)
 {
-	if (h->rebuilding ||
-	    h->under_way >= REBUILDS * h->options.max_moves)
+	if (h->rebuilding || h->under_way >= REBUILDS * h->options.max_moves)
 		return 0;
 	uint64_t node = place_replacement(h->map, p->c, p->partition);
 	h->rebuilding = node != 0;
@@ -321,8 +319,7 @@ static void balance(struct heal *h)
 	struct place_move moves[PLAN_MOVES];
 	uint32_t most = h->options.max_moves;
 	size_t room = most > h->under_way ? most - h->under_way : 0;
-	if (room == 0 || h->now_us - h->changed_us < SETTLE_US ||
-	    somebody_may_return(h))
+	if (room == 0 || h->now_us - h->changed_us < SETTLE_US || somebody_may_return(h))
 		return;
 	size_t n = place_balance(h->map, moves, room < PLAN_MOVES ? room : PLAN_MOVES);
 	for (size_t i = 0; i < n; i++)

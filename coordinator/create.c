@@ -33,11 +33,12 @@ static void finish(struct creation *creation, int rc)
 static int not_there(struct creation *creation, const struct coord_replica *r)
 {
 	struct error *err = &creation->change->call.err;
-	return error_set(err, ERR_TIMEOUT,
-			 "collection `%s` was created, but partition %u is not served by node %llu yet: %s; "
-			 "the cluster goes on with it",
-			 creation->change->command.collection->name, r->partition,
-			 (unsigned long long)r->node, r->err.text);
+	return error_set(
+		err, ERR_TIMEOUT,
+		"collection `%s` was created, but partition %u is not served by node %llu yet: %s; "
+		"the cluster goes on with it",
+		creation->change->command.collection->name, r->partition,
+		(unsigned long long)r->node, r->err.text);
 }
 
 static void all_answered(struct coord_call *call)

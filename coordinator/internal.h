@@ -46,7 +46,7 @@ struct round_call {
 	uint64_t node;
 	uint32_t partition;
 	uint32_t tag; /* the request's own use */
-	bool racing; /* begun at another node; `node` becomes whoever answers */
+	bool racing;  /* begun at another node; `node` becomes whoever answers */
 	bool answered;
 };
 

@@ -297,7 +297,8 @@ static void leaf_receipt_add(struct plan *plan, struct plan_node *node, const st
 	struct query_result *result = node->result;
 	struct partition_receipt *p = &result->receipts[l->leaf.partition];
 	uint64_t before = p->leaf.candidates;
-	p->node = plan->round.calls[l->call].node; /* a retry or a hedge may have been at another one */
+	p->node = plan->round.calls[l->call]
+			  .node; /* a retry or a hedge may have been at another one */
 	p->answered = true;
 	p->degraded = round_degraded(&plan->round, l->leaf.partition);
 	p->leaf = *receipt;

@@ -302,8 +302,8 @@ static void info_add(struct rpc_info_response *total, const struct rpc_info_resp
 				total->fields[j].points += part->fields[i].points;
 }
 
-static void info_warn(struct rpc_info_response *total, struct arena *arena, const char *format,
-		      ...) __attribute__((format(printf, 3, 4)));
+static void info_warn(struct rpc_info_response *total, struct arena *arena, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 static void info_warn(struct rpc_info_response *total, struct arena *arena, const char *format, ...)
 {
 	char text[600];

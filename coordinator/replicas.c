@@ -52,14 +52,14 @@ static void list(struct coord_replicas *q, const struct map_collection *placed)
 	for (uint32_t p = 0; p < placed->collection->n_partitions; p++) {
 		const struct map_partition *now = &placed->partitions[p];
 		for (uint32_t i = 0; i < now->n_in_sync; i++)
-			q->replicas[q->n++] = (struct coord_replica){
-				.partition = p,
-				.node = now->in_sync[i],
-				.in_sync = true,
-				.primary = now->in_sync[i] == now->primary};
+			q->replicas[q->n++] =
+				(struct coord_replica){.partition = p,
+						       .node = now->in_sync[i],
+						       .in_sync = true,
+						       .primary = now->in_sync[i] == now->primary};
 		for (uint32_t i = 0; i < now->n_learners && !q->only_in_sync; i++)
-			q->replicas[q->n++] = (struct coord_replica){.partition = p,
-								     .node = now->learners[i]};
+			q->replicas[q->n++] =
+				(struct coord_replica){.partition = p, .node = now->learners[i]};
 	}
 }
 
@@ -71,8 +71,8 @@ void coord_replicas(struct coord *c, struct coord_replicas *q)
 	struct rpc_target target = {.collection_id = q->call.collection->id,
 				    .revision = placed ? placed->collection->revision : 0};
 	q->n = 0;
-	q->replicas = arena_zalloc(q->call.arena, (n_partitions * 2 * LIMIT_REPLICAS + 1) *
-							  sizeof(*q->replicas));
+	q->replicas = arena_zalloc(q->call.arena,
+				   (n_partitions * 2 * LIMIT_REPLICAS + 1) * sizeof(*q->replicas));
 	if (placed != NULL)
 		list(q, placed);
 	map_unref(map);

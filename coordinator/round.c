@@ -79,8 +79,8 @@ bool round_degraded(const struct round *r, uint32_t partition)
 {
 	const struct map *m = coord_map(r->coord);
 	const struct map_collection *now = map_collection_by_id(m, r->placed->collection->id);
-	bool degraded = now != NULL && now->partitions[partition].n_in_sync <
-					       now->collection->replication_factor;
+	bool degraded = now != NULL &&
+			now->partitions[partition].n_in_sync < now->collection->replication_factor;
 	map_unref(m);
 	return degraded;
 }

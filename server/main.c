@@ -61,8 +61,9 @@ static const struct config_row rows[] = {
 		   "copies and voters on a node that is lost for so long are made anew on others"),
 	CONFIG_U64(struct node_config, log_keep_mb, "0", 0, 100000, "MB",
 		   "a shard keeps so much of its log for copies that were away; 0: 32 MB"),
-	CONFIG_U64(struct node_config, seed_mb_per_s, "0", 0, 100000, "MB",
-		   "a copy of a shard is fetched from another node so fast at most; 0: 100 MB a second"),
+	CONFIG_U64(
+		struct node_config, seed_mb_per_s, "0", 0, 100000, "MB",
+		"a copy of a shard is fetched from another node so fast at most; 0: 100 MB a second"),
 	CONFIG_BOOL(struct node_config, rpc_insecure, "false",
 		    "let --rpc be reached from other machines without a cluster key"),
 	CONFIG_BOOL(struct node_config, faiss_search, "false",

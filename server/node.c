@@ -353,6 +353,7 @@ static int start_shard(struct node *n, struct error *err)
 		.segment_max_rows = (uint32_t)c->segment_max_rows,
 		.memory_limit_bytes = c->memory_limit_mb << 20,
 		.log_keep_bytes = c->log_keep_mb << 20,
+		.old_assignments = n->clustered,
 		.seed_bytes_per_s = c->seed_mb_per_s << 20,
 		.faiss_only = c->faiss_search,
 		.rpc = n->clustered ? n->rpc : NULL,

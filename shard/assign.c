@@ -139,6 +139,8 @@ static void drop(struct shard *s, struct hosted *h)
 	seeds_forget(s, h);
 	close_hosted(s, h);
 	hosted_unref(h);
+	if (s->options.old_assignments)
+		return; /* a newer one may name it again, with what is in it */
 	staging_remove(s, folder);
 	remove_folder(s, folder);
 }

@@ -201,7 +201,8 @@ struct replica_member {
 	uint64_t call;
 	uint64_t call_us, call_last_seq, call_prev_seq;
 	uint64_t told_commit_seq;
-	uint64_t not_before_us; /* the next call */
+	uint64_t not_in_before_us; /* it is not proposed before */
+	uint64_t not_before_us;    /* the next call */
 	uint64_t alive_us; /* last answer that counts; time in which this process stood still left out */
 	uint64_t heard_at_us;   /* the same, as the clock said */
 	uint64_t heard_us;      /* its own clock then */

@@ -84,7 +84,8 @@ void replica_look_caught_up(struct replica *r);
 bool replica_counts(const struct replica_member *m); /* commits and answers wait for it */
 void replica_commit(struct replica *r);
 uint64_t replica_applied_everywhere(const struct replica *r);
-void replica_set_members(struct replica *r, const struct map_partition *before, bool fresh);
+void replica_hold_for_leavers(struct replica *r, const struct map_partition *next);
+void replica_set_members(struct replica *r, bool fresh);
 void replica_on_append_answer(struct replica *r, const struct replica_event *e);
 void replica_stood_still(struct replica *r, uint64_t gap_us);
 void replica_send(struct replica *r, struct replica_update *u);

@@ -3,7 +3,8 @@
 
 enum {
 	CALL_AGAIN_US = 100000, /* after a call without answer */
-	STALE_AGAIN_US = 10000
+	STALE_AGAIN_US = 10000,
+	JOIN_AGAIN_US = 5000000 /* after the healer took a learner out that seems well from here */
 };
 
 bool replica_counts(const struct replica_member *m)
@@ -56,6 +57,11 @@ static struct replica_member *find(struct replica *r, uint64_t node)
 	return NULL;
 }
 
+static bool silent(const struct replica *r, const struct replica_member *m)
+{
+	return r->now_us >= m->alive_us + REPLICA_SILENT_US;
+}
+
 static void add_member(struct replica *r, const struct replica_member *old, uint32_t n_old,
 		       uint64_t node, bool in_sync)
 {
@@ -70,36 +76,41 @@ static void add_member(struct replica *r, const struct replica_member *old, uint
 	for (uint32_t i = 0; i < n_old; i++)
 		if (old[i].node == node)
 			m = old[i];
+	/* The healer took it out although it answers here. It may have its reasons. */
+	if (m.in_sync && !in_sync && !silent(r, &m) && !m.diverged)
+		m.not_in_before_us = r->now_us + JOIN_AGAIN_US;
 	m.in_sync = in_sync;
 	m.required = m.proposed = false;
 	r->members[r->n_members++] = m;
 }
 
+/* Who leaves may answer reads for a while yet, by the answers that came from it. */
+void replica_hold_for_leavers(struct replica *r, const struct map_partition *next)
+{
+	for (uint32_t i = 0; i < r->n_members; i++) {
+		const struct replica_member *m = &r->members[i];
+
+		if (m->in_sync && m->heard_at_us && !MUTANT(no_hold_for_who_left) &&
+		    !replica_names(next->in_sync, next->n_in_sync, m->node))
+			r->hold_us = max_u64(r->hold_us, m->heard_at_us + REPLICA_HOLD_US);
+	}
+}
+
 /* Those that the configuration names. What is known of them is kept unless all is `fresh`. */
-void replica_set_members(struct replica *r, const struct map_partition *before, bool fresh)
+void replica_set_members(struct replica *r, bool fresh)
 {
 	struct replica_member old[LIMIT_REPLICAS * 2];
 	uint32_t n_old = fresh ? 0 : r->n_members;
 	const struct map_partition *c = &r->config;
 
-	for (uint32_t i = 0; i < n_old; i++) {
+	for (uint32_t i = 0; i < n_old; i++)
 		old[i] = r->members[i];
-		/* Who leaves may answer reads for a while yet, by the answers that came from it. */
-		if (old[i].in_sync && old[i].heard_at_us && !MUTANT(no_hold_for_who_left) &&
-		    !replica_names(c->in_sync, c->n_in_sync, old[i].node))
-			r->hold_us = max_u64(r->hold_us, old[i].heard_at_us + REPLICA_HOLD_US);
-	}
 	r->n_members = 0;
 	for (uint32_t i = 0; i < c->n_in_sync; i++)
 		add_member(r, old, n_old, c->in_sync[i], true);
 	for (uint32_t i = 0; i < c->n_learners; i++)
 		if (!replica_names(c->in_sync, c->n_in_sync, c->learners[i]))
 			add_member(r, old, n_old, c->learners[i], false);
-}
-
-static bool silent(const struct replica *r, const struct replica_member *m)
-{
-	return r->now_us >= m->alive_us + REPLICA_SILENT_US;
 }
 
 void replica_stood_still(struct replica *r, uint64_t gap_us)
@@ -332,7 +343,8 @@ static bool shrink(struct replica *r, struct map_partition *next)
 
 static bool fit(const struct replica *r, const struct replica_member *m)
 {
-	return !silent(r, m) && !m->diverged && !m->gone && !m->full;
+	return !silent(r, m) && !m->diverged && !m->gone && !m->full &&
+	       r->now_us >= m->not_in_before_us;
 }
 
 static bool ready(const struct replica *r, const struct replica_member *m)

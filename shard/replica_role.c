@@ -85,9 +85,9 @@ static void become_primary(struct replica *r, struct replica_update *u)
 {
 	replica_refuse_pending(r, u, 0);
 	r->n_members = 0;
-	replica_set_members(r, NULL, true);
+	replica_set_members(r, true);
 	r->opening_seq = r->last_seq;
-	r->hold_us = hold_after_promotion(r);
+	r->hold_us = max_u64(r->hold_us, hold_after_promotion(r));
 	/* It may have sent entries of this epoch that it has lost, or proposed a set that may yet be decided. */
 	r->uncertain = r->restarted && r->stored_epoch >= r->epoch && r->n_members > 0 &&
 		       !MUTANT(restart_without_renewal);
@@ -104,6 +104,7 @@ void replica_on_config(struct replica *r, const struct map_partition *c, struct 
 		return;
 	goes_on = before.epoch > 0 && before.primary == r->self && c->primary == r->self &&
 		  c->epoch == before.epoch + 1;
+	replica_hold_for_leavers(r, c);
 	if (goes_on)
 		r->lease_until_us = max_u64(r->lease_until_us, replica_lease(r, 0));
 	else
@@ -117,7 +118,7 @@ void replica_on_config(struct replica *r, const struct map_partition *c, struct 
 	}
 	if (goes_on) {
 		r->uncertain = false;
-		replica_set_members(r, &before, false);
+		replica_set_members(r, false);
 	} else if (c->primary == r->self) {
 		become_primary(r, u);
 	} else {

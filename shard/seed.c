@@ -227,8 +227,7 @@ static void answer_open(struct opening *o)
 {
 	struct rpc_seed_open_response *a = o->call->response;
 	struct seed_pin *pin = o->pin;
-	struct seed_file *files =
-		arena_alloc(o->call->arena, (pin->n_files + 1) * sizeof *files);
+	struct seed_file *files = arena_alloc(o->call->arena, (pin->n_files + 1) * sizeof *files);
 	struct buf bytes = BUF_INIT;
 
 	manifest_encode(&bytes, &o->m);
@@ -341,9 +340,10 @@ void serve_seed_open(struct shard *s, struct rpc_call *call)
 		rc = error_set(&call->err, ERR_UNAVAILABLE, "shard %u could not be opened: %s",
 			       h->partition, h->failed.text);
 	else if (is_damaged(h))
-		rc = error_set(&call->err, ERR_CORRUPT,
-			       "shard %u has damaged segments here: a copy of it would lack the same",
-			       h->partition);
+		rc = error_set(
+			&call->err, ERR_CORRUPT,
+			"shard %u has damaged segments here: a copy of it would lack the same",
+			h->partition);
 	else if (too_many(s))
 		rc = error_set(&call->err, ERR_BUSY, "%d copies of shards are being made here",
 			       SEED_PINS_MAX);

@@ -9,7 +9,6 @@
 
 enum { AGAIN_US = 1000000 };
 
-
 bool seed_job_ends(struct seed_job *job)
 {
 	struct seeds *seeds = job->h->shard->seeds;
@@ -236,9 +235,10 @@ void seeds_metrics(struct shard *s, struct buf *out)
 {
 	static const char *const names[] = {"seeds_total", "seeds_failed_total", "seed_bytes_total",
 					    "seed_refetched_total"};
-	static const char *const helps[] = {
-		"Replicas that were rebuilt from another node", "Rebuilds that were given up",
-		"Bytes copied from other nodes", "Pieces and segments that were fetched again"};
+	static const char *const helps[] = {"Replicas that were rebuilt from another node",
+					    "Rebuilds that were given up",
+					    "Bytes copied from other nodes",
+					    "Pieces and segments that were fetched again"};
 	const uint64_t *values[] = {&s->seeds->done, &s->seeds->failed, &s->seeds->bytes,
 				    &s->seeds->refetched};
 

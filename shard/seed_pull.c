@@ -53,17 +53,23 @@ static struct timespec soon(void)
 	return (struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
 }
 
-/* The answer's memory is in `arena`. */
-static int ask(struct pull *p, enum rpc_type type, const void *request, void *response,
-	       struct arena *arena, uint64_t patience_us, struct error *err)
+struct question {
+	enum rpc_type type;
+	const void *request;
+	void *response;
+	struct arena *arena; /* of the answer */
+	uint64_t patience_us;
+};
+
+static int ask(struct pull *p, const struct question *q, struct error *err)
 {
 	sem_t done;
 	bool told = false;
-	struct rpc_call call = {.type = type,
-				.request = request,
-				.response = response,
-				.arena = arena,
-				.deadline_us = clock_monotonic_us() + patience_us,
+	struct rpc_call call = {.type = q->type,
+				.request = q->request,
+				.response = q->response,
+				.arena = q->arena,
+				.deadline_us = clock_monotonic_us() + q->patience_us,
 				.done = call_done,
 				.ctx = &done};
 
@@ -113,7 +119,8 @@ static int open_source(struct pull *p, struct error *err)
 {
 	struct rpc_seed_open_request q = {p->target, p->s->options.self_node};
 	struct rpc_seed_open_response a = {0};
-	int rc = ask(p, RPC_TYPE_seed_open, &q, &a, p->arena, OPEN_US, err);
+	struct question open = {RPC_TYPE_seed_open, &q, &a, p->arena, OPEN_US};
+	int rc = ask(p, &open, err);
 
 	if (rc)
 		return rc;
@@ -141,12 +148,14 @@ static void keep_to_rate(struct pull *p)
 static int read_piece(struct pull *p, const struct rpc_seed_read_request *q, struct arena *arena,
 		      struct rpc_seed_read_response *a, struct error *err)
 {
+	struct question read = {RPC_TYPE_seed_read, q, a, arena, READ_US};
+
 	for (int i = 0; i < TRIES; i++) {
 		int rc;
 
 		arena_reset(arena);
 		*a = (struct rpc_seed_read_response){0};
-		rc = ask(p, RPC_TYPE_seed_read, q, a, arena, READ_US, err);
+		rc = ask(p, &read, err);
 		if (rc)
 			return rc;
 		if (a->n <= q->n && hash64(a->bytes, a->n) == a->hash)
@@ -332,9 +341,10 @@ static void pull_end(struct pull *p)
 {
 	struct rpc_seed_close_request q = {p->target, p->pin};
 	struct rpc_seed_close_response a = {0};
+	struct question close = {RPC_TYPE_seed_close, &q, &a, p->arena, CLOSE_US};
 
 	if (p->pin != 0)
-		ask(p, RPC_TYPE_seed_close, &q, &a, p->arena, CLOSE_US, NULL);
+		ask(p, &close, NULL);
 	if (p->io.ctx != NULL)
 		store_io_fini(&p->io);
 	manifest_fini(&p->manifest);

@@ -48,6 +48,8 @@ struct shard_options { /* 0 = the default that is named */
 	uint64_t verify_now_bytes; /* checksums of more bytes than this are verified after the start; 1 GB */
 	bool faiss_only;
 	uint64_t log_keep_bytes; /* a replica with copies keeps so much of its log for those that were away; 32 MB */
+	/* The first assignments may be older than what was hosted before the start: until shard_sweep() nothing is deleted. */
+	bool old_assignments;
 	uint64_t seed_bytes_per_s; /* at most, when a copy is made from another node; 100 MB */
 	struct rpc *rpc;           /* to the other replicas; NULL: there are none */
 	/* The memory is the caller's and lasts for the call. NULL: the configurations never change. */
@@ -72,7 +74,7 @@ void shard_leave(struct shard *s);
 struct rpc_service shard_service(struct shard *s);
 /* Makes the shard host exactly these replicas: opens or creates missing ones (recovering each from
  * its manifest and log), adopts new definitions (payload indexes are built in the background),
- * closes and deletes those no longer named. Blocks until all of them serve or have failed; a
+ * closes and deletes (see old_assignments) those no longer named. Blocks until all of them serve or have failed; a
  * replica that fails to open is reported in *err, marked red, and does not hold the others back. */
 int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err);
 /* Removes the folders of replicas that are not assigned. Only when the assignment is surely as new as those that made the folders. */

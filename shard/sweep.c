@@ -29,8 +29,8 @@ static bool is_left(struct shard *s, uint64_t collection_id, const char *name)
 	char *end;
 	unsigned long partition = strtoul(name, &end, 10);
 
-	if (end == name || (strcmp(end, "") != 0 && strcmp(end, ".seed") != 0 &&
-			    strcmp(end, ".old") != 0))
+	if (end == name ||
+	    (strcmp(end, "") != 0 && strcmp(end, ".seed") != 0 && strcmp(end, ".old") != 0))
 		return false;
 	return !is_hosted(s, collection_id, (uint32_t)partition);
 }
@@ -55,7 +55,8 @@ static void sweep_collection(struct shard *s, const char *collection)
 				log_warn("shard", "%s is not needed any more, but stays: %s", path,
 					 err.text);
 			else
-				log_info("shard", "%s was removed: this node does not hold it any more",
+				log_info("shard",
+					 "%s was removed: this node does not hold it any more",
 					 path);
 		}
 	buf_fini(&names);
@@ -67,6 +68,7 @@ void shard_sweep(struct shard *s)
 	struct buf names = BUF_INIT;
 
 	pthread_mutex_lock(&s->assign_lock);
+	s->options.old_assignments = false;
 	if (io->list(io->ctx, REPLICAS, collect, &names, NULL) == 0)
 		for (size_t at = 0; at < names.len; at += strlen((char *)names.data + at) + 1)
 			sweep_collection(s, (char *)names.data + at);

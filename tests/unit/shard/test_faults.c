@@ -454,6 +454,29 @@ static void dropped_shards_leave_no_files(void **state)
 	(void)state;
 }
 
+/* As after a start, when the map is read again from an older state on. */
+static void what_an_old_assignment_leaves_out_is_kept_until_it_is_swept(void **state)
+{
+	struct fixture f;
+	char folder[128];
+
+	setup(&f, INDEX_HNSW);
+	f.options.old_assignments = true;
+	fixture_start(&f);
+	upsert(&f, 0, 150, 1);
+	snprintf(folder, sizeof folder, "%s/replicas/7/0", f.root);
+	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
+	assert_int_equal(access(folder, F_OK), 0);
+	assert_int_equal(fixture_assign(&f), 0);
+	assert_int_equal(fixture_count(&f, NULL), 150);
+	shard_sweep(f.shard);
+	assert_int_equal(fixture_count(&f, NULL), 150);
+	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
+	assert_int_not_equal(access(folder, F_OK), 0);
+	fixture_fini(&f);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +491,7 @@ int main(void)
 		cmocka_unit_test(retried_batches_are_done_once),
 		cmocka_unit_test(a_later_payload_index_gives_the_same_answers),
 		cmocka_unit_test(dropped_shards_leave_no_files),
+		cmocka_unit_test(what_an_old_assignment_leaves_out_is_kept_until_it_is_swept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

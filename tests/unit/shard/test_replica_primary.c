@@ -261,6 +261,54 @@ static void a_higher_epoch_in_an_answer_stops_everything_until_the_map_tells(voi
 	(void)state;
 }
 
+/* Node 2 may answer reads by what it was told before it left, also when that configuration was not seen here. */
+static void nothing_is_answered_while_one_who_left_may_serve(void **state)
+{
+	struct rig g;
+	struct replica_write a = {0};
+
+	for (uint64_t epoch = 2; epoch <= 3; epoch++) {
+		a = (struct replica_write){0};
+		lead(&g, "1 2");
+		rig_config(&g, epoch, "1 +2");
+		rig_disk(&g);
+		rig_write(&g, &a);
+		rig_disk(&g);
+		rig_apply(&g); /* the learner is not waited for */
+		assert_null(g.u.answer);
+		rig_tick(&g, REPLICA_HOLD_US - 1);
+		assert_null(g.u.answer);
+		rig_tick(&g, 1);
+		assert_ptr_equal(g.u.answer, &a);
+		replica_fini(&g.r);
+	}
+	(void)state;
+}
+
+/* The healer does not hear it, the primary does: it does not come and go with every tick. */
+static void who_was_taken_out_by_others_does_not_join_again_at_once(void **state)
+{
+	struct rig g;
+
+	lead(&g, "1 2");
+	rig_config(&g, 2, "1 +2");
+	rig_disk(&g);
+	for (int i = 0; i < 20; i++) {
+		assert_false(g.u.propose);
+		if (rig_call(&g, 2))
+			rig_holds(&g, 2, 0, 0);
+		rig_tick(&g, REPLICA_HEARTBEAT_US);
+	}
+	for (int i = 0; i < 20 && !g.r.proposing; i++) {
+		if (rig_call(&g, 2))
+			rig_holds(&g, 2, 0, 0);
+		rig_tick(&g, REPLICA_HEARTBEAT_US);
+	}
+	assert_true(g.r.proposing);
+	replica_fini(&g.r);
+	(void)state;
+}
+
 /* Another one was primary in between: what was known of the others is void. */
 static void what_members_hold_is_forgotten_when_an_epoch_was_missed(void **state)
 {
@@ -431,6 +479,8 @@ int main(void)
 		cmocka_unit_test(a_restarted_primary_renews_its_epoch_first),
 		cmocka_unit_test(alone_it_opens_at_once_unless_it_may_have_proposed_a_learner),
 		cmocka_unit_test(a_higher_epoch_in_an_answer_stops_everything_until_the_map_tells),
+		cmocka_unit_test(nothing_is_answered_while_one_who_left_may_serve),
+		cmocka_unit_test(who_was_taken_out_by_others_does_not_join_again_at_once),
 		cmocka_unit_test(what_members_hold_is_forgotten_when_an_epoch_was_missed),
 		cmocka_unit_test(answers_to_earlier_calls_are_not_counted),
 		cmocka_unit_test(a_member_that_lost_what_it_acknowledged_has_to_leave),

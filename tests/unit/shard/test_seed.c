@@ -321,7 +321,9 @@ static void a_copy_with_a_damaged_segment_is_made_anew(void **state)
 	start_equal(&c);
 	copy_stop(&c, 2);
 	segment_bytes(&c, 2, "0");
-	strcpy(strrchr(some_file, '/'), "/payload"); /* an index would be built again from the vectors */
+	/* An index would be built again from the vectors. */
+	char *name = strrchr(some_file, '/');
+	snprintf(name, sizeof some_file - (size_t)(name - some_file), "/payload");
 	flip(some_file, 100);
 	copy_start(&c, 2);
 	wait_counter(&c, 2, "seeds_total", 1);
