@@ -50,7 +50,7 @@ static void all_answered(struct coord_call *call)
 	for (uint32_t i = 0; i < creation->replicas.n && missing == NULL; i++)
 		if (creation->replicas.replicas[i].rc != 0)
 			missing = &creation->replicas.replicas[i];
-	bool late = now_us(c) >= creation->until_us;
+	bool late = now_us(c) >= creation->until_us || atomic_load(&c->closing);
 	if (missing != NULL && late)
 		rc = not_there(creation, missing);
 	arena_free(creation->arena);
@@ -65,6 +65,11 @@ static void ask_all(void *ctx)
 {
 	struct creation *creation = ctx;
 	struct coord *c = creation->coord;
+	if (atomic_load(&c->closing)) {
+		finish(creation, error_set(&creation->change->call.err, ERR_CLOSED,
+					   "the collection was created; this node is stopping"));
+		return;
+	}
 	if (coord_collection(c, creation->change->command.collection->name, &creation->collection,
 			     NULL) != 0) {
 		finish(creation, 0); /* and deleted at once */

@@ -257,7 +257,7 @@ static void hedge_due(void *ctx)
 	struct coord *c = race->coord;
 	pthread_mutex_lock(&race->lock);
 	bool slow = !race->settled && race->target != NULL && race->open == 1;
-	bool again = slow && !race->pressed && !route_spend(&c->route);
+	bool again = slow && !race->pressed && !atomic_load(&c->closing) && !route_spend(&c->route);
 	race->pressed = race->pressed || again;
 	if (slow && !again)
 		send_next(race);
@@ -300,7 +300,7 @@ static void watch_due(void *ctx)
 	struct coord *c = race->coord;
 	struct try *lost = NULL;
 	pthread_mutex_lock(&race->lock);
-	bool over = race->settled || race->target == NULL;
+	bool over = race->settled || race->target == NULL || atomic_load(&c->closing);
 	if (!over && race->writing != NULL && race->launching == 0 && has_moved(race)) {
 		lost = race->writing;
 		lost->refs++;
