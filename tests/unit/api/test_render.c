@@ -65,7 +65,7 @@ static void test_receipt(void **state)
 	assert_string_equal(
 		(const char *)b.data,
 		",\"receipt\":[{\"complete\":true,\"partitions\":[{\"partition\":1,\"node\":9,"
-		"\"answered\":true,\"applied_seq\":0,\"plan\":\"graph\",\"ef\":64,\"candidates\":44,"
+		"\"answered\":true,\"degraded\":false,\"applied_seq\":0,\"plan\":\"graph\",\"ef\":64,\"candidates\":44,"
 		"\"cut\":false,\"incomplete\":false}]},{\"complete\":false,\"partitions\":[]}]");
 	buf_fini(&b);
 }
