@@ -473,7 +473,7 @@ static int run_recover(int argc, char **argv)
 	struct error err = {0};
 	struct options o;
 	struct session s;
-	const char *path;
+	const char *path = NULL;
 	uint64_t partition, last;
 	int code = session_begin(&s, &recover_line, argc, argv, &o);
 

@@ -189,7 +189,7 @@ out:
 static bool exists(const struct store_io *io, const char *folder, const char *file)
 {
 	struct store_file *f;
-	char path[PATH];
+	char path[2 * PATH];
 
 	snprintf(path, sizeof path, "%s/%s", folder, file);
 	if (io->open(io->ctx, path, false, &f, NULL))
