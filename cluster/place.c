@@ -160,6 +160,19 @@ static int check_factor(const struct candidates *all, const struct place_request
 			 usable == 1 ? "is" : "are");
 }
 
+/* Leaves out who is silent, unless there would be too few. */
+static void leave_out_silent(struct candidates *all, const struct place_request *request)
+{
+	uint32_t heard = 0;
+
+	for (uint32_t i = 0; i < all->n; i++)
+		heard += all->items[i].usable &&
+			 !taken(request->silent, request->n_silent, all->items[i].id);
+	for (uint32_t i = 0; i < all->n && heard >= request->replication_factor; i++)
+		if (taken(request->silent, request->n_silent, all->items[i].id))
+			all->items[i].usable = false;
+}
+
 int place_collection(const struct map *m, const struct place_request *request, uint64_t *replicas,
 		     uint32_t *n_replicas, struct error *err)
 {
@@ -167,6 +180,7 @@ int place_collection(const struct map *m, const struct place_request *request, u
 	int rc = check_factor(&all, request, n_replicas, err);
 
 	assert(request->replication_factor >= 1);
+	leave_out_silent(&all, request);
 	for (uint32_t p = 0; rc == 0 && p < request->n_partitions; p++) {
 		uint64_t *ids = &replicas[(size_t)p * *n_replicas];
 

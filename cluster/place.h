@@ -8,6 +8,10 @@ struct place_request {
 	uint32_t n_partitions;
 	uint32_t replication_factor;
 	bool degraded; /* fewer replicas than asked for are accepted */
+	/* Nodes that the caller cannot reach just now, though the map has them up: left out while the
+	 * others are enough for the factor. */
+	const uint64_t *silent;
+	uint32_t n_silent;
 };
 
 /* Chooses nodes for the partitions of a new collection among the shard servers that are up: nodes

@@ -95,8 +95,16 @@ static int choose_replicas(struct coord *c, struct coord_change *change, struct 
 	const struct map *m = coord_map(c);
 	uint32_t n = cmd->collection->n_partitions * cmd->collection->replication_factor;
 	uint64_t *replicas = arena_alloc(change->call.arena, n * sizeof(*replicas));
-	struct place_request request = {cmd->collection->name, cmd->collection->n_partitions,
-					cmd->collection->replication_factor, change->degraded};
+	struct place_request request = {.name = cmd->collection->name,
+					.n_partitions = cmd->collection->n_partitions,
+					.replication_factor = cmd->collection->replication_factor,
+					.degraded = change->degraded};
+	uint64_t *silent = arena_alloc(change->call.arena, (m->n_nodes + 1) * sizeof(*silent));
+	/* A node that has just died is up by the map for a second or two. */
+	for (uint32_t i = 0; i < m->n_nodes; i++)
+		if (!rpc_peer_up(c->options.rpc, m->nodes[i].id))
+			silent[request.n_silent++] = m->nodes[i].id;
+	request.silent = silent;
 	int rc = place_collection(m, &request, replicas, &cmd->n_replicas, err);
 	cmd->replicas = replicas;
 	map_unref(m);

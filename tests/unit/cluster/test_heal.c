@@ -192,7 +192,9 @@ static struct world *world_new(uint32_t nodes, uint32_t partitions, uint32_t fac
 	w->map = fixture_map(nodes, &w->index);
 	if (partitions > 0) {
 		struct collection *definition = fixture_collection("c", partitions, factor);
-		struct place_request request = {"c", partitions, factor, false};
+		struct place_request request = {.name = "c",
+						.n_partitions = partitions,
+						.replication_factor = factor};
 		struct map_command c = {.type = MAP_CREATE_COLLECTION,
 					.collection = definition,
 					.replicas = replicas};

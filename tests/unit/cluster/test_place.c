@@ -28,7 +28,9 @@ static void create(struct map **m, uint64_t *index, const char *name, uint32_t p
 {
 	uint64_t replicas[LIMIT_PARTITIONS * LIMIT_REPLICAS];
 	struct collection *definition = fixture_collection(name, partitions, factor);
-	struct place_request request = {name, partitions, factor, false};
+	struct place_request request = {.name = name,
+					.n_partitions = partitions,
+					.replication_factor = factor};
 	struct map_command c = {.type = MAP_CREATE_COLLECTION,
 				.collection = definition,
 				.replicas = replicas};
@@ -83,7 +85,7 @@ static void test_factor_above_servers(void **state)
 {
 	uint64_t index = 0, replicas[8];
 	struct map *m = fixture_map(3, &index);
-	struct place_request request = {"a", 2, 3, false};
+	struct place_request request = {.name = "a", .n_partitions = 2, .replication_factor = 3};
 	struct map_command down = fixture_node(2, "n2", "10.0.0.2:7000");
 	struct error why;
 	uint32_t n;
@@ -100,6 +102,29 @@ static void test_factor_above_servers(void **state)
 	map_unref(m);
 	m = map_new(1);
 	assert_int_equal(place_collection(m, &request, replicas, &n, &why), ERR_UNAVAILABLE);
+	map_unref(m);
+}
+
+/* A node that cannot be reached gets nothing, unless the factor needs it. */
+static void test_silent_nodes(void **state)
+{
+	uint64_t index = 0, replicas[16];
+	const uint64_t silent[] = {2};
+	struct map *m = fixture_map(3, &index);
+	struct place_request request = {.name = "a",
+					.n_partitions = 4,
+					.replication_factor = 2,
+					.silent = silent,
+					.n_silent = 1};
+	uint32_t n;
+
+	assert_int_equal(place_collection(m, &request, replicas, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_not_equal(replicas[i], 2);
+	request.replication_factor = 3;
+	assert_int_equal(place_collection(m, &request, replicas, &n, NULL), 0);
+	assert_int_equal(n, 3);
 	map_unref(m);
 }
 
@@ -190,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_balanced),
 		cmocka_unit_test(test_lost_node_is_spread),
 		cmocka_unit_test(test_factor_above_servers),
+		cmocka_unit_test(test_silent_nodes),
 		cmocka_unit_test(test_replacement),
 		cmocka_unit_test(test_new_node_receives_its_share),
 	};
