@@ -65,7 +65,7 @@ class Load:
         self.writes = []         # (began, acknowledged, first id)
         self.next_id, self.stopping = first_id, False
         self.cut_off = 0         # requests whose own node was lost; asked again at another one
-        self.threads = [threading.Thread(target=self.run, args=(step, seed * 100 + i))
+        self.threads = [threading.Thread(target=self.run, args=(step, seed * 100 + i), daemon=True)
                         for i, step in enumerate([self.write] * writers + [self.search] * searchers)]
 
     def start(self):

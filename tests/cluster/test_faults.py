@@ -12,7 +12,7 @@ class Searches:
     def __init__(self, test, node, name, expect):
         self.errors, self.n, self.stopping = [], 0, False
         self.test, self.node, self.name, self.expect = test, node, name, expect
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
@@ -126,7 +126,7 @@ class Faults(ClusterTest):
                 except OSError:
                     pass
 
-        threads = [threading.Thread(target=write, args=(i,)) for i in range(6)]
+        threads = [threading.Thread(target=write, args=(i,), daemon=True) for i in range(6)]
         for thread in threads:
             thread.start()
         try:
