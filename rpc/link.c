@@ -52,6 +52,7 @@ struct link {
 	pthread_mutex_t dial_lock; /* who replaces the dialer; taken before `lock` */
 
 	pthread_mutex_t lock;
+	pthread_cond_t sent;        /* `sending` ended on a link that is closed */
 	struct wire_dialer *dialer; /* NULL while it is replaced */
 	uint64_t dialled_us;        /* when the dialer was made */
 	uint64_t next_dial_us, backoff_us;
@@ -270,6 +271,7 @@ struct link *link_new(struct rpc_net *net, uint64_t node, enum rpc_class class, 
 	list_init(&l->lost);
 	list_init(&l->lost_unsent);
 	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->sent, NULL);
 	pthread_mutex_init(&l->dial_lock, NULL);
 	pthread_mutex_lock(&l->dial_lock);
 	rc = dial(l, err);
@@ -294,6 +296,7 @@ void link_unref(struct link *l)
 	if (l == NULL || atomic_fetch_sub(&l->refs, 1) != 1)
 		return;
 	assert(l->queue.n == 0 && l->flight.n == 0 && l->lost.n == 0 && l->lost_unsent.n == 0);
+	pthread_cond_destroy(&l->sent);
 	pthread_mutex_destroy(&l->lock);
 	pthread_mutex_destroy(&l->dial_lock);
 	free(l->address);
@@ -336,6 +339,8 @@ void link_close(struct link *l)
 	pthread_mutex_lock(&l->lock);
 	l->closed = true;
 	set_up(l, false);
+	while (l->sending) /* with the dialer, which is freed below */
+		pthread_cond_wait(&l->sent, &l->lock);
 	pthread_mutex_unlock(&l->lock);
 	pthread_mutex_lock(&l->dial_lock);
 	wire_dialer_close(l->dialer);
@@ -475,6 +480,8 @@ static void pump(struct link *l)
 			wire_dialer_kick(l->dialer); /* comes back as on_down */
 		pthread_mutex_lock(&l->lock);
 		l->sending = false;
+		if (l->closed)
+			pthread_cond_broadcast(&l->sent);
 	}
 	pthread_mutex_unlock(&l->lock);
 }
@@ -639,8 +646,8 @@ static void on_reject(struct link *l, struct reader *items)
 	struct error why;
 	struct list all;
 
-	if (frame_next_response(items, &r) != 0)
-		return;
+	if (frame_next_response(items, &r) != 0 || r.code == 0)
+		return; /* it says nothing; what waits has its deadline */
 	frame_error(&r, &why);
 	list_init(&all);
 	if (l->net->keyed && !link_is_up(l)) {

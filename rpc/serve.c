@@ -67,7 +67,7 @@ struct server {
 	pthread_cond_t idle;
 	struct connection *connections;
 	unsigned n_calls;
-	atomic_bool stopping;
+	bool stopping;
 };
 
 /* ---- references ---- */
@@ -219,11 +219,23 @@ static void refuse_call(struct connection *c, uint64_t call, int code, const cha
 
 /* ---- calls ---- */
 
-static void count_call(struct server *s, int change)
+/* False: the server is stopping. Looked at in the same breath as the calls are counted, so that none
+ * begins unseen by server_stop(). */
+static bool enter(struct server *s)
+{
+	bool open;
+
+	pthread_mutex_lock(&s->lock);
+	open = !s->stopping;
+	s->n_calls += open;
+	pthread_mutex_unlock(&s->lock);
+	return open;
+}
+
+static void leave(struct server *s)
 {
 	pthread_mutex_lock(&s->lock);
-	s->n_calls += (unsigned)change;
-	if (s->n_calls == 0)
+	if (--s->n_calls == 0)
 		pthread_cond_broadcast(&s->idle);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -246,7 +258,7 @@ static void incoming_end(struct incoming *in)
 	arena_free(in->call.arena);
 	free(in);
 	connection_unref(c);
-	count_call(s, -1);
+	leave(s);
 }
 
 /* The handler is done: rpc_finish led here. */
@@ -335,10 +347,6 @@ static void begin_call(struct connection *c, struct inbound *inbound, const stru
 	struct rpc_net *net = s->net;
 	struct incoming *in;
 
-	if (atomic_load(&s->stopping)) {
-		refuse_call(c, r->call, ERR_UNAVAILABLE, "the node is stopping");
-		return;
-	}
 	if (c->cluster_id != net->options.cluster_id && r->type != RPC_TYPE_join) {
 		refuse_call(c, r->call, ERR_FORBIDDEN,
 			    "the caller belongs to no cluster; it must join first");
@@ -353,6 +361,10 @@ static void begin_call(struct connection *c, struct inbound *inbound, const stru
 		refuse_call(c, r->call, ERR_FORBIDDEN, "this node is not part of the cluster yet");
 		return;
 	}
+	if (!enter(s)) {
+		refuse_call(c, r->call, ERR_UNAVAILABLE, "the node is stopping");
+		return;
+	}
 	in = mem_zalloc(sizeof(*in));
 	in->call.type = r->type;
 	in->call.done = on_done;
@@ -365,12 +377,12 @@ static void begin_call(struct connection *c, struct inbound *inbound, const stru
 	if (!add_active(c, in)) {
 		free(in);
 		refuse_call(c, r->call, ERR_BUSY, "too many calls of this peer are at work");
+		leave(s);
 		return;
 	}
 	atomic_fetch_add(&c->refs, 1);
 	atomic_fetch_add(&inbound->refs, 1);
 	atomic_fetch_add(&net->calls_served, 1);
-	count_call(s, 1);
 	if (runs_inline(r->type)) {
 		run(in);
 	} else if (pool_submit(net->options.pool, LANE_SEARCH, run, in) != 0) {
@@ -561,8 +573,8 @@ void server_stop(struct server *s)
 {
 	if (s == NULL)
 		return;
-	atomic_store(&s->stopping, true);
 	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
 	while (s->n_calls > 0)
 		pthread_cond_wait(&s->idle, &s->lock);
 	pthread_mutex_unlock(&s->lock);

@@ -181,6 +181,15 @@ static bool is_current(struct hosted *h, const struct shard_assignment *a)
 	return current;
 }
 
+/* One that is being rebuilt is opened as the newest map says. */
+static void expect(struct hosted *h, const struct shard_assignment *a)
+{
+	pthread_mutex_lock(&h->view_lock);
+	h->config = a->config;
+	state_set_schema(&h->state, a->collection);
+	pthread_mutex_unlock(&h->view_lock);
+}
+
 /* One that is open takes on what is new; NULL: it is not. */
 static struct hosted *adopt(struct shard *s, const struct shard_assignment *a)
 {
@@ -191,7 +200,7 @@ static struct hosted *adopt(struct shard *s, const struct shard_assignment *a)
 		return NULL;
 	}
 	if (h && h->failed.code)
-		h->config = a->config;
+		expect(h, a);
 	else if (h && !is_current(h, a))
 		ask_loop(s, h, config_on_loop, a);
 	return h;

@@ -69,10 +69,8 @@ static void run_first(struct seeds *seeds)
 	pthread_mutex_unlock(&seeds->lock);
 	rc = seed_pull(job, &err);
 	__atomic_fetch_add(rc ? &seeds->failed : &seeds->done, 1, __ATOMIC_RELAXED);
-	if (rc) {
+	if (rc)
 		log_debug("shard", "copying %s: %s", job->h->folder, err.text);
-		tell_failed(job);
-	}
 	pthread_mutex_lock(&seeds->lock);
 	for (struct seed_job **at = &seeds->jobs; *at != NULL; at = &(*at)->next) {
 		if (*at == job) {
@@ -87,6 +85,9 @@ static void run_first(struct seeds *seeds)
 	}
 	pthread_cond_broadcast(&seeds->changed);
 	pthread_mutex_unlock(&seeds->lock);
+	/* Now that the job is off the list: the machine may want it again at once. */
+	if (rc)
+		tell_failed(job);
 	hosted_unref(job->h);
 	free(job);
 	pthread_mutex_lock(&seeds->lock);

@@ -209,6 +209,20 @@ void copy_cut(struct copies *c, uint64_t node, bool cut)
 	pthread_mutex_unlock(&c->assigning);
 }
 
+void copies_add_field(struct copies *c, const char *path)
+{
+	struct collection *old = c->schema;
+
+	pthread_mutex_lock(&c->assigning);
+	c->schema = test_with_field(old, path, FIELD_INTEGER);
+	collection_unref(old);
+	for (uint32_t i = 0; i < c->n; i++) {
+		c->nodes[i].told = false;
+		tell(c, &c->nodes[i]);
+	}
+	pthread_mutex_unlock(&c->assigning);
+}
+
 static void make_schema(struct copies *c)
 {
 	struct collection *s = collection_new();

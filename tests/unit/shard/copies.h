@@ -57,6 +57,8 @@ void copy_cut(struct copies *c, uint64_t node, bool cut);
 /* As the map's leader does when it finds the primary dead: a new epoch with another primary, and the
  * old one a learner. */
 void copies_promote(struct copies *c, uint64_t node);
+/* The collection gets a payload index; all nodes are told. */
+void copies_add_field(struct copies *c, const char *path);
 struct map_partition copies_config(struct copies *c);
 bool config_has(const struct map_partition *p, uint64_t node); /* in sync? */
 /* Waits until the node is in the in-sync set, or is not. Fails after a minute. */

@@ -60,9 +60,10 @@ void fixture_add_sparse(struct fixture *f, const char *name)
 	f->schema->n_sparse = 1;
 }
 
-void fixture_add_field(struct fixture *f, const char *path, enum field_type type)
+struct collection *test_with_field(const struct collection *from, const char *path,
+				   enum field_type type)
 {
-	struct collection *c = collection_clone(f->schema);
+	struct collection *c = collection_clone(from);
 	struct payload_field *fields = arena_zalloc(c->arena, (c->n_fields + 1) * sizeof *fields);
 
 	if (c->n_fields)
@@ -73,6 +74,13 @@ void fixture_add_field(struct fixture *f, const char *path, enum field_type type
 	c->fields = fields;
 	c->n_fields++;
 	c->revision++;
+	return c;
+}
+
+void fixture_add_field(struct fixture *f, const char *path, enum field_type type)
+{
+	struct collection *c = test_with_field(f->schema, path, type);
+
 	collection_unref(f->schema);
 	f->schema = c;
 	if (f->shard)
@@ -197,14 +205,14 @@ struct rpc_info_response fixture_info(struct fixture *f)
 	return out;
 }
 
-uint64_t fixture_counter(struct fixture *f, const char *name)
+uint64_t test_counter(struct shard *shard, const char *name)
 {
 	struct buf b = BUF_INIT;
 	char line[128];
 	const char *at;
 	uint64_t value;
 
-	shard_metrics(f->shard, &b);
+	shard_metrics(shard, &b);
 	buf_put_u8(&b, 0);
 	snprintf(line, sizeof line, "\nquiver_shard_%s ", name);
 	at = strstr((char *)b.data, line);
@@ -212,6 +220,11 @@ uint64_t fixture_counter(struct fixture *f, const char *name)
 	value = strtoull(at + strlen(line), NULL, 10);
 	buf_fini(&b);
 	return value;
+}
+
+uint64_t fixture_counter(struct fixture *f, const char *name)
+{
+	return test_counter(f->shard, name);
 }
 
 void fixture_wait_for(struct fixture *f, const char *name, uint64_t value)

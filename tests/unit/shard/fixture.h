@@ -44,6 +44,7 @@ int fixture_try_write(struct fixture *f, const struct write *w, struct rpc_write
 uint64_t fixture_count(struct fixture *f, const struct filter *filter);
 struct rpc_info_response fixture_info(struct fixture *f);
 /* A counter of shard_metrics(), by its name after "quiver_shard_". */
+uint64_t test_counter(struct shard *shard, const char *name);
 uint64_t fixture_counter(struct fixture *f, const char *name);
 void fixture_wait_for(struct fixture *f, const char *name,
 		      uint64_t value); /* fails after a minute */
@@ -56,5 +57,8 @@ struct pv_slice test_payload(struct arena *a, int64_t n,
 			     const char *tag); /* {"n": n, "tag": tag}; tag NULL: none */
 struct filter *test_range(struct arena *a, double gte, double lt); /* n in [gte, lt) */
 struct filter *test_tag(struct arena *a, const char *tag);
+/* The next revision of a schema, with one more payload index. The caller's reference. */
+struct collection *test_with_field(const struct collection *from, const char *path,
+				   enum field_type type);
 void test_point(struct arena *a, struct point *out, uint64_t id, const float *dense, uint32_t dim,
 		struct pv_slice payload);

@@ -17,19 +17,7 @@ static const struct copies_tuning TUNED = {.log_keep_bytes = 16 << 10};
 
 static uint64_t counter(struct copies *c, uint64_t node, const char *name)
 {
-	struct buf b = BUF_INIT;
-	char line[128];
-	const char *at;
-	uint64_t value;
-
-	shard_metrics(c->nodes[node - 1].shard, &b);
-	buf_put_u8(&b, 0);
-	snprintf(line, sizeof line, "\nquiver_shard_%s ", name);
-	at = strstr((char *)b.data, line);
-	assert_non_null(at);
-	value = strtoull(at + strlen(line), NULL, 10);
-	buf_fini(&b);
-	return value;
+	return test_counter(c->nodes[node - 1].shard, name);
 }
 
 static void wait_counter(struct copies *c, uint64_t node, const char *name, uint64_t value)
@@ -304,9 +292,9 @@ static void a_piece_that_arrives_damaged_is_fetched_again(void **state)
 
 /* ---- copies that have gone bad ---- */
 
-static void start_equal(struct copies *c)
+static void start_equal(struct copies *c, const struct copies_tuning *tuning)
 {
-	copies_start_tuned(c, 2, 2, &TUNED);
+	copies_start_tuned(c, 2, 2, tuning);
 	copies_fill(c, 0, POINTS, BATCH, "a");
 	for (uint64_t node = 1; node <= 2; node++)
 		for (int i = 0; copies_info(c, node).indexed_vectors < POINTS / 2 && i < 6000; i++)
@@ -318,7 +306,7 @@ static void a_copy_with_a_damaged_segment_is_made_anew(void **state)
 {
 	struct copies c;
 
-	start_equal(&c);
+	start_equal(&c, &TUNED);
 	copy_stop(&c, 2);
 	segment_bytes(&c, 2, "0");
 	/* An index would be built again from the vectors. */
@@ -336,7 +324,7 @@ static void a_copy_that_cannot_be_opened_is_made_anew(void **state)
 	struct copies c;
 	char path[200];
 
-	start_equal(&c);
+	start_equal(&c, &TUNED);
 	copy_stop(&c, 2);
 	snprintf(path, sizeof path, "%.63s/replicas/7/0/CURRENT", c.nodes[1].root);
 	flip(path, 3);
@@ -347,13 +335,36 @@ static void a_copy_that_cannot_be_opened_is_made_anew(void **state)
 	copies_fini(&c);
 }
 
+/* The collection gets another payload index while a copy that could not be opened is made anew: the
+ * copy knows of it, or it could not follow the primary. */
+static void a_copy_that_is_made_anew_has_the_newest_schema(void **state)
+{
+	struct copies_tuning slow = TUNED;
+	struct copies c;
+	char path[200];
+
+	slow.seed_bytes_per_s = SLOW;
+	start_equal(&c, &slow);
+	copy_stop(&c, 2);
+	snprintf(path, sizeof path, "%.63s/replicas/7/0/CURRENT", c.nodes[1].root);
+	flip(path, 3);
+	copy_start(&c, 2);
+	copies_wait_in_sync(&c, 2, false);
+	wait_counter(&c, 2, "seed_bytes_total", 1);
+	copies_add_field(&c, "n");
+	assert_int_equal(counter(&c, 2, "seeds_total"), 0);
+	copies_fill(&c, POINTS, 100, BATCH, "b");
+	same_as_source(&c, POINTS + 100);
+	copies_fini(&c);
+}
+
 /* Its disk was replaced: it must not pass for a full copy. */
 static void a_copy_that_lost_its_folder_is_made_anew(void **state)
 {
 	struct copies c;
 	char command[200];
 
-	start_equal(&c);
+	start_equal(&c, &TUNED);
 	copy_stop(&c, 1); /* epoch 1 is that of a new collection */
 	copy_start(&c, 1);
 	copies_fill(&c, POINTS + 1000, 100, BATCH, "c");
@@ -511,6 +522,7 @@ int main(void)
 		cmocka_unit_test(a_piece_that_arrives_damaged_is_fetched_again),
 		cmocka_unit_test(a_copy_with_a_damaged_segment_is_made_anew),
 		cmocka_unit_test(a_copy_that_cannot_be_opened_is_made_anew),
+		cmocka_unit_test(a_copy_that_is_made_anew_has_the_newest_schema),
 		cmocka_unit_test(a_copy_that_lost_its_folder_is_made_anew),
 	};
 
