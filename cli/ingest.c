@@ -77,26 +77,29 @@ static const struct config_row rows[] = {
 
 static const struct command_line line = {
 	.name = "ingest",
-	.usage = "COLLECTION FILE | COLLECTION --text DIR...",
+	.usage = "COLLECTION FILE... | COLLECTION - | COLLECTION --text DIR...",
 	.about =
-		"Loads a file of vectors or folders of text into a collection, which is created when it\n"
+		"Loads files of vectors or folders of text into a collection, which is created when it\n"
 		"is missing. Kinds of files, by their names:\n"
 		"  .fvecs .bvecs   vectors of float32 or bytes\n"
 		"  .npy            float32, float64, uint8, ... of two dimensions, C order\n"
 		"  .hdf5           ann-benchmarks: the data set `train`, the attribute `distance`\n"
 		"  .jsonl          lines like {\"id\":1,\"vector\":[..],\"payload\":{..}}\n"
+		"  -               such lines from standard input\n"
 		"--text reads plain text, Markdown, HTML and manual pages, also compressed with gzip,\n"
 		"splits them into passages of 120 to 200 words and makes a vector of each, with the\n"
 		"built-in hashed n-gram embedder or with --embed. The payload has title, text, path,\n"
 		"section and passage.\n\n"
-		"Ids are row numbers from --id-offset on, or the ids in the file, or made from path and\n"
-		"passage number: loading again overwrites. A load that was killed goes on where it was\n"
-		"when the same command is given again. It ends with a tally: read = committed =\n"
-		"searchable, or exit code 1.",
+		"Ids are row numbers from --id-offset on (counted through all files), or the ids in the\n"
+		"file, or made from path and passage number: loading again overwrites. A load that was\n"
+		"killed goes on where it was when the same command is given again. It ends with a tally:\n"
+		"read = committed = searchable, or exit code 1.",
 	.examples =
 		"  quiver ingest sift sift-128-euclidean.hdf5 --m 32\n"
 		"  quiver ingest photos embeddings.npy --distance Dot --id-offset 1000000\n"
 		"  quiver ingest books books.jsonl --text-field description\n"
+		"  quiver ingest books part-*.jsonl\n"
+		"  zcat books.jsonl.gz | quiver ingest books -\n"
 		"  quiver ingest manuals --text /usr/share/man/man1 /usr/share/doc\n"
 		"  quiver ingest wiki --text wiki/ --embed http://127.0.0.1:8080 --embed-model e5\n",
 	.rows = rows,
@@ -121,17 +124,16 @@ struct ingest {
 	struct source *source;
 	struct load_state *state;
 	const char *collection;
-	const char *key;      /* of the state file */
 	const char *embedder; /* description, NULL when vectors are read */
 	struct remote_collection before;
-	bool created;
+	bool created, noted; /* noted: the source's note was told */
 	uint32_t dim;
 	const char *distance;
 	struct load_result result;
 	uint64_t distinct, searchable;
 };
 
-static int check_options(const struct options *o, size_t n_rest)
+static int check_options(const struct options *o)
 {
 	if (strcmp(o->body, "binary") != 0 && strcmp(o->body, "json") != 0)
 		return command_misused(line.name, "--body is binary or json, not `%s`", o->body);
@@ -139,9 +141,6 @@ static int check_options(const struct options *o, size_t n_rest)
 		return command_misused(line.name,
 				       "`%s` is no distance: Cosine, Dot, Euclid or Manhattan",
 				       o->distance);
-	if (!o->text && n_rest > 2)
-		return command_misused(line.name,
-				       "one file at a time; --text takes several folders");
 	if (o->embed && !o->text && !o->text_field)
 		return command_misused(line.name, "--embed makes vectors of text: give --text, or "
 						  "--text-field for JSON lines");
@@ -164,7 +163,7 @@ static int open_source(struct ingest *in, const char **paths, size_t n, struct e
 		.extensions = o->extensions,
 	};
 	return o->text ? source_open_text(&in->source, paths, n, &options, err)
-		       : source_open(&in->source, paths[0], &options, err);
+		       : source_open_files(&in->source, paths, n, &options, err);
 }
 
 static struct embedder_options embedder_options(const struct ingest *in)
@@ -250,24 +249,35 @@ static int make_collection(struct ingest *in, struct error *err)
 	return remote_create(in->client, &spec, err);
 }
 
-/* The state of an earlier run counts only while the collection can still hold what it committed. */
+/* The state of an earlier run counts only while the collection can still hold what it committed. What comes
+ * through standard input has none: nobody knows whether it is the same. */
 static int open_state(struct ingest *in, struct error *err)
 {
-	char *path = realpath(in->source->name, NULL);
+	char *path, *key;
 	int rc;
 
-	in->key = arena_printf(in->arena, "%s|%s|%s|%s|%u|%s", client_url(in->client),
-			       in->collection, in->o.vector_name ? in->o.vector_name : "",
-			       path ? path : in->source->name, in->dim,
-			       in->embedder ? in->embedder : "");
+	if (in->source->once)
+		return 0;
+	path = realpath(in->source->name, NULL);
+	key = arena_printf(in->arena, "%s|%s|%s|%s|%u|%s", client_url(in->client), in->collection,
+			   in->o.vector_name ? in->o.vector_name : "",
+			   path ? path : in->source->name, in->dim,
+			   in->embedder ? in->embedder : "");
 	free(path);
-	rc = state_open(&in->state, in->key, err);
+	rc = state_open(&in->state, key, err);
 	if (rc != 0)
 		return rc;
 	if (state_batches(in->state) == 0 || in->o.fresh || in->created || in->before.points == 0)
 		return state_reset(in->state, err);
 	fprintf(stderr, "going on with a load that was not finished\n");
 	return 0;
+}
+
+static void tell_note(struct ingest *in)
+{
+	if (in->source->note && !in->noted)
+		fprintf(stderr, "note: %s\n", in->source->note);
+	in->noted = in->source->note != NULL;
 }
 
 static int prepare(struct ingest *in, const char **paths, size_t n, struct error *err)
@@ -288,8 +298,8 @@ static int prepare(struct ingest *in, const char **paths, size_t n, struct error
 		fprintf(stderr, "%s %s (%u-d, %s) from %s\n",
 			in->created ? "loading the new collection" : "loading into", in->collection,
 			in->dim, in->distance, in->source->name);
-	if (rc == 0 && in->source->note)
-		fprintf(stderr, "note: %s\n", in->source->note);
+	if (rc == 0)
+		tell_note(in);
 	return rc;
 }
 
@@ -308,9 +318,12 @@ static int load(struct ingest *in, struct error *err)
 		.json_body = strcmp(in->o.body, "json") == 0,
 		.quiet = in->o.quiet,
 		.embedder = embedder_options(in),
-		.key = in->key,
+		.run = in->state ? state_run(in->state) : state_run_new(),
 	};
-	return load_run(in->source, in->state, &options, &stop, &in->result, err);
+	int rc = load_run(in->source, in->state, &options, &stop, &in->result, err);
+
+	tell_note(in); /* of standard input: only its end tells */
+	return rc;
 }
 
 /* How many of the ids that were read the server can find. In a collection that was empty its size tells;
@@ -386,11 +399,13 @@ static int finish(struct ingest *in, struct error *err)
 	if (rc != 0)
 		return rc;
 	if (adds_up(in)) {
-		state_remove(in->state);
+		if (in->state)
+			state_remove(in->state);
 		print_tally(in);
 		return 0;
 	}
-	state_reset(in->state, NULL); /* what it says is not true */
+	if (in->state)
+		state_reset(in->state, NULL); /* what it says is not true */
 	return error_set(
 		err, ERR_CORRUPT,
 		"THE TALLY DOES NOT ADD UP: read %" PRIu64 ", committed %" PRIu64
@@ -411,10 +426,8 @@ static int run(struct ingest *in, const char **rest, size_t n_rest)
 	if (rc == 0 && !in->result.stopped)
 		rc = finish(in, &err);
 	if (rc == 0 && in->result.stopped) {
-		fprintf(stderr,
-			"stopped: %" PRIu64
-			" points are committed; the same command goes on from there\n",
-			in->result.committed);
+		fprintf(stderr, "stopped: %" PRIu64 " points are committed; the same command %s\n",
+			in->result.committed, in->state ? "goes on from there" : "begins anew");
 		return EXIT_STOPPED;
 	}
 	return rc == 0 ? EXIT_DONE : command_fail(line.name, in->o.json, rc, &err);
@@ -428,7 +441,7 @@ int command_ingest(int argc, char **argv)
 	in.arena = arena_new(4096);
 	int code = command_parse(&line, &args, &in.o, in.arena);
 	if (code < 0)
-		code = check_options(&in.o, args.n_rest);
+		code = check_options(&in.o);
 	if (code < 0) {
 		signal(SIGINT, on_interrupt);
 		signal(SIGTERM, on_interrupt);

@@ -144,7 +144,7 @@ static int send_batch(struct worker *w, struct error *err)
 		.idempotency_key = key,
 	};
 	snprintf(key, sizeof(key), "ingest-%016" PRIx64 "-%" PRIu64,
-		 hash64_seed(&w->hash, sizeof(w->hash), hash64(o->key, strlen(o->key))), w->number);
+		 hash64_seed(&w->hash, sizeof(w->hash), o->run), w->number);
 	int rc = client_call_patiently(w->client, &request, &patience, NULL, err);
 	if (rc == 0 && l->state)
 		rc = state_add(l->state, w->number, w->hash, err);

@@ -16,7 +16,7 @@ struct load_options {
 	uint32_t batch, connections, dim;
 	bool json_body, quiet;
 	struct embedder_options embedder;
-	const char *key; /* of the state: goes into the Idempotency-Key of every batch */
+	uint64_t run; /* names this load in the Idempotency-Key of every batch (load_state.h) */
 };
 
 struct load_result {

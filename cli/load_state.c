@@ -14,12 +14,14 @@
 #include "base/codec.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/secret.h"
 
 struct load_state {
 	int fd;
 	char *path;
 	uint64_t *hashes; /* by the number of the batch; 0 = not committed */
 	uint64_t room, n; /* n: committed before */
+	uint64_t run;
 	pthread_mutex_t mutex;
 	struct buf header;
 };
@@ -82,6 +84,10 @@ static void read_lines(struct load_state *s)
 		return;
 	n = getline(&line, &room, f);
 	bool ours = n == (ssize_t)s->header.len && memcmp(line, s->header.data, s->header.len) == 0;
+	unsigned long long run = 0;
+	if (ours && getline(&line, &room, f) > 0 && sscanf(line, "run %llx", &run) == 1)
+		s->run = run;
+	ours = s->run != 0;
 	while (ours && (n = getline(&line, &room, f)) > 0) {
 		unsigned long long batch, hash;
 
@@ -103,7 +109,7 @@ int state_open(struct load_state **out, const char *key, struct error *err)
 	s->fd = -1;
 	s->path = state_path(key);
 	pthread_mutex_init(&s->mutex, NULL);
-	buf_printf(&s->header, "quiver ingest state 1: %s\n", key);
+	buf_printf(&s->header, "quiver ingest state 2: %s\n", key);
 	rc = make_folders(s->path, err);
 	if (rc == 0)
 		s->fd = open(s->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -122,6 +128,19 @@ int state_open(struct load_state **out, const char *key, struct error *err)
 	read_lines(s);
 	*out = s;
 	return 0;
+}
+
+uint64_t state_run_new(void)
+{
+	uint64_t run;
+
+	secret_random(&run, sizeof(run));
+	return run | 1;
+}
+
+uint64_t state_run(const struct load_state *s)
+{
+	return s->run;
 }
 
 uint64_t state_batches(const struct load_state *s)
@@ -149,13 +168,19 @@ int state_add(struct load_state *s, uint64_t batch, uint64_t hash, struct error 
 
 int state_reset(struct load_state *s, struct error *err)
 {
+	struct buf head = BUF_INIT;
+	int rc = 0;
+
 	if (s->room > 0)
 		memset(s->hashes, 0, s->room * sizeof(*s->hashes));
 	s->n = 0;
-	if (ftruncate(s->fd, 0) != 0 ||
-	    write(s->fd, s->header.data, s->header.len) != (ssize_t)s->header.len)
-		return error_errno(err, errno, "cannot write %s", s->path);
-	return 0;
+	s->run = state_run_new();
+	buf_put(&head, s->header.data, s->header.len);
+	buf_printf(&head, "run %016" PRIx64 "\n", s->run);
+	if (ftruncate(s->fd, 0) != 0 || write(s->fd, head.data, head.len) != (ssize_t)head.len)
+		rc = error_errno(err, errno, "cannot write %s", s->path);
+	buf_fini(&head);
+	return rc;
 }
 
 void state_remove(struct load_state *s)

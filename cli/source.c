@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 
-void batch_clear(struct batch *b)
+static void batch_clear(struct batch *b)
 {
 	b->n = 0;
 	b->dim = 0;
@@ -92,6 +92,16 @@ void source_set_done(struct source *s, double part, double whole, uint32_t n, ui
 	s->done = whole > 0 ? part / whole : 1;
 	if (by_limit > s->done)
 		s->done = by_limit;
+}
+
+char *source_names(const char *const *paths, size_t n)
+{
+	struct buf name = BUF_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&name, "%s%s", i ? " " : "", paths[i]);
+	buf_put_u8(&name, 0);
+	return (char *)name.data;
 }
 
 void source_close(struct source *s)

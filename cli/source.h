@@ -21,11 +21,10 @@ struct batch {
 	struct buf payloads; /* n lines of JSON, each ended by '\n'; empty: no payloads */
 };
 
-void batch_clear(struct batch *b);
 void batch_fini(struct batch *b);
 /* What the batch says, for recognising it in a later run: XXH3 over all its parts. */
 uint64_t batch_hash(const struct batch *b);
-/* Appends the text of a payload line's place: the helpers of the sources. */
+/* For the sources. */
 void batch_put_u64_id(struct batch *b, uint64_t id);
 void batch_put_uuid(struct batch *b, uint64_t hi, uint64_t lo);
 
@@ -53,10 +52,10 @@ struct source {
 	uint32_t dim;         /* 0: not known before texts are embedded */
 	bool texts;           /* batches carry texts instead of rows */
 	const char *distance; /* what the file says ("Cosine", ...), or NULL */
-	uint64_t n_records;   /* UINT64_MAX: not known before the end */
 	double done;          /* part that has been given out, 0 .. 1 */
 	uint64_t read;        /* records given out */
 	uint64_t skipped;     /* files left out (text), lines without content (JSON lines) */
+	bool once;            /* standard input: it cannot be read a second time */
 	char *note;           /* a sentence about what was left out, or NULL */
 };
 
@@ -64,12 +63,18 @@ struct source {
  * others. */
 int source_open(struct source **out, const char *path, const struct source_options *options,
 		struct error *err);
+/* Several files, one after the other, of the same dimension, distance and kind of record; row numbers
+ * count on from file to file. One path alone is source_open(), or standard input (JSON lines) for "-". */
+int source_open_files(struct source **out, const char *const *paths, size_t n,
+		      const struct source_options *options, struct error *err);
 /* Folders and files of text. */
 int source_open_text(struct source **out, const char *const *paths, size_t n,
 		     const struct source_options *options, struct error *err);
 /* The next records, at most max (and at most 32 MiB); b->n = 0 at the end. The batch is cleared first. */
 int source_next(struct source *s, struct batch *b, uint32_t max, struct error *err);
 void source_close(struct source *s); /* NULL ok */
+/* The paths with spaces between, as the name of a source; the caller frees it. */
+char *source_names(const char *const *paths, size_t n);
 
 /* For the kinds that do not know their number of records: `part` of `whole` bytes have been read, n
  * records are in the batch; a limit may be nearer than the end. */
@@ -84,6 +89,7 @@ int source_open_npy(struct source **out, const char *path, const struct source_o
 		    struct error *err);
 int source_open_hdf5(struct source **out, const char *path, const struct source_options *options,
 		     struct error *err);
+/* path NULL: standard input */
 int source_open_jsonl(struct source **out, const char *path, const struct source_options *options,
 		      struct error *err);
 

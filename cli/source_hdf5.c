@@ -198,7 +198,6 @@ int source_open_hdf5(struct source **out, const char *path, const struct source_
 	f->end_row = shape[0];
 	if (options->limit && f->end_row > options->limit)
 		f->end_row = options->limit;
-	f->head.n_records = f->end_row;
 	f->id_offset = options->id_offset;
 	*out = &f->head;
 	return 0;

@@ -1,6 +1,6 @@
 /* JSON lines: one object a line with id, vector (or text) and payload; the names of the fields are
  * options. Without a payload field all other fields are the payload. A file whose last line is cut is
- * refused at opening. */
+ * refused at opening; in what comes through standard input that is seen at the end only. */
 #include "cli/source.h"
 
 #include <errno.h>
@@ -22,8 +22,8 @@ struct jsonl_file {
 	struct source_options options;
 	char *line; /* of getline() */
 	size_t line_room;
-	uint64_t line_number, at,
-		end; /* byte at which the next line begins, byte at which to stop */
+	uint64_t line_number, at, end; /* byte at which the next line begins, byte at which to stop;
+			UINT64_MAX: not known, of standard input */
 	uint64_t row;
 	struct arena *arena;
 	bool held; /* the line in `line` was read but not given out: its ids are of the other kind */
@@ -34,7 +34,7 @@ static void jsonl_close(struct source *s)
 {
 	struct jsonl_file *f = (struct jsonl_file *)s;
 
-	if (f->file)
+	if (f->file && f->file != stdin)
 		fclose(f->file);
 	arena_free(f->arena);
 	free(f->line);
@@ -148,7 +148,7 @@ static int put_text(struct jsonl_file *f, const struct json *v, struct batch *b,
 static int put_record(struct jsonl_file *f, size_t n, struct batch *b, struct error *err)
 {
 	const struct json *v;
-	struct point_id id;
+	struct point_id id = {0};
 
 	arena_reset(f->arena);
 	int rc = json_parse((const uint8_t *)f->line, n, f->arena, &v, err);
@@ -173,17 +173,59 @@ static int put_record(struct jsonl_file *f, size_t n, struct batch *b, struct er
 	return 0;
 }
 
+static void note_cut(struct jsonl_file *f, uint64_t at)
+{
+	struct buf note = BUF_INIT;
+
+	buf_printf(&note,
+		   "%s ends in mid-record at byte %" PRIu64
+		   ": the whole lines before it are kept, the rest is left out",
+		   f->head.name, at);
+	buf_put_u8(&note, 0);
+	f->head.note = (char *)note.data;
+}
+
+/* The last line of standard input, without an end: whole when it is valid JSON. 1: it is left out. */
+static int check_last(struct jsonl_file *f, size_t n, struct error *err)
+{
+	const struct json *v;
+
+	arena_reset(f->arena);
+	if (json_parse((const uint8_t *)f->line, n, f->arena, &v, NULL) == 0)
+		return 0;
+	if (f->options.partial) {
+		note_cut(f, f->at);
+		f->end = f->at;
+		return 1;
+	}
+	return error_set(err, ERR_FORMAT,
+			 "%s ends in mid-record: line %" PRIu64
+			 " is cut. The whole lines before it are loaded, or will be when the same "
+			 "comes again with --partial",
+			 f->head.name, f->line_number);
+}
+
 /* The next line with content; 1 at the end. */
 static int read_line(struct jsonl_file *f, size_t *n, struct error *err)
 {
 	while (f->at < f->end) {
 		ssize_t got = getline(&f->line, &f->line_room, f->file);
 
+		if (got <= 0 && f->head.once && feof(f->file)) {
+			f->end = f->at;
+			return 1;
+		}
 		if (got <= 0)
 			return error_set(err, ERR_IO, "%s: cannot be read at byte %" PRIu64 ": %s",
 					 f->head.name, f->at,
 					 ferror(f->file) ? strerror(errno) : "it became shorter");
 		f->line_number++;
+		if (f->head.once && f->line[got - 1] != '\n') {
+			int rc = check_last(f, (size_t)got, err);
+
+			if (rc != 0)
+				return rc;
+		}
 		if (strspn(f->line, " \t\r\n") < (size_t)got) {
 			*n = (size_t)got;
 			return 0;
@@ -270,32 +312,28 @@ static int check_end(struct jsonl_file *f, uint64_t size, struct error *err)
 			"it",
 			f->head.name, at);
 	f->end = at;
-	struct buf note = BUF_INIT;
-	buf_printf(&note,
-		   "%s ends in mid-record at byte %" PRIu64
-		   ": the whole lines before it are kept, the rest is left out",
-		   f->head.name, at);
-	buf_put_u8(&note, 0);
-	f->head.note = (char *)note.data;
+	note_cut(f, at);
 	return 0;
 }
 
-/* The dimension, from the first line, so that the collection can be created before anything is sent. */
+/* The dimension, from the first line, so that the collection can be created before anything is sent. The
+ * line is kept for the first batch. */
 static int peek(struct jsonl_file *f, struct error *err)
 {
 	struct batch b = {0};
 	int rc;
 
-	rewind(f->file);
-	rc = jsonl_next(&f->head, &b, 1, err);
-	if (rc == 0 && b.n == 0)
-		rc = error_set(err, ERR_FORMAT, "%s has no records", f->head.name);
+	if (!f->head.once)
+		rewind(f->file);
+	rc = read_line(f, &f->held_n, err);
+	if (rc > 0)
+		return error_set(err, ERR_FORMAT, "%s has no records", f->head.name);
+	if (rc < 0)
+		return rc;
+	f->held = true;
+	rc = put_record(f, f->held_n, &b, err);
 	batch_fini(&b);
-	rewind(f->file);
-	f->at = f->row = f->line_number = 0;
-	f->held = false;
-	f->head.done = 0;
-	return rc;
+	return rc < 0 ? wrong(f, err, rc) : 0;
 }
 
 static const char *or_default(const char *given, const char *fallback)
@@ -303,31 +341,39 @@ static const char *or_default(const char *given, const char *fallback)
 	return given ? given : fallback;
 }
 
+static int open_file(struct jsonl_file *f, const char *path, struct error *err)
+{
+	struct stat st;
+
+	f->file = fopen(path, "rb");
+	if (f->file == NULL || fstat(fileno(f->file), &st) != 0)
+		return error_errno(err, errno, "cannot read %s", path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERR_INPUT, "%s is no plain file", path);
+	return check_end(f, (uint64_t)st.st_size, err);
+}
+
 int source_open_jsonl(struct source **out, const char *path, const struct source_options *options,
 		      struct error *err)
 {
 	struct jsonl_file *f = mem_zalloc(sizeof(*f));
-	struct stat st;
 	int rc = 0;
 
 	*out = NULL;
 	f->head.ops = &jsonl_ops;
-	f->head.name = mem_strdup(path);
-	f->head.n_records = UINT64_MAX;
+	f->head.name = mem_strdup(path ? path : "standard input");
 	f->head.texts = options->text_field != NULL;
+	f->head.once = path == NULL;
 	f->options = *options;
 	f->id_field = or_default(options->id_field, "id");
 	f->vector_field = or_default(options->vector_field, "vector");
 	f->payload_field = or_default(options->payload_field, "payload");
 	f->text_field = options->text_field;
 	f->arena = arena_new(1 << 16);
-	f->file = fopen(path, "rb");
-	if (f->file == NULL || fstat(fileno(f->file), &st) != 0)
-		rc = error_errno(err, errno, "cannot read %s", path);
-	else if (!S_ISREG(st.st_mode))
-		rc = error_set(err, ERR_INPUT, "%s is no plain file", path);
-	else
-		rc = check_end(f, (uint64_t)st.st_size, err);
+	f->file = stdin;
+	f->end = UINT64_MAX;
+	if (path)
+		rc = open_file(f, path, err);
 	if (rc == 0)
 		rc = peek(f, err);
 	if (rc != 0) {

@@ -283,24 +283,20 @@ int source_open_text(struct source **out, const char *const *paths, size_t n,
 		     const struct source_options *options, struct error *err)
 {
 	struct text_source *t = mem_zalloc(sizeof(*t));
-	struct buf name = BUF_INIT;
 	int rc = 0;
 
 	t->head.ops = &text_ops;
 	t->head.texts = true;
-	t->head.n_records = UINT64_MAX;
 	t->options = *options;
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		size_t first = t->n_files;
 
-		buf_printf(&name, "%s%s", i ? " " : "", paths[i]);
 		rc = add_argument(t, paths[i], err);
 		if (t->n_files > first)
 			qsort(t->files + first, t->n_files - first, sizeof(*t->files),
 			      compare_files);
 	}
-	buf_put_u8(&name, 0);
-	t->head.name = (char *)name.data;
+	t->head.name = source_names(paths, n);
 	if (rc == 0 && t->n_files == 0)
 		rc = error_set(err, ERR_INPUT, "no text was found in %s", t->head.name);
 	if (rc != 0) {

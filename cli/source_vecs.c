@@ -195,7 +195,6 @@ static void limit_rows(struct rows_file *f, uint64_t limit)
 {
 	if (limit && f->end_row > limit)
 		f->end_row = limit;
-	f->head.n_records = f->end_row;
 }
 
 static int open_vecs(struct rows_file **out, const char *path, const struct source_options *o,

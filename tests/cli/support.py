@@ -83,12 +83,12 @@ class CliTest(unittest.TestCase):
                     XDG_STATE_HOME=os.path.join(self.folder, "state"))
 
     def start(self, *arguments, **more):
-        return subprocess.Popen([QUIVER] + [str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env=dict(self.environment(), **more))
+        return subprocess.Popen([QUIVER] + [str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=dict(self.environment(), **more))
 
-    def run_quiver(self, *arguments, **more):
+    def run_quiver(self, *arguments, stdin="", **more):
         process = self.start(*arguments, **more)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(stdin.encode(), timeout=120)
         return process.returncode, out.decode(), err.decode()
 
     def good(self, *arguments, **more):

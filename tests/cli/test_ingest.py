@@ -107,6 +107,34 @@ class FormatsTest(CliTest):
         self.assertEqual(self.count(self.name), 200)
 
 
+    def test_several_files(self):
+        rows = vectors(700, 6)
+        paths = [self.file("%d.fvecs" % i, fvecs(rows[i * 200:i * 200 + 200])) for i in range(4)]
+        tally = self.ingest(paths[0], *paths[1:], "--batch", "64")
+        self.assertEqual(tally["read"], 700)
+        self.check(self.name, rows)
+
+    def test_standard_input(self):
+        lines = "".join('{"id":%d,"vector":[%d,1],"n":%d}\n' % (i, i, i) for i in range(1, 2501))
+        out = self.good("ingest", self.name, "-", "--distance", "Euclid", "--json", stdin=lines)
+        self.assertEqual([json.loads(out)[k] for k in ("read", "searchable")], [2500] * 2)
+        self.assertEqual(self.points(self.name, [2500])[0]["payload"], {"n": 2500})
+        self.assertEqual(self.points(self.name, [1])[0]["vector"], [1.0, 1.0])
+        self.assertFalse(self.has_state())
+
+    def test_what_was_deleted_is_loaded_again(self):
+        """The second load of the same is no repetition of the first one's requests."""
+        lines = "".join('{"id":%d,"vector":[%d,1]}\n' % (i, i) for i in range(1, 101))
+        path = self.file("a.jsonl", lines)
+        for stdin in ("", lines):
+            for _ in range(2):
+                self.good("ingest", self.name, "-" if stdin else path, stdin=stdin)
+                self.assertEqual(self.count(self.name), 100)
+                self.server.call("POST", "/collections/%s/points/delete?wait=true" % self.name,
+                                 {"points": list(range(1, 51))})
+                self.assertEqual(self.count(self.name), 50)
+
+
 class RefusalsTest(CliTest):
     def test_cut_files(self):
         rows = fvecs(vectors(10, 4))
@@ -122,6 +150,20 @@ class RefusalsTest(CliTest):
         self.refused(FAILED, "the line that begins at byte 24 is cut", "ingest", self.name, path)
         self.good("ingest", self.name, path, "--partial")
         self.assertEqual(self.count(self.name), 1)
+
+    def test_cut_standard_input(self):
+        lines = '{"id":1,"vector":[1,2]}\n{"id":2,"vec'
+        self.refused(FAILED, "line 2 is cut", "ingest", self.name, "-", stdin=lines)
+        _, _, err = self.run_quiver("ingest", self.name, "-", "--partial", stdin=lines)
+        self.assertIn("ends in mid-record at byte 24", err)
+        self.assertEqual(self.count(self.name), 1)
+        self.refused(FAILED, "no records", "ingest", self.name, "-")
+        self.refused(FAILED, "together with files", "ingest", self.name, "-", "-")
+
+    def test_several_files_that_do_not_fit(self):
+        paths = [self.file("%d.fvecs" % n, fvecs(vectors(10, n))) for n in (4, 5)]
+        self.refused(FAILED, "has vectors of 5 values", "ingest", self.name, *paths)
+        self.refused(4, "doesn't exist", "collection", "info", self.name)  # nothing was made
 
     def test_a_bad_line_in_the_middle(self):
         lines = ['{"id":%d,"vector":[%d,1]}' % (i, i) for i in range(50)]

@@ -93,6 +93,7 @@ static void test_state_survives(void **state)
 	assert_int_equal(state_reset(s, &err), 0);
 	assert_int_equal(state_add(s, 0, 11, &err), 0);
 	assert_int_equal(state_add(s, 1000, 22, &err), 0);
+	uint64_t run = state_run(s);
 	struct load_state *second = NULL;
 	assert_int_equal(state_open(&second, "key one", &err), ERR_LOCKED);
 	assert_null(second);
@@ -104,7 +105,10 @@ static void test_state_survives(void **state)
 	assert_false(state_has(s, 1000, 23));
 	assert_false(state_has(s, 999, 22));
 	assert_false(state_has(s, 5000, 22));
+	assert_true(run != 0);
+	assert_true(state_run(s) == run);
 	assert_int_equal(state_reset(s, &err), 0);
+	assert_true(state_run(s) != run);
 	assert_false(state_has(s, 0, 11));
 	state_close(s);
 	assert_int_equal(state_open(&s, "key two", &err), 0);

@@ -65,7 +65,6 @@ static void test_fvecs_in_batches(void **state)
 	put_fvecs(&b, 7, 3);
 	struct source *s = open_good(write_bytes("a.fvecs", b.data, b.len), &options);
 	assert_int_equal(s->dim, 3);
-	assert_int_equal(s->n_records, 7);
 	assert_int_equal(source_next(s, &batch, 5, NULL), 0);
 	assert_int_equal(batch.n, 5);
 	assert_int_equal(id_of(&batch, 4), 104);
@@ -85,6 +84,7 @@ static void test_fvecs_in_batches(void **state)
 static void test_fvecs_cut_at_every_byte(void **state)
 {
 	struct source_options partial = {.partial = true};
+	struct batch batch = {0};
 	struct buf b = BUF_INIT;
 	char where[64];
 
@@ -100,12 +100,14 @@ static void test_fvecs_cut_at_every_byte(void **state)
 			 n / 16 * 16, n % 16);
 		refused(path, &plain, where);
 		struct source *s = open_good(path, &partial);
-		assert_int_equal(s->n_records, n / 16);
+		assert_int_equal(source_next(s, &batch, 100, NULL), 0);
+		assert_int_equal(batch.n, n / 16);
 		assert_non_null(s->note);
 		source_close(s);
 	}
 	refused(write_bytes("cut.fvecs", b.data, 3), &partial, "byte 0");
 	refused(write_bytes("cut.fvecs", b.data, 0), &partial, "is empty");
+	batch_fini(&batch);
 	buf_fini(&b);
 }
 
@@ -203,7 +205,10 @@ static void test_npy_refusals(void **state)
 	path = write_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", floats, 20);
 	refused(path, &plain, "row that begins at byte 81 is cut");
 	struct source *s = open_good(path, &partial);
-	assert_int_equal(s->n_records, 1);
+	struct batch batch = {0};
+	assert_int_equal(source_next(s, &batch, 10, NULL), 0);
+	assert_int_equal(batch.n, 1);
+	batch_fini(&batch);
 	source_close(s);
 	refused(write_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", floats,
 			  12),
@@ -247,7 +252,6 @@ static void test_hdf5(void **state)
 
 	write_hdf5(path);
 	struct source *s = open_good(path, &plain);
-	assert_int_equal(s->n_records, 3);
 	assert_string_equal(s->distance, "Euclid");
 	assert_int_equal(source_next(s, &batch, 2, NULL), 0);
 	assert_int_equal(batch.n, 2);
@@ -255,6 +259,9 @@ static void test_hdf5(void **state)
 	assert_int_equal(batch.n, 1);
 	assert_int_equal(id_of(&batch, 0), 2);
 	assert_true(value_of(&batch, 0, 1) == 6.0f);
+	assert_int_equal(source_next(s, &batch, 2, NULL), 0);
+	assert_int_equal(batch.n, 0);
+	assert_int_equal(s->read, 3);
 	source_close(s);
 	assert_true(hdf5_has(path, "neighbors"));
 	assert_false(hdf5_has(path, "distances"));
@@ -381,6 +388,68 @@ static void test_limit(void **state)
 	buf_fini(&b);
 }
 
+/* ---- several files ---- */
+
+/* Row numbers count on, a limit holds for all of them, and the last record of each is there. */
+static void test_several_files(void **state)
+{
+	struct source_options options = {.id_offset = 100, .limit = 8};
+	struct source *s = NULL;
+	struct batch batch = {0};
+	struct buf b = BUF_INIT;
+	const char *paths[3];
+	uint64_t id = 100;
+
+	put_fvecs(&b, 4, 3);
+	paths[0] = write_bytes("one.fvecs", b.data, b.len);
+	paths[1] = write_bytes("two.fvecs", b.data, b.len - 16);
+	paths[2] = write_text("three.jsonl", "{\"vector\":[1,2,3]}\n{\"id\":7,\"vector\":[1,2,3]}");
+	assert_int_equal(source_open_files(&s, paths, 3, &options, NULL), 0);
+	assert_int_equal(s->dim, 3);
+	do {
+		assert_int_equal(source_next(s, &batch, 3, NULL), 0);
+		for (uint32_t i = 0; i < batch.n; i++)
+			assert_int_equal(id_of(&batch, i), id++);
+	} while (batch.n > 0);
+	assert_int_equal(s->read, 8); /* 4, 3 and the first line */
+	assert_true(s->done == 1.0);
+	source_close(s);
+	options.limit = 0;
+	assert_int_equal(source_open_files(&s, paths, 3, &options, NULL), 0);
+	do {
+		assert_int_equal(source_next(s, &batch, 100, NULL), 0);
+		id = batch.n ? id_of(&batch, batch.n - 1) : id;
+	} while (batch.n > 0);
+	assert_int_equal(s->read, 9);
+	assert_int_equal(id, 7);
+	source_close(s);
+	batch_fini(&batch);
+	buf_fini(&b);
+}
+
+static void files_refused(const char *const *paths, size_t n, const char *part)
+{
+	struct error err = {0};
+	struct source *s = NULL;
+
+	assert_true(source_open_files(&s, paths, n, &plain, &err) < 0);
+	assert_null(s);
+	if (strstr(err.text, part) == NULL)
+		fail_msg("`%s` does not say `%s`", err.text, part);
+}
+
+static void test_several_files_that_do_not_fit(void **state)
+{
+	const char *three = write_text("a.jsonl", "{\"vector\":[1,2,3]}\n");
+	const char *two = write_text("b.jsonl", "{\"vector\":[1,2]}\n");
+	const char *cut = write_text("c.jsonl", "{\"vector\":[1,2,3]}\n{\"vec");
+
+	files_refused((const char *[]){three, two}, 2, "vectors of 2 values");
+	files_refused((const char *[]){three, cut}, 2, "begins at byte 19 is cut");
+	files_refused((const char *[]){three, "-"}, 2, "standard input");
+	files_refused((const char *[]){three, "nowhere.npy"}, 2, "nowhere.npy");
+}
+
 static void test_matrix_of_ivecs(void **state)
 {
 	struct buf b = BUF_INIT;
@@ -415,6 +484,8 @@ int main(void)
 		cmocka_unit_test(test_jsonl_fields),
 		cmocka_unit_test(test_jsonl_refusals),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_several_files),
+		cmocka_unit_test(test_several_files_that_do_not_fit),
 		cmocka_unit_test(test_matrix_of_ivecs),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
