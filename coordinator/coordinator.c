@@ -78,12 +78,8 @@ static void change_applied(void *ctx, const struct error *result, uint64_t index
 	struct coord *c = change->coord;
 	if (result->code != 0)
 		change->call.err = *result;
-	const struct map *m = coord_map(c);
-	bool wait = result->code == 0 && change->command.type == MAP_CREATE_COLLECTION &&
-		    m->n_nodes > 1;
-	map_unref(m);
-	if (wait)
-		create_wait(c, change);
+	if (result->code == 0)
+		spread_wait(c, change);
 	else
 		coord_finish(c, &change->call, result->code);
 }

@@ -89,6 +89,8 @@ int round_failure(struct round *r, struct error *err);
 /* Ends a request: counts it and calls done. */
 void coord_finish(struct coord *c, struct coord_call *call, int rc);
 
+/* Finishes a change of the map, that is applied here, when every node that can be reached has applied it (coordinator/spread.c). */
+void spread_wait(struct coord *c, struct coord_change *change);
 /* Finishes the creation of a collection, that is in the map, when every in-sync replica of it is there (coordinator/create.c). */
 void create_wait(struct coord *c, struct coord_change *change);
 

@@ -374,7 +374,7 @@ void coord_info(struct coord *c, struct coord_info *info)
 	struct round *r = &read->round;
 	for (uint32_t p = 0; p < r->placed->collection->n_partitions; p++) {
 		struct rpc_info_request *q = arena_alloc(info->call.arena, sizeof(*q));
-		*q = (struct rpc_info_request){round_target(r, p)};
+		*q = (struct rpc_info_request){round_target(r, p), true};
 		round_add(r, RPC_TYPE_info, p, q);
 	}
 	read_send(read);

@@ -354,6 +354,7 @@ static int take_idf_response(struct reader *r, const struct rpc_idf_request *q, 
 static void put_info_request(struct buf *b, const struct rpc_info_request *q)
 {
 	put_target(b, &q->target);
+	wire_put_bool(b, q->newest);
 }
 
 static int take_info_request(struct reader *r, struct arena *arena, struct rpc_info_request *q,
@@ -362,6 +363,7 @@ static int take_info_request(struct reader *r, struct arena *arena, struct rpc_i
 	(void)arena;
 	(void)err;
 	q->target = take_target(r);
+	q->newest = wire_bool(r);
 	return 0;
 }
 

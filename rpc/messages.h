@@ -133,6 +133,7 @@ struct replica_field {
 };
 struct rpc_info_request {
 	struct rpc_target target;
+	bool newest; /* refused by a replica that may not answer reads just now */
 };
 struct rpc_info_response {
 	enum replica_status status;

@@ -24,13 +24,17 @@ STAGES = {
     "model": (None, None, None),
     "recall": ("release", None, "recall"),
     "api": ("release", None, None),
+    "api3": ("release", None, None),
     "cli": ("release", None, None),
     "crash": ("release", None, "crash"),
     "cluster": ("release", None, None),
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
 }
-DEFAULT = ["check", "unit", "sim", "model", "recall", "api", "cli", "crash", "cluster", "clients"]
+# The tests of the API once more, on a cluster of three nodes; without -k those that answers of several partitions could break.
+# scripts/nightly runs all.
+API3 = "test_query.|test_query_details|Recommend|TieTest|test_points.Points.|FiltersWithIndexes|Bm25|Collections|MapKeys|Restart|Selection"
+DEFAULT = ["check", "unit", "sim", "model", "recall", "api", "api3", "cli", "crash", "cluster", "clients"]
 BUILD_DIR = {"release": "build", "asan": "build-asan", "tsan": "build-tsan"}
 
 
@@ -101,7 +105,7 @@ def run_meson(build_dir, suite, word):
     return count
 
 
-def run_python(folder, build_dir, word):
+def run_python(folder, build_dir, word, **more):
     """The Python tests of a folder, in a process of their own that leaves its counts in a file."""
     if not any(re.match(r"test_.*\.py$", name) for name in os.listdir(folder)):
         return Count()
@@ -110,7 +114,7 @@ def run_python(folder, build_dir, word):
         os.unlink(report)
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", QUIVER_SOURCE_DIR=ROOT,
                        QUIVER_BUILD_DIR=build_dir, QUIVERD=os.path.join(build_dir, "quiverd"),
-                       QUIVER=os.path.join(build_dir, "quiver"))
+                       QUIVER=os.path.join(build_dir, "quiver"), **more)
     subprocess.run(["/usr/bin/python3", "-u", os.path.join(ROOT, "tests", "run_python.py"),
                     folder, report, word], env=environment)
     try:
@@ -154,7 +158,9 @@ def run_stage(stage, word):
         for name in [suite] if isinstance(suite, str) else suite or []:
             count.add(run_meson(build_dir, name, word))
     folder = os.path.join(ROOT, "tests", stage)
-    if os.path.exists(os.path.join(folder, "run")):
+    if stage == "api3":
+        count.add(run_python(os.path.join(ROOT, "tests", "api"), build_dir, word or API3, QUIVER_API_NODES="3"))
+    elif os.path.exists(os.path.join(folder, "run")):
         count.add(run_own(folder, build_dir, word))
     elif os.path.isdir(folder):
         count.add(run_python(folder, build_dir, word))

@@ -158,11 +158,16 @@ void serve_info(struct shard *s, struct rpc_call *call)
 	if (!h) {
 		rc = error_set(&call->err, ERR_STALE, "shard %u is not on this node",
 			       q->target.partition);
+	} else if (h->failed.code && q->newest) {
+		rc = error_set(&call->err, ERR_UNAVAILABLE, "shard %u could not be opened: %s",
+			       q->target.partition, h->failed.text);
 	} else if (h->failed.code) {
 		out->status = REPLICA_RED;
 		out->warning = arena_strdup(call->arena, h->failed.text);
 	} else {
-		fill_info(h, call->arena, out);
+		rc = q->newest ? check_serves(s, h, &call->err) : 0;
+		if (rc == 0)
+			fill_info(h, call->arena, out);
 	}
 	hosted_unref(h);
 	rpc_finish(call, rc);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""run_python.py FOLDER REPORT [WORD]: runs FOLDER/test_*.py, writes the counts as JSON to REPORT.
+"""run_python.py FOLDER REPORT [WORD]: runs FOLDER/test_*.py, writes the counts as JSON to REPORT. WORD may be several: a|b.
 
 Called by scripts/run_tests.py. A test counts once, however many of its subtests fail; a module or a
 class that cannot be set up counts as one failure.
@@ -56,7 +56,7 @@ def select(suite, word):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
             chosen.addTest(select(test, word))
-        elif word in test.id() or "_FailedTest" in test.id():
+        elif any(w in test.id() for w in word.split("|")) or "_FailedTest" in test.id():
             chosen.addTest(test)
     return chosen
 

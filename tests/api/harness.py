@@ -1,11 +1,13 @@
 """A real quiverd for the API tests: started on a free port with a folder of its own, spoken to over HTTP.
 
-QUIVERD names the program (default: build/quiverd of this tree). Every request and its answer are held against the
+QUIVERD names the program (default: build/quiverd of this tree). With QUIVER_API_NODES=3 the same tests ask a cluster of
+three nodes: see ClusterServer. Every request and its answer are held against the
 description of the interface (description.py).
 """
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,11 +17,17 @@ import tempfile
 import time
 import unittest
 
-import description
-
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests", "cluster"))
+
+import description  # noqa: E402
+import nodes  # noqa: E402
+
 QUIVERD = os.environ.get("QUIVERD", os.path.join(ROOT, "build", "quiverd"))
+NODES = int(os.environ.get("QUIVER_API_NODES", "1"))
+# What a collection has that does not say.
+DEFAULTS = {"shard_number": 1, "replication_factor": 1} if NODES == 1 else {"shard_number": 4, "replication_factor": 2}
 
 
 def free_port():
@@ -55,18 +63,74 @@ class Answer:
         return "%d %s" % (self.status, self.body[:400])
 
 
-class Server:
-    url_prefix = ""
+class Caller:
+    """Sends requests to a server, or to any node of a cluster; each and its answer are held against the description."""
 
-    def __init__(self, *flags, folder=None):
+    def __init__(self, flags):
         self.flags = list(flags)
+        self.connections = {}  # port: connection
+        self.headers = {}
+        self.url_prefix = flags[flags.index("--url-prefix") + 1] if "--url-prefix" in flags else ""
+
+    def disconnect(self):
+        for connection in self.connections.values():
+            connection.close()
+        self.connections = {}
+
+    def send(self, port, method, path, body, headers):
+        """One attempt; the connection is kept."""
+        if port not in self.connections:
+            self.connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        try:
+            self.connections[port].request(method, path, body, headers)
+            return Answer(self.connections[port].getresponse())
+        except (http.client.HTTPException, OSError):
+            self.connections.pop(port).close()
+            raise
+
+    def call(self, method, path, body=None, headers=None, raw=False):
+        """Sends a request; body is made JSON unless it is bytes."""
+        body = self.with_defaults(method, path, body)
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        all_headers = dict(self.headers)
+        if body is not None and not raw:
+            all_headers["Content-Type"] = "application/json"
+        all_headers.update(headers or {})
+        port = self.port
+        try:
+            answer = self.send(port, method, path, body, all_headers)
+        except (http.client.HTTPException, OSError):
+            # An idle connection may have been closed by the server; a new one must work.
+            if not self.runs():
+                raise
+            answer = self.send(port, method, path, body, all_headers)
+        if path.startswith(self.url_prefix):
+            description.check(method, path[len(self.url_prefix):] or "/", all_headers, body, answer)
+        return answer
+
+    def with_defaults(self, method, path, body):
+        return body
+
+
+class Server(Caller):
+    def __init__(self, *flags, folder=None):
+        super().__init__(flags)
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="quiver-api-")
         self.process = None
-        self.connection = None
-        self.headers = {}
-        self.url_prefix = flags[flags.index("--url-prefix") + 1] if "--url-prefix" in flags else ""
         self.start()
+
+    @property
+    def pids(self):
+        return [self.process.pid]
+
+    @property
+    def data_folders(self):
+        return [os.path.join(self.folder, "data")]
+
+    def runs(self):
+        return self.process.poll() is None
 
     def start(self):
         self.port = free_port()
@@ -96,11 +160,6 @@ class Server:
         with open(os.path.join(self.folder, "quiverd.log"), errors="replace") as f:
             return f.read()[-4000:]
 
-    def disconnect(self):
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
     def kill(self):
         self.disconnect()
         if self.process.poll() is None:
@@ -128,29 +187,68 @@ class Server:
             if self.own_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def call(self, method, path, body=None, headers=None, raw=False):
-        """Sends a request; body is made JSON unless it is bytes."""
-        if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-        all_headers = dict(self.headers)
-        if body is not None and not raw:
-            all_headers["Content-Type"] = "application/json"
-        all_headers.update(headers or {})
-        for attempt in range(2):
-            if self.connection is None:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-            try:
-                self.connection.request(method, path, body, all_headers)
-                answer = Answer(self.connection.getresponse())
-                break
-            except (http.client.HTTPException, OSError):
-                # An idle connection may have been closed by the server; a new one must work.
-                self.disconnect()
-                if attempt == 1 or self.process.poll() is not None:
-                    raise
-        if path.startswith(self.url_prefix):
-            description.check(method, path[len(self.url_prefix):] or "/", all_headers, body, answer)
-        return answer
+class ClusterServer(Caller):
+    """Several nodes that look like one server: every request goes to a node drawn by chance, and collections have a few
+    partitions and two copies of each where the request does not say how many."""
+    folder = None
+
+    def __init__(self, *flags):
+        super().__init__(flags)
+        self.chance = random.Random(5)
+        self.cluster = nodes.Cluster(NODES, *flags)
+
+    @property
+    def port(self):
+        return self.chance.choice(self.cluster.nodes).http
+
+    @property
+    def pids(self):
+        return [node.process.pid for node in self.cluster.nodes]
+
+    @property
+    def data_folders(self):
+        return [node.data for node in self.cluster.nodes]
+
+    def runs(self):
+        return all(node.runs() for node in self.cluster.nodes)
+
+    def with_defaults(self, method, path, body):
+        if method == "PUT" and path.count("/") - self.url_prefix.count("/") == 2 and isinstance(body, dict):
+            return dict({k: v for k, v in DEFAULTS.items() if body.get(k) is None}, **{
+                k: v for k, v in body.items() if k not in DEFAULTS or v is not None})
+        return body
+
+    def start(self):
+        for node in self.cluster.nodes:
+            node.start()
+        self.cluster.wait_ready()
+
+    def stop(self):
+        self.disconnect()
+        for node in self.cluster.nodes:
+            node.send(signal.SIGTERM)
+        codes = [node.process.wait(timeout=60) for node in self.cluster.nodes]
+        if any(codes):
+            raise RuntimeError("quiverd ended with %r: %s" % (codes, self.cluster.logs()))
+
+    def kill(self):
+        self.disconnect()
+        for node in self.cluster.nodes:
+            node.kill()
+
+    def close(self):
+        ended = [node.name for node in self.cluster.nodes if not node.runs()]
+        try:
+            if ended:
+                raise RuntimeError("quiverd %r had ended by itself: %s" % (ended, self.cluster.logs()))
+            self.stop()
+        finally:
+            self.cluster.close()
+
+
+def one_node(why):
+    """Of a test or a class that says something about one node by itself."""
+    return unittest.skipIf(NODES > 1, why)
 
 
 class ApiTest(unittest.TestCase):
@@ -160,7 +258,7 @@ class ApiTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(*cls.flags)
+        cls.server = Server(*cls.flags) if NODES == 1 else ClusterServer(*cls.flags)
         cls.counter = 0
 
     @classmethod

@@ -2,7 +2,7 @@
 import time
 import unittest
 
-from harness import ApiTest
+from harness import DEFAULTS, ApiTest, one_node
 
 VECTORS = {"size": 4, "distance": "Cosine"}
 
@@ -33,7 +33,7 @@ class Collections(ApiTest):
             self.assertIsInstance(info[key], int)
         config = info["config"]
         self.assertEqual(config["params"], {
-            "vectors": VECTORS, "shard_number": 2, "replication_factor": 1,
+            "vectors": VECTORS, "shard_number": 2, "replication_factor": DEFAULTS["replication_factor"],
             "write_consistency_factor": 1, "on_disk_payload": True})
         self.assertEqual(config["hnsw_config"], {
             "m": 16, "ef_construct": 100, "full_scan_threshold": 10000,
@@ -79,7 +79,7 @@ class Collections(ApiTest):
     def test_null_is_absent(self):
         path = self.collection(VECTORS, sparse_vectors=None, shard_number=None, hnsw_config=None,
                                quantization_config=None, metadata=None, init_from=None)
-        self.assertEqual(self.get(path)["config"]["params"]["shard_number"], 1)
+        self.assertEqual(self.get(path)["config"]["params"]["shard_number"], DEFAULTS["shard_number"])
 
     def test_create_refusals_change_nothing(self):
         before = self.get("/collections")
@@ -212,6 +212,7 @@ class Collections(ApiTest):
         change({"delete_alias": {"alias_name": "then"}})
         self.assertEqual(self.get("/aliases")["aliases"], [])
 
+    @one_node("tests/cluster has the views of several")
     def test_cluster_views(self):
         path = self.collection(VECTORS, shard_number=3)
         self.upsert(path, [{"id": i, "vector": [1, 0, 0, 0]} for i in range(100)])
@@ -226,6 +227,7 @@ class Collections(ApiTest):
         self.assertEqual(view["shard_transfers"], [])
         self.assertIsInstance(view["peer_id"], int)
 
+    @one_node("there are enough")
     def test_too_few_nodes(self):
         body = {"vectors": VECTORS, "replication_factor": 2}
         self.refused(422, "replication_factor", "PUT", "/collections/copies", body)

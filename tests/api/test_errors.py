@@ -273,8 +273,11 @@ class Errors(ApiTest):
                     dict(DENSE, lookup_from={"collection": "x"}))
 
     def memory_mb(self):
-        with open("/proc/%d/status" % self.server.process.pid) as f:
-            return int(next(line for line in f if line.startswith("VmRSS")).split()[1]) / 1024
+        total = 0
+        for pid in self.server.pids:
+            with open("/proc/%d/status" % pid) as f:
+                total += int(next(line for line in f if line.startswith("VmRSS")).split()[1]) / 1024
+        return total
 
     def test_random_mutations(self):
         """Bytes of good requests changed at random: only documented statuses, and the server lives."""

@@ -9,7 +9,7 @@ import time
 import unittest
 import urllib.request
 
-from harness import ApiTest
+from harness import ApiTest, one_node
 
 DIM, N = 32, 10000  # a product quantiser takes 9,984 rows
 
@@ -19,6 +19,7 @@ def make_rows():
     return [[rng.gauss(i % 7, 1) for _ in range(DIM)] for i in range(N)]
 
 
+@one_node("looks at the files of one partition")
 class IndexKinds(ApiTest):
     rows = make_rows()
     flags = ("--seal-rows", "20000", "--index-min-rows", "500")

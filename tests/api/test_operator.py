@@ -1,9 +1,10 @@
 """The routes for operators, on a single node: what they show, what they refuse, and API keys that live in the shard map."""
 import unittest
 
-from harness import ApiTest
+from harness import ApiTest, one_node
 
 
+@one_node("tests/cluster has the views of several")
 class Views(ApiTest):
     def test_the_view_of_one_node(self):
         path = self.collection({"size": 2, "distance": "Dot"}, shard_number=3)

@@ -6,7 +6,7 @@ import time
 import unittest
 import urllib.request
 
-from harness import ApiTest
+from harness import ApiTest, one_node
 
 DIM, N = 64, 4000
 
@@ -110,6 +110,7 @@ class QuantizationTest(ApiTest):
                     size += int(words[1])
         return rss, size
 
+    @one_node("looks at the memory of one process")
     def test_vectors_on_disk_leave_the_memory(self):
         for config in ({}, {"binary": {}}):
             before = self.resident()

@@ -2,7 +2,7 @@
 import random
 import unittest
 
-from harness import ApiTest, Server
+from harness import ApiTest, Server, one_node
 
 
 class Restart(ApiTest):
@@ -62,6 +62,7 @@ class Restart(ApiTest):
     def test_kill(self):
         self.check_after(self.server.kill)
 
+    @one_node("every node has a folder of its own")
     def test_two_servers_on_one_folder(self):
         with self.assertRaises(RuntimeError):
             Server(folder=self.server.folder)

@@ -2,7 +2,7 @@
 import re
 import unittest
 
-from harness import ApiTest
+from harness import ApiTest, one_node
 
 VECTORS = {"size": 4, "distance": "Dot"}
 
@@ -21,6 +21,7 @@ class Service(ApiTest):
         self.assertEqual((answer.status, answer.body), (200, b"all shards are ready"))
         self.assertTrue(answer.headers["content-type"].startswith("text/plain"))
 
+    @one_node("each has its own figures")
     def test_metrics(self):
         self.collection(VECTORS)
         self.refused(404, "", "GET", "/nowhere")

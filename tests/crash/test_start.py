@@ -9,7 +9,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "api"))
-from harness import QUIVERD, Server, free_port  # noqa: E402
+from harness import QUIVERD, Caller, Server, free_port  # noqa: E402
 
 
 def run(*flags):
@@ -87,7 +87,8 @@ class StartTest(unittest.TestCase):
         process = subprocess.Popen([QUIVERD, "--data", os.path.join(self.folder, "data"), "--http", "127.0.0.1:%d" % port],
                                    stdout=log, stderr=log)
         server = Server.__new__(Server)
-        server.port, server.connection, server.headers, server.process = port, None, {}, process
+        Caller.__init__(server, ())
+        server.port, server.process = port, process
         try:
             deadline = time.monotonic() + 30
             while True:

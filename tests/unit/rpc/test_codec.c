@@ -164,6 +164,7 @@ static const void *small_request_of(enum rpc_type type, struct arena *a)
 	}
 	case RPC_TYPE_info: {
 		struct rpc_info_request *q = arena_zalloc(a, sizeof(*q));
+		q->newest = true;
 
 		q->target = t;
 		return q;
