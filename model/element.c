@@ -3,6 +3,7 @@
 #include "model/point.h"
 #include <string.h>
 #ifdef __x86_64__
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -45,7 +46,16 @@ static void from_bytes(const uint8_t *from, size_t n, float *out)
 }
 
 #ifdef __x86_64__
-/* Every processor with AVX2 converts eight at a time. */
+static bool has_f16c;
+
+/* Asked once: the instruction is slow, and not every compiler's __builtin_cpu_supports knows the name f16c. */
+__attribute__((constructor)) static void find_f16c(void)
+{
+	unsigned a, b, c, d;
+	has_f16c = __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) &&
+		   (c & bit_F16C) != 0;
+}
+
 __attribute__((target("avx,f16c"))) static void from_halves_f16c(const uint8_t *from, size_t n,
 								 float *out)
 {
@@ -124,7 +134,7 @@ void element_decode(enum datatype t, const void *elements, size_t n, float *out)
 		break;
 	case DATATYPE_FLOAT16:
 #ifdef __x86_64__
-		if (__builtin_cpu_supports("f16c")) {
+		if (has_f16c) {
 			from_halves_f16c(from, n, out);
 			break;
 		}
