@@ -33,6 +33,12 @@ static void answer_all(struct hosted *h, struct replica_write *first)
 		if (w->rc < 0 && item->call && item->call->err.text[0] == '\0' &&
 		    h->append_error.code == w->rc)
 			item->call->err = h->append_error;
+		if (w->rc == ERR_TIMEOUT && item->call)
+			error_set(
+				&item->call->err, ERR_TIMEOUT,
+				"shard %u could not bring the write to its other replicas in time: it may be "
+				"carried out yet; send it again",
+				h->partition);
 		item_finish(item, w->rc);
 	}
 }

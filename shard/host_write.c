@@ -251,6 +251,7 @@ void hosted_write(struct shard *s, struct rpc_call *call)
 	item->w.batch_lo = item->op->batch_lo;
 	item->w.needs_state = write_needs_state(request->write);
 	item->w.client = true;
+	item->w.deadline_us = call->deadline_us;
 	op_encode(&item->bytes, item->op);
 	item->w.bytes = item->bytes.len;
 	rc = check_size(item);

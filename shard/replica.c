@@ -392,6 +392,36 @@ static void answer_applied(struct replica *r, struct replica_update *u)
 		replica_finish(u, write_list_pop(&r->answering), 0);
 }
 
+static bool is_late(const struct replica *r, const struct replica_write *w)
+{
+	return w->client && w->deadline_us != 0 && r->now_us >= w->deadline_us;
+}
+
+static void answer_late(struct replica *r, const struct write_list *l, struct replica_update *u)
+{
+	for (struct replica_write *w = l->first; w; w = w->next)
+		if (is_late(r, w))
+			replica_answer(u, w, ERR_TIMEOUT);
+}
+
+/* A primary that is cut off can neither commit nor shrink its set, and does not know for how long. What has a number
+ * stays and may be committed yet; what waits for one is dropped. */
+static void give_up_late(struct replica *r, struct replica_update *u)
+{
+	struct write_list waiting = r->queue;
+	struct replica_write *w;
+
+	answer_late(r, &r->flight, u);
+	answer_late(r, &r->applying, u);
+	answer_late(r, &r->answering, u);
+	r->queue = (struct write_list){0};
+	while ((w = write_list_pop(&waiting)))
+		if (is_late(r, w))
+			replica_finish(u, w, ERR_TIMEOUT);
+		else
+			write_list_push(&r->queue, w);
+}
+
 /* ---- closing ---- */
 
 static void on_close(struct replica *r, struct replica_update *u)
@@ -418,6 +448,7 @@ static void on_tick(struct replica *r, const struct replica_event *e, struct rep
 		replica_stood_still(r, e->now_us - r->tick_us);
 	r->tick_us = e->now_us;
 	batches_expire(&r->batches, e->wall_us);
+	give_up_late(r, u);
 	decide_seal(r, e, u);
 }
 

@@ -45,6 +45,8 @@ struct replica_write {
 	bool needs_state; /* must be resolved first */
 	bool resolved;
 	bool client; /* somebody waits for its answer; the machine clears it with the answer */
+	/* After that nobody waits any more, on the clock of the events; 0: for ever. ERR_TIMEOUT: it may be carried out yet. */
+	uint64_t deadline_us;
 	uint64_t seq, epoch,
 		prev_epoch; /* the machine's; of records that a primary sent, and of a recovered tail, the log's */
 	uint64_t changed; /* set by the runtime when it applies */

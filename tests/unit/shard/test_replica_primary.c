@@ -440,6 +440,52 @@ static void more_committed_elsewhere_than_here_stops_the_primary(void **state)
 	(void)state;
 }
 
+/* It is cut off from its member and from the map: it cannot know how the write will end. */
+static void who_waits_too_long_is_told_so_and_only_once(void **state)
+{
+	struct rig g;
+	struct replica_write a = {.deadline_us = 0}, b = {0}, c = {0};
+
+	lead(&g, "1 2");
+	a.deadline_us = b.deadline_us = g.now_us + 400000;
+	rig_write(&g, &a);
+	rig_disk(&g);
+	rig_write(&g, &b);
+	rig_write(&g, &c);
+	rig_tick(&g, 300000);
+	assert_null(g.u.answer);
+	rig_tick(&g, 100000);
+	assert_int_equal(a.rc, ERR_TIMEOUT);
+	assert_int_equal(b.rc, ERR_TIMEOUT);
+	assert_false(a.client || b.client);
+	assert_true(c.client);                   /* it has no deadline */
+	assert_ptr_equal(g.u.release.first, &b); /* it had no number: it will never be */
+	assert_ptr_equal(g.u.release.last, &b);
+	rig_tick(&g, 100000);
+	assert_null(g.u.answer);
+	assert_null(g.u.release.first);
+	rig_holds(&g, 2, 1, 0);
+	assert_ptr_equal(g.u.apply.first,
+			 &a); /* the other one is back: it is carried out after all */
+	assert_ptr_equal(g.u.append.first, &c);
+	rig_apply(&g);
+	assert_null(g.u.answer);
+	assert_ptr_equal(g.u.release.first, &a);
+	rig_disk(&g);
+	rig_holds(&g, 2, 2, 1);
+	rig_apply(&g);
+	c.deadline_us = g.now_us; /* applied here, not known to be there */
+	rig_tick(&g, 1);
+	assert_ptr_equal(g.u.answer, &c);
+	assert_int_equal(c.rc, ERR_TIMEOUT);
+	assert_null(g.u.release.first);
+	rig_holds(&g, 2, 2, 2);
+	assert_null(g.u.answer);
+	assert_ptr_equal(g.u.release.first, &c);
+	replica_fini(&g.r);
+	(void)state;
+}
+
 static void closing_with_writes_under_way_leaves_nothing_behind(void **state)
 {
 	struct rig g;
@@ -487,6 +533,7 @@ int main(void)
 		cmocka_unit_test(a_learner_that_the_log_cannot_reach_is_rebuilt),
 		cmocka_unit_test(a_retried_batch_waits_for_the_others_as_its_first_copy_did),
 		cmocka_unit_test(more_committed_elsewhere_than_here_stops_the_primary),
+		cmocka_unit_test(who_waits_too_long_is_told_so_and_only_once),
 		cmocka_unit_test(closing_with_writes_under_way_leaves_nothing_behind),
 	};
 
