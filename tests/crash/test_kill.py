@@ -151,7 +151,7 @@ class KillTest(unittest.TestCase):
     def check(self, server, known, writers):
         found = self.stored(server)
         for w in writers:
-            self.assertIsNone(w.failure)
+            self.assertIsNone(w.failure, "seed %d" % SEED)
             for i in range(w.first, w.first + IDS):
                 allowed = {known[i]} | ({w.unknown[i]} if i in w.unknown else set())
                 self.assertIn(found.get(i, GONE), allowed, "point %d, seed %d" % (i, SEED))
@@ -163,6 +163,7 @@ class KillTest(unittest.TestCase):
     def test_every_acknowledged_operation_survives(self):
         rng = random.Random(SEED)
         server = Server("--seal-rows", "700", "--index-min-rows", "200")
+        server.described = False
         acknowledged = 0
         try:
             server.call("PUT", "/collections/kill", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 2})
@@ -180,6 +181,8 @@ class KillTest(unittest.TestCase):
                 found = self.check(server, known, writers)
                 known = {i: found.get(i, GONE) for i in known}
                 acknowledged += sum(w.acknowledged for w in writers)
+                if kill % 100 == 99:
+                    print("%d kills, %d acknowledged operations" % (kill + 1, acknowledged), file=sys.stderr)
         except BaseException:
             print("replay with QUIVER_SEED=%d; log:\n%s" % (SEED, server.log_text()), file=sys.stderr)
             raise
