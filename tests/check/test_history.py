@@ -6,6 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
+from test_map import Names  # noqa: E402
 from history import DONE, GONE, REFUSED, UNKNOWN, History, Operation, TooMuch, Violation, check_key  # noqa: E402
 
 
@@ -73,6 +74,50 @@ class MustFail(unittest.TestCase):
 
     def test_a_write_is_seen_before_it_was_asked_for(self):
         self.fails(("read", 1, 0, 1), ("write", 1, 2, 3))
+
+
+class NamesOfTheMap(unittest.TestCase):
+    """The rules of collections and an alias that tests/cluster/test_map.py brings: (kind, value, told, called, returned)."""
+
+    def check(self, *rows):
+        operations = []
+        for kind, value, told, called, returned in rows:
+            o = Operation(kind, 0, value, called)
+            o.told, o.returned, o.fate = told, returned, DONE if returned is not None else UNKNOWN
+            operations.append(o)
+        check_key(operations, Names)
+
+    def fails(self, *rows):
+        with self.assertRaises(Violation):
+            self.check(*rows)
+
+    def test_a_name_is_given_twice(self):
+        self.fails(("create", "x", True, 0, 1), ("create", "x", True, 2, 3))
+        self.fails(("create", "x", True, 0, 3), ("create", "x", True, 1, 2))
+        self.check(("create", "x", True, 0, 3), ("create", "x", False, 1, 2))
+
+    def test_a_name_is_taken_by_nobody(self):
+        self.fails(("create", "x", False, 0, 1))
+        self.check(("create", "x", None, 0, None), ("create", "x", False, 1, 2))
+
+    def test_a_change_without_an_answer_is_carried_out_twice(self):
+        self.check(("create", "x", None, 0, None), ("delete", "x", True, 1, 2))
+        self.fails(("create", "x", None, 0, None), ("delete", "x", True, 1, 2), ("delete", "x", True, 3, 4))
+
+    def test_an_alias_of_nothing(self):
+        self.fails(("point", "x", True, 0, 1))
+        self.fails(("create", "x", True, 0, 1), ("point", "x", True, 2, 3), ("delete", "x", True, 4, 5),
+                   ("read", (1, "x"), None, 6, 7))
+        self.check(("create", "x", True, 0, 1), ("point", "x", True, 2, 3), ("delete", "x", True, 4, 5),
+                   ("read", (1, None), None, 6, 7))
+
+    def test_half_of_a_change_of_aliases(self):
+        self.fails(("create", "x", True, 0, 1), ("point", "x", True, 2, 3), ("point", "y", False, 4, 5),
+                   ("read", (1, None), None, 6, 7))
+
+    def test_a_read_older_than_what_its_node_has_acknowledged(self):
+        self.fails(("create", "x", True, 0, 1), ("create", "y", True, 2, 3), ("read", (0, frozenset()), None, 2, 5))
+        self.check(("create", "x", True, 0, 1), ("create", "y", True, 2, 3), ("read", (0, frozenset("x")), None, 2, 5))
 
 
 class MustPass(unittest.TestCase):

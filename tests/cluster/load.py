@@ -22,6 +22,7 @@ class Client:
     def __init__(self, nodes, rng):
         self.nodes, self.rng, self.connection, self.node = nodes, rng, None, None
         self.unreachable = 0
+        self.asking = None  # the node that a request is at
 
     def close(self):
         if self.connection is not None:
@@ -38,6 +39,7 @@ class Client:
             if self.connection is None:
                 self.node = self.rng.choice([n for n in self.nodes if n.usable] or self.nodes)
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.node.http, timeout=timeout)
+            self.asking = self.node
             try:
                 self.connection.request(method, path, text, {"Content-Type": "application/json"})
                 answer = self.connection.getresponse()
@@ -48,6 +50,8 @@ class Client:
                 self.unreachable += 1
                 self.close()
                 time.sleep(0.01)
+            finally:
+                self.asking = None
         raise OSError("no node answers: %r" % last)
 
 
@@ -61,10 +65,12 @@ class Load:
         self.pending = set()     # ids that were sent and are not acknowledged
         self.errors = []         # (when, what): searches that failed or lied
         self.refused = []        # (when, what): writes that were answered with an error
+        self.missed = []         # (when a search began, acknowledged ids that it did not find)
         self.searches = []       # (began, seconds)
         self.writes = []         # (began, acknowledged, first id)
         self.next_id, self.stopping = first_id, False
         self.cut_off = 0         # requests whose own node was lost; asked again at another one
+        self.clients = []
         self.threads = [threading.Thread(target=self.run, args=(step, seed * 100 + i), daemon=True)
                         for i, step in enumerate([self.write] * writers + [self.search] * searchers)]
 
@@ -76,6 +82,7 @@ class Load:
     def run(self, step, seed):
         rng = random.Random(seed)
         client = Client(self.nodes, rng)
+        self.clients.append(client)
         while not self.stopping:
             try:
                 step(client, rng)
@@ -134,6 +141,8 @@ class Load:
                 wrong = "of %r the search found %r" % (wanted, found)
         with self.lock:
             self.searches.append((began, now - began))
+            if status == 200 and wrong:
+                self.missed.append((began, sorted(set(wanted) - set(found))))
             if wrong:
                 self.errors.append((now, wrong))
 
@@ -141,6 +150,10 @@ class Load:
         self.stopping = True
         for thread in self.threads:
             thread.join()
+
+    def left(self, node):
+        """Nobody waits for an answer of this node. (It is not `usable` any more.)"""
+        return all(client.asking is not node for client in self.clients)
 
     def acknowledged(self):
         with self.lock:

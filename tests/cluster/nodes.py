@@ -14,6 +14,8 @@ import tempfile
 import time
 import unittest
 
+from links import Links
+
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUIVERD = os.environ.get("QUIVERD", os.path.join(ROOT, "build", "quiverd"))
@@ -31,20 +33,28 @@ def free_ports(n):
 
 
 class Node:
-    def __init__(self, folder, name, flags):
+    """links: others reach it through them (links.py)."""
+
+    def __init__(self, folder, name, flags, links=None):
         self.folder, self.name, self.flags = folder, name, flags
         self.http, self.rpc = free_ports(2)
-        self.address = "127.0.0.1:%d" % self.rpc
+        self.links = links
+        self.address = "127.0.0.1:%d" % (links.add(self) if links else self.rpc)
+        self.environment = {}
         self.data = os.path.join(folder, name)
         self.process = None
         self.usable = True  # clients may choose it
 
     def command(self, *more):
-        return [QUIVERD, "--data", self.data, "--node", self.name, "--rpc", self.address,
+        place = ["--rpc", self.address]
+        if self.links:
+            place = ["--rpc", "127.0.0.1:%d" % self.rpc, "--advertise", self.address]
+        return [QUIVERD, "--data", self.data, "--node", self.name, *place,
                 "--http", "127.0.0.1:%d" % self.http] + list(more)
 
     def start(self, *more):
         environment = {k: v for k, v in os.environ.items() if k != "QUIVER_API_KEY"}
+        environment.update(self.environment)
         with open(self.data + ".log", "ab") as log:
             self.process = subprocess.Popen(self.command(*self.flags, *more), stdout=log,
                                             stderr=log, env=environment)
@@ -90,12 +100,12 @@ class Node:
 
 
 class Cluster:
-    """n nodes that bootstrap a cluster."""
+    """n nodes that bootstrap a cluster. With links, what passes between them can be cut."""
 
-    def __init__(self, n, *flags):
+    def __init__(self, n, *flags, links=None):
         self.folder = tempfile.mkdtemp(prefix="quiver-cluster-")
-        self.flags = list(flags)
-        self.nodes = [Node(self.folder, "abcdefgh"[i], []) for i in range(n)]
+        self.flags, self.links = list(flags), links
+        self.nodes = [Node(self.folder, "abcdefgh"[i], [], links) for i in range(n)]
         self.bootstrap = ",".join("%s@%s" % (node.name, node.address) for node in self.nodes)
         for node in self.nodes:
             node.flags = self.flags + ["--bootstrap", self.bootstrap]
@@ -106,7 +116,7 @@ class Cluster:
         return self.nodes[i]
 
     def new_node(self, name, *flags):
-        node = Node(self.folder, name, self.flags + list(flags))
+        node = Node(self.folder, name, self.flags + list(flags), self.links)
         self.nodes.append(node)
         return node
 
@@ -154,14 +164,16 @@ class Cluster:
                 except subprocess.TimeoutExpired:
                     node.kill()
                     raise AssertionError("%s does not stop\n%s" % (node.name, node.log()[-3000:]))
+        if self.links:
+            self.links.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class ClusterTest(unittest.TestCase):
     maxDiff = 4000
 
-    def cluster(self, n, *flags):
-        c = Cluster(n, *flags)
+    def cluster(self, n, *flags, linked=False):
+        c = Cluster(n, *flags, links=Links() if linked else None)
         self.addCleanup(c.close)
         return c
 

@@ -1,7 +1,8 @@
-"""Clients write, delete and read the same few points of a collection with two copies while nodes are killed; the history of each
-point must be linearizable, no read may fail, and in the end the copies are alike.
+"""Clients write, delete and read the same few points of a collection with two or three copies while nodes are killed: in turn the
+leader of the map, a primary, a follower, and a node that only coordinates. The history of each point must be linearizable, no
+request may fail that another node could have carried out, and in the end the copies are alike.
 
-QUIVER_CLUSTER_KILLS (default 5) and QUIVER_SEED replay a run.
+QUIVER_CLUSTER_KILLS (default 4, for each number of copies) and QUIVER_SEED replay a run.
 """
 import http.client
 import itertools
@@ -16,8 +17,9 @@ import unittest
 from history import GONE, History
 from nodes import ClusterTest
 
-KILLS = int(os.environ.get("QUIVER_CLUSTER_KILLS", "5"))
+KILLS = int(os.environ.get("QUIVER_CLUSTER_KILLS", "4"))
 SEED = int(os.environ.get("QUIVER_SEED", "0")) or int(time.time())
+ROLES = ("leader", "primary", "follower", "coordinator")
 POINTS = 8
 CLIENTS = 5
 STRAY_S = 5  # what nobody waits for any more is over after that long, once the copies agree
@@ -96,8 +98,20 @@ class Histories(ClusterTest):
         done = [client.done for client in clients]
         c.wait(lambda: all(client.done >= before + n for client, before in zip(clients, done)), "all clients go on")
 
-    def kill_one(self, c, clients, history, rng):
-        node = rng.choice(c.nodes)
+    def pick(self, c, role, rng):
+        """A node that has this role now."""
+        if role == "leader":
+            return c.leader()
+        if role == "coordinator":
+            return c[3]
+        names = {i: name for name, i in self.peers(c[0]).items()}
+        found = {names[i] for copies in self.replicas(c[0], "h").values() for i, copy in copies.items()
+                 if copy["primary"] == (role == "primary")}
+        return rng.choice([node for node in c.nodes if node.name in found])
+
+    def kill_one(self, c, clients, history, rng, role):
+        node = self.pick(c, role, rng)
+        others = [other for other in c.nodes if other is not node]
         node.usable = False
         time.sleep(rng.uniform(0, 0.3))
         node.kill()
@@ -105,27 +119,46 @@ class Histories(ClusterTest):
         node.start()
         c.wait_ready()
         node.usable = True
-        c.wait(lambda: all(len(copies) == 2 for copies in self.places(c[0], "h").values()), "two copies again")
+        c.wait(lambda: all(len(copies) == self.factor for copies in self.places(others[0], "h").values()),
+               "all copies in sync again")
         history.settle(STRAY_S)
 
-    def test_points_keep_one_order_while_nodes_are_killed(self):
-        print("seed %d" % SEED, file=sys.stderr)
-        rng = random.Random(SEED)
-        history, values = History(), itertools.count(1)
+    def start(self, factor):
+        """Three nodes with every role, and one that coordinates only."""
+        self.factor = factor
         c = self.cluster(3, "--heal-grace-s", "60")
-        for node in c.nodes:
-            node.usable = True
+        d = c.new_node("d", "--join", c[0].address, "--roles", "coordinator")
+        d.start()
+        c.wait_ready()
+        c.wait(lambda: len(self.peers(c[0])) == 4, "all nodes are known")
         self.ok(c[0], "PUT", "/collections/h", {"vectors": {"size": 2, "distance": "Dot"}, "shard_number": 2,
-                                                "replication_factor": 2})
+                                                "replication_factor": factor})
         self.known(c, "h")
+        return c
+
+    def read_all(self, c, history):
+        for node in c.nodes:
+            for key in range(POINTS):
+                operation = history.call("read", key, who="the end, " + node.name)
+                found = self.ok(node, "POST", "/collections/h/points", {"ids": [key]})
+                history.answer(operation, found[0]["payload"]["v"] if found else GONE)
+
+    def killed(self, factor):
+        rng = random.Random(SEED + factor)
+        history, values, kills = History(), itertools.count(1), dict.fromkeys(ROLES, 0)
+        c = self.start(factor)
         clients = [Client(c, history, values, rng.getrandbits(64)) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
         try:
             self.go_on(c, clients)
-            for _ in range(KILLS):
-                self.kill_one(c, clients, history, rng)
+            for i in range(KILLS):
+                role = ROLES[i % len(ROLES)]
+                self.kill_one(c, clients, history, rng, role)
+                kills[role] += 1
             self.go_on(c, clients)
+        except AssertionError as e:
+            raise AssertionError("seed %d, after %r: %s" % (SEED, kills, e)) from None
         finally:
             for client in clients:
                 client.stopping = True
@@ -133,17 +166,19 @@ class Histories(ClusterTest):
                 client.join()
         time.sleep(STRAY_S)
         history.settle()
-        c.wait(lambda: self.whole(c[0], "h", 2), "the copies are alike")
-        for node in c.nodes:
-            for key in range(POINTS):
-                operation = history.call("read", key, who="the end, " + node.name)
-                found = self.ok(node, "POST", "/collections/h/points", {"ids": [key]})
-                history.answer(operation, found[0]["payload"]["v"] if found else GONE)
+        c.wait(lambda: self.whole(c[0], "h", factor), "the copies are alike")
+        self.read_all(c, history)
         checked = history.check()
         failures = [line for client in clients for line in client.failures]
-        self.assertEqual(failures, [], c.logs())
-        print("%d kills, history of %d operations on %d points linearizable, 0 failed answers" % (KILLS, checked, POINTS),
-              file=sys.stderr)
+        self.assertEqual(failures, [], "seed %d\n%s" % (SEED, c.logs()))
+        print("%d copies: %d kills (%s), history of %d operations on %d points linearizable, 0 failed answers (seed %d)" % (
+            factor, KILLS, ", ".join("%s %d" % i for i in kills.items()), checked, POINTS, SEED), file=sys.stderr)
+
+    def test_two_copies(self):
+        self.killed(2)
+
+    def test_three_copies(self):
+        self.killed(3)
 
 
 if __name__ == "__main__":
