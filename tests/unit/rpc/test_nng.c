@@ -2,6 +2,10 @@
  * deadlines, cancelling, order, large messages. Nothing here asserts how fast anything is. */
 #include "tests/unit/rpc/nodes.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 static void test_answers_and_errors(void **state)
 {
 	struct node a, b;
@@ -321,10 +325,37 @@ static void test_control_messages_keep_their_order(void **state)
 	node_fini(&b);
 }
 
+/* A message that follows another must not wait for the acknowledgement of the first: both ends of each connection say so. */
+static void test_messages_do_not_wait(void **state)
+{
+	struct node a, b;
+	unsigned n = 0;
+
+	node_init(&a, 1, 77, "127.0.0.1:0");
+	node_init(&b, 2, 77, "127.0.0.1:0");
+	connect_nodes(&a, &b);
+	for (int fd = 0; fd < 1024; fd++) {
+		struct sockaddr_in at;
+		socklen_t size = sizeof(at);
+		int at_once = 0;
+
+		if (getpeername(fd, (struct sockaddr *)&at, &size) != 0 || at.sin_family != AF_INET)
+			continue;
+		size = sizeof(at_once);
+		assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, &size), 0);
+		assert_int_not_equal(at_once, 0);
+		n++;
+	}
+	assert_true(n >= 2 * RPC_CLASS_COUNT);
+	node_fini(&a);
+	node_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers_and_errors),
+		cmocka_unit_test(test_messages_do_not_wait),
 		cmocka_unit_test(test_thousands_at_once),
 		cmocka_unit_test(test_window_and_queue),
 		cmocka_unit_test(test_overload_is_refused),
