@@ -47,6 +47,7 @@ struct round_call {
 	uint32_t partition;
 	uint32_t tag; /* the request's own use */
 	bool racing;  /* begun at another node; `node` becomes whoever answers */
+	bool more;    /* another one of the round goes to that node right after it */
 	bool answered;
 };
 

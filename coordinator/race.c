@@ -172,7 +172,8 @@ static void settle(struct race *race)
 		round_done(c);
 }
 
-static void launch(struct race *race, uint64_t node, const void *request)
+/* more: of the call's first try, when others of its round follow to the same node. */
+static void launch(struct race *race, uint64_t node, const void *request, bool more)
 {
 	struct try *t = mem_zalloc(sizeof(*t));
 	race_ref(race);
@@ -185,6 +186,7 @@ static void launch(struct race *race, uint64_t node, const void *request)
 	t->rpc.response = &t->response;
 	t->rpc.arena = arena_new(4096);
 	t->rpc.deadline_us = race->deadline_us;
+	t->rpc.more = more;
 	t->rpc.done = try_done;
 	t->rpc.ctx = t;
 	if (is_write(race) && node != race->coord->options.self_node) {
@@ -205,10 +207,11 @@ static bool send_next(struct race *race)
 		return false;
 	}
 	const void *request = race->target->rpc.request;
+	bool more = race->target->more && node == race->target->node && race->tried.n == 1;
 	race->open++;
 	race->launching++;
 	pthread_mutex_unlock(&race->lock);
-	launch(race, node, request);
+	launch(race, node, request, more);
 	pthread_mutex_lock(&race->lock);
 	race->launching--;
 	settle(race);

@@ -150,6 +150,29 @@ static void send_local(struct round *r, struct round_call *c)
 	rpc_send(r->coord->options.rpc, c->node, &c->rpc);
 }
 
+/* The calls to other nodes, those to one node one after the other: they go out as one message. Settled before the first is sent, since
+ * an answer changes a call's node. */
+static uint32_t put_in_order(struct round *r, uint32_t *order)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->n_calls; i++)
+		r->calls[i].more = false;
+	for (uint32_t i = 0; i < r->n_calls; i++) {
+		uint64_t node = r->calls[i].node;
+		bool placed = !r->calls[i].racing;
+		for (uint32_t j = 0; j < n && !placed; j++)
+			placed = order[j] == i;
+		for (uint32_t j = i; j < r->n_calls && !placed; j++) {
+			if (r->calls[j].node != node)
+				continue;
+			if (j > i)
+				r->calls[order[n - 1]].more = true;
+			order[n++] = j;
+		}
+	}
+	return n;
+}
+
 bool round_send(struct round *r)
 {
 	uint32_t n = r->n_calls;
@@ -160,9 +183,10 @@ bool round_send(struct round *r)
 		r->calls[i].racing = r->calls[i].node != self;
 	}
 	/* Other nodes work while this one does its own part. */
-	for (uint32_t i = 0; i < n; i++)
-		if (r->calls[i].racing)
-			race_start(&r->calls[i], false);
+	uint32_t *order = arena_alloc(r->call->arena, n * sizeof(*order));
+	uint32_t n_racing = put_in_order(r, order);
+	for (uint32_t i = 0; i < n_racing; i++)
+		race_start(&r->calls[order[i]], false);
 	for (uint32_t i = 0; i < n; i++)
 		if (!r->calls[i].racing)
 			send_local(r, &r->calls[i]);

@@ -6,7 +6,7 @@
  * missing, calls gather for the next frame until one is answered in full, or until the oldest has
  * waited COALESCE_US: a message costs tens of microseconds of two processors, a call in it next to
  * nothing (measured with 32 callers: 7 calls a frame instead of 1.2, a third less time of the
- * callers' processor). An idle link sends at once.
+ * callers' processor). An idle link sends at once, but for a call whose sender has another one for it.
  *
  * A call whose deadline passes is answered ERR_TIMEOUT, but keeps its place in the window until the
  * peer answers or the connection is lost: the bound on answers under way must hold.
@@ -18,30 +18,10 @@
 #include "rpc/auth.h"
 #include "rpc/codec.h"
 #include "rpc/net.h"
+#include "rpc/pending.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* A frame on its way: calls of it that have no answer yet. */
-struct open_frame {
-	unsigned left;
-};
-
-struct pending {
-	struct pending *next;
-	struct rpc_call *call; /* NULL: given up */
-	uint64_t id;
-	enum rpc_type type;
-	uint64_t deadline_us;
-	uint64_t queued_us;
-	struct open_frame *frame; /* NULL: not sent, or given up */
-	void *shape;              /* of the request: its response is read by it */
-	struct buf body;          /* until it is sent */
-};
-struct list {
-	struct pending *first, **end;
-	unsigned n;
-};
 
 struct link {
 	struct rpc_net *net;
@@ -69,50 +49,7 @@ struct link {
 	uint64_t stuck_us; /* since when the window is full of calls given up; 0 = it is not */
 };
 
-/* ---- lists ---- */
-
-static void list_init(struct list *l)
-{
-	l->first = NULL;
-	l->end = &l->first;
-	l->n = 0;
-}
-
-static void list_add(struct list *l, struct pending *p)
-{
-	p->next = NULL;
-	*l->end = p;
-	l->end = &p->next;
-	l->n++;
-}
-
-static struct pending *list_take_at(struct list *l, struct pending **at)
-{
-	struct pending *p = *at;
-
-	*at = p->next;
-	if (l->end == &p->next)
-		l->end = at;
-	l->n--;
-	p->next = NULL;
-	return p;
-}
-
-static void list_move_all(struct list *to, struct list *from)
-{
-	while (from->first != NULL)
-		list_add(to, list_take_at(from, &from->first));
-}
-
-/* With the lock held, or when the pending entry is the caller's alone. */
-static void leave_frame(struct pending *p, unsigned *n_open)
-{
-	if (p->frame != NULL && --p->frame->left == 0) {
-		free(p->frame);
-		(*n_open)--;
-	}
-	p->frame = NULL;
-}
+/* ---- entries ---- */
 
 static void pending_free(struct link *l, struct pending *p)
 {
@@ -506,6 +443,7 @@ void link_send(struct link *l, struct rpc_call *call)
 	struct pending *p;
 	int code = 0;
 	const char *what = "";
+	bool more;
 
 	if (!link_is_up(l)) { /* before the work of encoding */
 		if (link_refused(l, &call->err) == 0)
@@ -532,8 +470,12 @@ void link_send(struct link *l, struct rpc_call *call)
 		fail(l, p, code, what);
 		return;
 	}
+	more = p->call->more;
 	list_add(&l->queue, p);
-	pump(l);
+	if (more)
+		pthread_mutex_unlock(&l->lock); /* should nothing follow, link_tick sends it */
+	else
+		pump(l);
 	if (atomic_load(&l->net->timer_sleeps))
 		net_wake_timer(l->net);
 }
@@ -571,20 +513,32 @@ static void finish(struct link *l, struct pending *p, const struct frame_respons
 		rpc_finish(call, rc);
 }
 
+/* The answers of a frame make room in the window together, so that what waits goes out together; and before they are
+ * worked on. */
 static void on_responses(struct link *l, struct reader *items, uint32_t n)
 {
-	struct frame_response r;
-
-	for (uint32_t i = 0; i < n && frame_next_response(items, &r) == 0; i++) {
+	struct arrived {
 		struct pending *p;
+		struct frame_response r;
+	} arrived[LINK_WINDOW];
+	uint32_t n_arrived;
 
+	do {
+		struct frame_response r;
+
+		n_arrived = 0;
 		pthread_mutex_lock(&l->lock);
-		p = take_flight(l, r.call);
-		/* The room in the window is filled before the answer is worked on. */
+		while (n > 0 && n_arrived < LINK_WINDOW && frame_next_response(items, &r) == 0) {
+			struct pending *p = take_flight(l, r.call);
+
+			n--;
+			if (p != NULL)
+				arrived[n_arrived++] = (struct arrived){p, r};
+		}
 		pump(l);
-		if (p != NULL)
-			finish(l, p, &r);
-	}
+		for (uint32_t i = 0; i < n_arrived; i++)
+			finish(l, arrived[i].p, &arrived[i].r);
+	} while (n_arrived == LINK_WINDOW);
 }
 
 /* From a callback of the dialer, which is not freed before that returns; but it may be given up already. */

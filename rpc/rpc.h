@@ -12,6 +12,7 @@
 #include "base/codec.h"
 #include "base/error.h"
 #include "rpc/messages.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Separate sockets per class, so that bulk traffic never delays a search. RPC_COPY is apart from RPC_WRITE because writes
@@ -24,8 +25,9 @@ struct rpc_call {
 	void *response;       /* struct rpc_<type>_response, zeroed by the caller */
 	struct arena *arena;  /* owner of the response's memory; used by the callee until done */
 	uint64_t deadline_us; /* monotonic; 0 = none */
-	int rc;               /* set before done(): 0 or a negative error code */
-	struct error err;     /* its text */
+	bool more; /* this thread sends the same node another call at once: they may share a message */
+	int rc;    /* set before done(): 0 or a negative error code */
+	struct error err; /* its text */
 	void (*done)(struct rpc_call *call);
 	void *ctx; /* the caller's */
 };
