@@ -1,4 +1,4 @@
-/* Fits, keeps and asks the curve of a graph. */
+/* Fits, keeps and asks the curve of an index. */
 #include "index/curve.h"
 
 #include "base/clock.h"
@@ -27,7 +27,7 @@ static const double missing_least = 1e-4;
 /* ---- fitting --------------------------------------------------------------------------------- */
 
 struct fit {
-	const struct walk *walk;
+	const struct curve_subject *subject;
 	const struct vindex_build *b;
 	uint32_t n_queries, k;   /* k: the largest, and one more for the row itself */
 	uint32_t *queries;       /* rows */
@@ -114,11 +114,11 @@ static int measure(struct fit *f, uint32_t k, struct curve_point *p, struct erro
 		const struct vindex_query q = {.vector = row_of(f, f->queries[i]),
 					       .k = k,
 					       .ef = p->ef,
+					       .nprobe = p->ef,
 					       .besides = f->queries[i] + 1};
-		struct vindex_stats stats = {0};
 		uint32_t n;
 
-		rc = walk_search(f->walk, &q, got, &n, &stats, err);
+		rc = f->subject->search(f->subject->index, &q, got, &n, err);
 		if (!rc)
 			same += hits(got, n, f->truth + (size_t)i * f->k, k);
 	}
@@ -128,13 +128,30 @@ static int measure(struct fit *f, uint32_t k, struct curve_point *p, struct erro
 	return rc;
 }
 
-static int measure_all(struct fit *f, uint32_t k, const uint32_t *ef, struct curve_of_k *out,
-		       struct error *err)
+/* Numbers of lists to look at, ascending: from 1 to a quarter of them, each greater by the same factor. */
+static void choose_nprobes(uint32_t nlist, uint32_t out[CURVE_EFS])
 {
+	double most = nlist < 64 ? nlist : nlist / 4.0, factor = pow(most, 1.0 / (CURVE_EFS - 1));
+
+	for (uint32_t i = 0; i < CURVE_EFS; i++) {
+		uint32_t least = i ? out[i - 1] + 1 : 1, n = (uint32_t)lround(pow(factor, i));
+
+		out[i] = n > least ? n : least;
+	}
+}
+
+static int measure_all(struct fit *f, uint32_t which, struct curve_of_k *out, struct error *err)
+{
+	uint32_t nlist = f->subject->nlist, k = ks[which], ef[CURVE_EFS];
+	uint32_t most = nlist ? nlist : f->b->rows.n - 1;
 	int rc = 0;
 
+	if (nlist)
+		choose_nprobes(nlist, ef);
+	else
+		memcpy(ef, efs[which], sizeof ef);
 	*out = (struct curve_of_k){.k = k};
-	for (uint32_t i = 0; i < CURVE_EFS && ef[i] < f->b->rows.n && !rc; i++) {
+	for (uint32_t i = 0; i < CURVE_EFS && ef[i] <= most && !rc; i++) {
 		struct curve_point p = {.ef = ef[i]}, *before = i ? &out->at[i - 1] : &p;
 
 		rc = measure(f, k, &p, err);
@@ -148,11 +165,11 @@ static int measure_all(struct fit *f, uint32_t k, const uint32_t *ef, struct cur
 	return rc;
 }
 
-int curve_fit(const struct walk *w, const struct vindex_build *b, struct curve *out,
+int curve_fit(const struct curve_subject *subject, const struct vindex_build *b, struct curve *out,
 	      struct error *err)
 {
 	double queries = exact_work / ((double)b->rows.n * b->rows.dim);
-	struct fit f = {.walk = w, .b = b, .k = ks[CURVE_KS - 1] + 1};
+	struct fit f = {.subject = subject, .b = b, .k = ks[CURVE_KS - 1] + 1};
 	int rc;
 
 	*out = (struct curve){0};
@@ -167,7 +184,7 @@ int curve_fit(const struct walk *w, const struct vindex_build *b, struct curve *
 		f.queries[i] = (uint32_t)((uint64_t)b->rows.n * (2 * i + 1) / (2 * f.n_queries));
 	rc = find_truth(&f, err);
 	for (uint32_t i = 0; i < CURVE_KS && !rc; i++)
-		rc = measure_all(&f, ks[i], efs[i], &out->of[i], err);
+		rc = measure_all(&f, i, &out->of[i], err);
 	free(f.queries);
 	free(f.truth);
 	return rc;
@@ -230,23 +247,23 @@ static double effort_of(const struct curve_of_k *c, const struct vindex_wish *w)
 	return w->budget_us ? fmin(ef, effort_for_time(c, (double)w->budget_us)) : ef;
 }
 
-uint32_t curve_effort(const struct curve *c, const struct vindex_wish *w)
+uint32_t curve_effort(const struct curve *c, uint32_t nlist, const struct vindex_wish *w)
 {
 	const struct curve_of_k *low = &c->of[0], *high = &c->of[CURVE_KS - 1];
-	double ef, k = w->k;
+	double ef, k = w->k, least = nlist ? 1 : k, most = nlist ? nlist : fmax(EF_MAX, k);
 
 	if (low->n == 0 || high->n == 0 || (!(w->min_recall > 0) && !w->budget_us))
 		return 0;
 	if (k <= low->k) {
 		ef = effort_of(low, w);
-	} else if (k >= high->k) {
+	} else if (k >= high->k && !nlist) {
 		ef = effort_of(high, w) * k / high->k;
 	} else {
 		double part = log(k / low->k) / log((double)high->k / low->k);
 
 		ef = effort_of(low, w) * pow(effort_of(high, w) / effort_of(low, w), part);
 	}
-	ef = fmin(fmax(ceil(ef), k), fmax(EF_MAX, k));
+	ef = fmin(fmax(ceil(ef), least), most);
 	return ef < 1 ? 1 : (uint32_t)ef;
 }
 

@@ -1,6 +1,7 @@
 /* Private to index/: what an index is, and the engines behind vindex.h. */
 #pragma once
 
+#include "base/codec.h"
 #include "index/curve.h"
 #include "index/faiss_file.h"
 #include "index/faiss_shim.h"
@@ -9,6 +10,7 @@
 #include <stdatomic.h>
 
 struct graph;
+struct lists;
 struct walk;
 
 struct vindex {
@@ -20,11 +22,14 @@ struct vindex {
 	float *own_rows;         /* heap copy behind rows, or NULL */
 	const void *bytes;       /* the file it was opened from, or NULL */
 	size_t n_bytes;
-	struct FaissIndex_H *faiss;  /* built HNSW, IVF, and HNSW opened with faiss_only */
+	struct FaissIndex_H
+		*faiss; /* HNSW built by it; else opened with faiss_only, or IVF without rows */
+	struct buf own_bytes;        /* IVF built: the file */
+	struct lists *lists;         /* IVF with its rows at hand */
 	struct graph *graph;         /* HNSW built by us */
 	_Atomic(struct walk *) walk; /* HNSW opened; of a built graph from the first search on */
 	pthread_mutex_t walk_lock;   /* of making it */
-	struct curve curve;          /* HNSW: of the walk */
+	struct curve curve;          /* of the walk, or of lists */
 	uint32_t nprobe;             /* IVF: default */
 	char fallback[200];
 };
@@ -63,3 +68,6 @@ int ivf_open(struct vindex *v, const struct vindex_open *o, struct error *err);
 int ivf_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err);
 int ivf_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 	       uint32_t *n_out, struct vindex_stats *stats, struct error *err);
+/* With v->lists only. A query with k 0 finds nothing. */
+void ivf_search_batch(const struct vindex *v, const struct vindex_query *queries,
+		      struct vindex_answer *answers, uint32_t n);

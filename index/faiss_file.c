@@ -223,16 +223,20 @@ int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *g, struct e
 	return check_links(g, err);
 }
 
-static int read_pq(struct reader *r, const struct header *h, uint64_t code_bytes, struct error *err)
+static int read_pq(struct reader *r, const struct header *h, struct faiss_ivf *ivf,
+		   uint64_t *code_bytes, struct error *err)
 {
+	uint8_t by_residual = reader_u8(r);
 	uint64_t n_centroids;
+	*code_bytes = reader_u64(r);
 	uint64_t dim = reader_u64(r), m = reader_u64(r), bits = reader_u64(r);
 
-	read_vector(r, 4, &n_centroids);
+	ivf->codebook = read_vector(r, 4, &n_centroids);
+	ivf->by_residual = by_residual == 1;
 	if (!reader_ok(r))
 		return corrupt(err, "the product quantiser is cut short");
-	if (dim != h->dim || m == 0 || m > dim || dim % m != 0 || bits != 8 || code_bytes != m ||
-	    n_centroids != 256 * dim)
+	if (by_residual > 1 || dim != h->dim || m == 0 || m > dim || dim % m != 0 || bits != 8 ||
+	    *code_bytes != m || n_centroids != 256 * dim)
 		return corrupt(err, "the product quantiser is impossible");
 	return 0;
 }
@@ -259,7 +263,7 @@ static int read_sq(struct reader *r, const struct header *h, uint64_t *code_byte
 
 /* Sizes of the lists: "full" (one each) or "sprs" (pairs of list and size); their sum is checked to
  * be n, and the content of the lists to have exactly that many codes and ids below n. */
-static int read_lists(struct reader *r, const struct faiss_ivf *ivf, struct error *err)
+static int read_lists(struct reader *r, struct faiss_ivf *ivf, struct error *err)
 {
 	uint32_t kind = reader_u32(r);
 	uint64_t nlist = reader_u64(r), code_bytes = reader_u64(r), count, total = 0;
@@ -273,6 +277,10 @@ static int read_lists(struct reader *r, const struct faiss_ivf *ivf, struct erro
 	if (kind != fourcc("ilar") || nlist != ivf->nlist || code_bytes != ivf->code_bytes ||
 	    (!sparse && form != fourcc("full")) || (sparse ? count % 2 != 0 : count != nlist))
 		return corrupt(err, "the lists are impossible");
+	ivf->sizes = sizes;
+	ivf->n_sizes = count;
+	ivf->sparse = sparse;
+	ivf->lists = r->at;
 	for (uint64_t i = 0; i < count; i += sparse ? 2 : 1) {
 		uint64_t list = sparse ? load_u64(sizes + 8 * i) : i;
 		uint64_t size = load_u64(sizes + 8 * (sparse ? i + 1 : i));
@@ -296,8 +304,26 @@ static int read_lists(struct reader *r, const struct faiss_ivf *ivf, struct erro
 	return 0;
 }
 
+bool faiss_file_next_list(const struct faiss_ivf *ivf, struct faiss_ivf_list *l)
+{
+	uint64_t i = l->next;
+
+	if (i >= ivf->n_sizes)
+		return false;
+	if (i == 0)
+		l->end = ivf->lists;
+	l->list = (uint32_t)(ivf->sparse ? load_u64(ivf->sizes + 8 * i) : i);
+	l->n = (uint32_t)load_u64(ivf->sizes + 8 * (ivf->sparse ? i + 1 : i));
+	l->codes = l->end;
+	l->ids = l->codes + (size_t)l->n * ivf->code_bytes;
+	l->end = l->ids + (size_t)l->n * 8;
+	l->next = i + (ivf->sparse ? 2 : 1);
+	return true;
+}
+
 /* What lies between the header of an IVF index and its quantiser. */
-static int read_coarse(struct reader *r, const struct header *h, uint64_t nlist, struct error *err)
+static int read_coarse(struct reader *r, const struct header *h, uint64_t nlist,
+		       const uint8_t **centroids, struct error *err)
 {
 	struct faiss_flat coarse;
 	uint64_t n_map;
@@ -307,6 +333,7 @@ static int read_coarse(struct reader *r, const struct header *h, uint64_t nlist,
 		return error_wrap(err, rc, "centroids");
 	if (coarse.n != nlist || coarse.dim != h->dim || coarse.metric != h->metric)
 		return corrupt(err, "the centroids and the lists do not agree");
+	*centroids = (const uint8_t *)coarse.rows;
 	uint8_t map = reader_u8(r);
 	read_vector(r, 8, &n_map);
 	if (!reader_ok(r) || map != 0 || n_map != 0)
@@ -327,36 +354,31 @@ int faiss_file_ivf(const void *bytes, size_t n, struct faiss_ivf *out, struct er
 	uint64_t nprobe = reader_u64(&r);
 	if (!reader_ok(&r) || nlist == 0 || nlist > INT32_MAX || nprobe == 0 || nprobe > INT32_MAX)
 		return corrupt(err, "the number of lists is impossible");
-	if ((rc = read_coarse(&r, &h, nlist, err)))
+	*out = (struct faiss_ivf){.dim = h.dim,
+				  .n = (uint32_t)h.n,
+				  .nlist = (uint32_t)nlist,
+				  .metric = h.metric};
+	if ((rc = read_coarse(&r, &h, nlist, &out->centroids, err)))
 		return rc;
-	enum quantizer quantizer = QUANTIZER_NONE;
 	if (h.kind == fourcc("IwFl")) {
 		code_bytes = 4 * (uint64_t)h.dim;
 	} else if (h.kind == fourcc("IwSq")) {
-		quantizer = QUANTIZER_SQ8;
+		out->quantizer = QUANTIZER_SQ8;
 		rc = read_sq(&r, &h, &code_bytes, err);
 	} else if (h.kind == fourcc("IwPQ")) {
-		quantizer = QUANTIZER_PQ;
-		uint8_t by_residual = reader_u8(&r);
-		code_bytes = reader_u64(&r);
-		rc = by_residual > 1 ? corrupt(err, "the product quantiser is impossible")
-				     : read_pq(&r, &h, code_bytes, err);
+		out->quantizer = QUANTIZER_PQ;
+		rc = read_pq(&r, &h, out, &code_bytes, err);
 	} else {
 		rc = corrupt(err, "it is not an IVF index");
 	}
 	if (rc)
 		return rc;
-	*out = (struct faiss_ivf){
-		.dim = h.dim,
-		.n = (uint32_t)h.n,
-		.nlist = (uint32_t)nlist,
-		.metric = h.metric,
-		.quantizer = quantizer,
-		.code_bytes = (uint32_t)code_bytes,
-	};
+	out->code_bytes = (uint32_t)code_bytes;
 	if ((rc = read_lists(&r, out, err)))
 		return rc;
-	return reader_done(&r) ? 0 : corrupt(err, "there are bytes after its end");
+	out->rest = r.at;
+	out->n_rest = reader_left(&r);
+	return 0;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

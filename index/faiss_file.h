@@ -70,9 +70,31 @@ struct faiss_ivf {
 	int metric;
 	enum quantizer quantizer;
 	uint32_t code_bytes;
+	/* In place, unaligned. */
+	const uint8_t *centroids; /* f32: nlist x dim */
+	const uint8_t *codebook;  /* PQ: f32, code_bytes x 256 x (dim / code_bytes) */
+	bool by_residual;         /* codes are of what is left when the centroid is taken away */
+	const uint8_t *sizes;     /* of the lists: u64, or pairs of list and size when sparse */
+	uint64_t n_sizes;
+	bool sparse;
+	const uint8_t *lists; /* of each list in turn its codes, then its ids (u64) */
+	const uint8_t *rest;  /* bytes behind the index, which FAISS does not read; not checked */
+	size_t n_rest;
 };
-/* Walks over the whole file: exact length, ids below n, sizes that agree. */
+/* Walks over the whole file: ids below n, sizes that agree. */
 int faiss_file_ivf(const void *bytes, size_t n, struct faiss_ivf *out, struct error *err);
+
+/* One list after the other:
+ *	struct faiss_ivf_list l = {0};
+ *	while (faiss_file_next_list(&ivf, &l))
+ *		... */
+struct faiss_ivf_list {
+	uint64_t next; /* of sizes */
+	uint32_t list, n;
+	const uint8_t *codes, *ids;
+	const uint8_t *end;
+};
+bool faiss_file_next_list(const struct faiss_ivf *ivf, struct faiss_ivf_list *l);
 
 int faiss_file_write_flat(const struct faiss_flat *flat, vindex_write_fn write, void *ctx,
 			  struct error *err);

@@ -10,12 +10,12 @@
 #include "index/engine.h"
 #include "index/graph.h"
 #include "index/kernels.h"
+#include "index/pages.h"
 #include "index/rows.h"
 #include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { BUILD_BATCH = 16384, MANHATTAN_OVERSAMPLE = 4 };
 
@@ -109,7 +109,8 @@ static void view(const struct vindex *v, struct faiss_graph *out)
 static int new_walk(const struct vindex *v, const struct faiss_graph *graph, struct walk **out,
 		    struct error *err)
 {
-	const struct walk_options options = {v->distance, v->config.quantizer};
+	const struct walk_options options = {v->distance, v->config.quantizer,
+					     v->config.rows_on_disk};
 
 	return walk_new(graph, &v->rows, &options, out, err);
 }
@@ -132,6 +133,22 @@ static int make_walk(const struct vindex *v, struct error *err)
 	}
 	pthread_mutex_unlock(&mine->walk_lock);
 	return rc;
+}
+
+static int search_walk(const void *walk, const struct vindex_query *q, struct topk_item *out,
+		       uint32_t *n_out, struct error *err)
+{
+	struct vindex_stats stats = {0};
+
+	return walk_search(walk, q, out, n_out, &stats, err);
+}
+
+static int fit_curve(struct vindex *v, const struct vindex_build *b, struct error *err)
+{
+	const struct curve_subject subject = {.index = atomic_load(&v->walk),
+					      .search = search_walk};
+
+	return curve_fit(&subject, b, &v->curve, err);
 }
 
 int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err)
@@ -159,7 +176,7 @@ int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err
 	if (rc || v->n < CURVE_MIN_ROWS)
 		return rc;
 	if (!(rc = make_walk(v, err)))
-		rc = curve_fit(atomic_load(&v->walk), b, &v->curve, err);
+		rc = fit_curve(v, b, err);
 	return rc;
 }
 
@@ -200,35 +217,6 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	return 0;
 }
 
-/* What is not read again, or seldom, need not stay in memory. (MADV_PAGEOUT changes no content, whatever the
- * memory is; it is a wish.) The links in the file are not read again. */
-static void let_go(const void *begin, const void *end)
-{
-	const uintptr_t page = 4096;
-	uintptr_t from = ((uintptr_t)begin + page - 1) / page * page;
-	uintptr_t to = (uintptr_t)end / page * page;
-
-	if (from < to)
-		madvise((void *)from, to - from, MADV_PAGEOUT);
-}
-
-/* Rows that are looked at for the last few candidates only: each page alone, without those after it. */
-static void let_rows_go(const struct vindex_rows *r)
-{
-	const uintptr_t page = 4096;
-	uintptr_t from = (uintptr_t)r->data / page * page;
-	uintptr_t to = (uintptr_t)rows_at(r, r->n);
-
-	madvise((void *)from, to - from, MADV_RANDOM);
-	let_go(r->data, rows_at(r, r->n));
-}
-
-void vindex_release_rows(const struct vindex *v)
-{
-	if (v->config.rows_on_disk && atomic_load(&v->walk))
-		let_rows_go(&v->rows);
-}
-
 int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 {
 	struct faiss_graph graph;
@@ -254,7 +242,8 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	struct walk *walk;
 	rc = new_walk(v, &graph, &walk, err);
 	if (!rc) {
-		let_go(graph.levels, graph.neighbors + 4 * graph.n_neighbors);
+		/* the links in the file are not read again */
+		pages_let_go(graph.levels, graph.neighbors + 4 * graph.n_neighbors);
 		atomic_store(&v->walk, walk);
 		v->info.link_bytes = walk_link_bytes(walk);
 		v->info.memory_bytes = walk_memory_bytes(walk);

@@ -1,10 +1,13 @@
-/* IVF through FAISS: lists around k-means centroids, with the rows as floats, one byte a value (SQ8) or
- * product-quantised codes (PQ; Jegou, Douze and Schmid 2011). Candidates found by codes are re-scored
- * from the rows.
+/* IVF: lists around k-means centroids, with the rows as floats, one byte a value (SQ8) or product-quantised codes
+ * (PQ; Jegou, Douze and Schmid 2011). FAISS trains and assigns, and writes the file; where the rows are at hand
+ * lists.c searches, else FAISS does. Candidates found by codes are compared by their rows.
  */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "index/engine.h"
+#include "index/lists.h"
+#include "index/pages.h"
+#include "index/rows.h"
 #include <faiss/c_api/IndexIVF_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
@@ -20,7 +23,9 @@ enum {
 	TRAIN_PER_LIST_MAX = 256, /* more does not help: FAISS samples */
 	PQ_CODES = 256,           /* of each sub-quantiser */
 	ADD_BATCH = 65536,
-	OVERSAMPLE = 4,
+	OVERSAMPLE_BYTES = 2,
+	OVERSAMPLE = 4, /* of other codes */
+	CANDIDATES_MIN = 20,
 	OVERSAMPLE_IGNORED = 32, /* where the codes shall not decide */
 };
 
@@ -164,78 +169,109 @@ static void describe(struct vindex *v, const struct faiss_ivf *ivf)
 	v->info.kind = INDEX_IVF;
 	v->info.quantizer = ivf->quantizer;
 	v->info.nlist = ivf->nlist;
-	v->info.memory_bytes = (size_t)ivf->n * (ivf->code_bytes + 8) +
-			       (size_t)ivf->nlist * ivf->dim * sizeof(float) +
+	v->info.memory_bytes = (v->lists ? lists_memory_bytes(v->lists)
+					 : (size_t)ivf->n * (ivf->code_bytes + 8) +
+						   (size_t)ivf->nlist * ivf->dim * sizeof(float)) +
 			       (v->own_rows ? (size_t)v->n * v->dim * sizeof(float) : 0);
 	v->nprobe = v->config.nprobe ? v->config.nprobe : choose_nprobe(ivf->nlist);
 }
 
-/* FAISS's own floats hold what a search of plain lists needs; everything else looks at the rows. */
-static bool needs_rows(const struct vindex *v)
+static int put_bytes(void *ctx, const void *bytes, size_t n)
 {
-	return v->config.quantizer != QUANTIZER_NONE || v->distance == DISTANCE_MANHATTAN;
+	buf_put(ctx, bytes, n);
+	return 0;
+}
+
+/* The file in memory, in place of FAISS's index. */
+static int to_bytes(struct vindex *v, struct error *err)
+{
+	struct shim_error shim;
+	int write_rc = 0;
+	int rc = shim_write(v->faiss, put_bytes, &v->own_bytes, &write_rc, &shim);
+
+	if (rc)
+		return engine_error(err, rc, &shim);
+	faiss_Index_free(v->faiss);
+	v->faiss = NULL;
+	return 0;
+}
+
+static int open_lists(struct vindex *v, const struct faiss_ivf *ivf, struct error *err)
+{
+	int rc = lists_new(ivf, &v->rows, v->distance, &v->lists, err);
+
+	if (rc)
+		return rc;
+	describe(v, ivf);
+	return 0;
+}
+
+static int search_lists(const void *index, const struct vindex_query *q, struct topk_item *out,
+			uint32_t *n_out, struct error *err)
+{
+	struct vindex_stats stats = {0};
+
+	return ivf_search(index, q, out, n_out, &stats, err);
+}
+
+static int put_more(void *ctx, const void *bytes, size_t n, struct error *err)
+{
+	(void)err; /* memory does not fail */
+	return put_bytes(ctx, bytes, n);
+}
+
+static int fit_curve(struct vindex *v, const struct vindex_build *b, struct error *err)
+{
+	const struct curve_subject subject = {.index = v,
+					      .search = search_lists,
+					      .nlist = v->info.nlist};
+	int rc = curve_fit(&subject, b, &v->curve, err);
+
+	return rc ? rc : curve_write(&v->curve, put_more, &v->own_bytes, err);
 }
 
 int ivf_build(struct vindex *v, const struct vindex_build *b, struct error *err)
 {
 	uint32_t nlist = choose_nlist(v);
+	struct faiss_ivf ivf;
 	int rc;
 
 	if (b->cancel && __atomic_load_n(b->cancel, __ATOMIC_RELAXED))
 		return error_set(err, ERR_CLOSED, "cancelled before the training");
-	v->rows.data = NULL;
-	if (b->rows_stay || needs_rows(v)) {
-		rc = engine_keep_rows(v, b, err);
-		if (rc)
-			return rc;
-	}
-	if ((rc = new_faiss(v, nlist, err)) || (rc = train(v, b, nlist, err)) ||
-	    (rc = add(v, b, err)))
+	if ((rc = engine_keep_rows(v, b, err)) || (rc = new_faiss(v, nlist, err)) ||
+	    (rc = train(v, b, nlist, err)) || (rc = add(v, b, err)) || (rc = to_bytes(v, err)) ||
+	    (rc = faiss_file_ivf(v->own_bytes.data, v->own_bytes.len, &ivf, err)) ||
+	    (rc = open_lists(v, &ivf, err)))
 		return rc;
-	const struct faiss_ivf ivf = {
-		.dim = v->dim,
-		.n = v->n,
-		.nlist = nlist,
-		.quantizer = v->config.quantizer,
-		.code_bytes = v->config.quantizer == QUANTIZER_SQ8  ? v->dim
-			      : v->config.quantizer == QUANTIZER_PQ ? choose_pq_m(v)
-								    : v->dim * 4,
-	};
-	describe(v, &ivf);
-	return 0;
-}
-
-struct save {
-	vindex_write_fn write;
-	void *ctx;
-	struct error *err;
-};
-
-static int save_write(void *ctx, const void *bytes, size_t n)
-{
-	struct save *s = ctx;
-
-	return s->write(s->ctx, bytes, n, s->err);
+	return v->n < CURVE_MIN_ROWS ? 0 : fit_curve(v, b, err);
 }
 
 int ivf_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err)
 {
-	struct save s = {write, ctx, err};
-	struct shim_error shim;
-	int write_rc = 0;
-	int rc = shim_write(v->faiss, save_write, &s, &write_rc, &shim);
+	return write(ctx, v->own_bytes.data, v->own_bytes.len, err);
+}
 
-	if (write_rc)
-		return write_rc; /* the text is the writer's */
-	return rc ? engine_error(err, rc, &shim) : 0;
+static int open_faiss(struct vindex *v, const struct vindex_open *o, const struct faiss_ivf *ivf,
+		      struct error *err)
+{
+	struct shim_error shim;
+	int rc = shim_read(o->bytes, o->n_bytes - ivf->n_rest, &v->faiss, &shim);
+
+	if (rc == SHIM_NOMEM)
+		return engine_error(err, rc, &shim);
+	if (rc)
+		return error_set(err, ERR_CORRUPT, "open index: %s", shim.text);
+	describe(v, ivf);
+	return 0;
 }
 
 int ivf_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 {
-	struct shim_error shim;
 	struct faiss_ivf ivf;
 	int rc = faiss_file_ivf(o->bytes, o->n_bytes, &ivf, err);
 
+	if (!rc)
+		rc = curve_read(ivf.rest, ivf.n_rest, &v->curve, err);
 	if (rc)
 		return rc;
 	if (ivf.metric != engine_metric(o->distance))
@@ -248,12 +284,13 @@ int ivf_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	if (o->distance == DISTANCE_MANHATTAN && !o->rows.data)
 		return error_set(err, ERR_INPUT,
 				 "open index: ivf with Manhattan needs the rows of the segment");
-	rc = shim_read(o->bytes, o->n_bytes, &v->faiss, &shim);
-	if (rc == SHIM_NOMEM)
-		return engine_error(err, rc, &shim);
+	if (o->faiss_only || !v->rows.data)
+		return open_faiss(v, o, &ivf, err);
+	rc = open_lists(v, &ivf, err);
 	if (rc)
-		return error_set(err, ERR_CORRUPT, "open index: %s", shim.text);
-	describe(v, &ivf);
+		return rc;
+	pages_let_go(o->bytes, (const char *)o->bytes + o->n_bytes);
+	vindex_release_rows(v);
 	return 0;
 }
 
@@ -268,7 +305,10 @@ static uint32_t widen(const struct vindex *v, const struct vindex_query *q, uint
 /* Candidates by codes, to be compared by their rows. */
 static uint32_t oversampled(const struct vindex *v, const struct vindex_query *q)
 {
-	float factor = q->ignore_codes ? OVERSAMPLE_IGNORED : OVERSAMPLE;
+	/* (Manhattan is scanned as if it was Euclidean.) */
+	bool bytes = v->lists && v->info.quantizer != QUANTIZER_PQ &&
+		     v->distance != DISTANCE_MANHATTAN;
+	float factor = q->ignore_codes ? OVERSAMPLE_IGNORED : bytes ? OVERSAMPLE_BYTES : OVERSAMPLE;
 
 	if (q->oversampling > 0 && v->info.quantizer != QUANTIZER_NONE && !q->ignore_codes)
 		factor = q->oversampling;
@@ -276,30 +316,19 @@ static uint32_t oversampled(const struct vindex *v, const struct vindex_query *q
 	return wanted < v->n ? (uint32_t)wanted : v->n;
 }
 
-int ivf_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
-	       uint32_t *n_out, struct vindex_stats *stats, struct error *err)
+static int search_faiss(const struct vindex *v, struct lists_task *t, struct error *err)
 {
-	uint32_t nprobe = widen(v, q, q->nprobe ? q->nprobe : v->nprobe);
-	bool by_rows = !q->no_rescore || q->ignore_codes;
-	bool rescore = v->rows.data && (v->distance == DISTANCE_MANHATTAN ||
-					(v->info.quantizer != QUANTIZER_NONE && by_rows));
-	uint64_t scanned = (uint64_t)v->n * nprobe / v->info.nlist;
-	struct candidates c = {.n = rescore ? oversampled(v, q) : q->k};
+	const struct vindex_query *q = t->q;
+	struct candidates c = {.n = t->n_candidates};
 	struct shim_error shim;
 	int rc;
 
-	if (q->allow && v->rows.data && q->n_allow <= scanned)
-		return engine_scan(v, q, out, n_out, stats);
-	if (c.n < 32 && rescore)
-		c.n = 32;
-	if (c.n > v->n)
-		c.n = v->n;
 	c.keys = mem_array(c.n, sizeof *c.keys);
 	c.labels = mem_array(c.n, sizeof *c.labels);
 	const struct shim_query sq = {
 		.vector = q->vector,
 		.k = c.n,
-		.nprobe = nprobe,
+		.nprobe = t->nprobe,
 		.bitmap = q->allow ? q->allow->words : NULL,
 		.bitmap_bytes = q->allow ? bitset_words(q->allow->n_bits) * 8 : 0,
 	};
@@ -307,9 +336,88 @@ int ivf_search(const struct vindex *v, const struct vindex_query *q, struct topk
 	if (rc)
 		rc = engine_error(err, rc, &shim);
 	else
-		engine_select(v, q, &c, rescore, out, n_out);
-	stats->distances += scanned + v->info.nlist;
+		engine_select(v, q, &c, t->by_rows, t->out, &t->n_out);
 	free(c.keys);
 	free(c.labels);
 	return rc;
+}
+
+static uint64_t rows_of(const struct vindex *v, uint32_t nprobe)
+{
+	return (uint64_t)v->n * nprobe / v->info.nlist;
+}
+
+/* How far a search goes. */
+static struct lists_task plan(const struct vindex *v, const struct vindex_query *q,
+			      struct topk_item *out)
+{
+	bool by_codes = v->lists || v->info.quantizer != QUANTIZER_NONE;
+	bool no_rows = q->no_rescore && !q->ignore_codes && v->info.quantizer != QUANTIZER_NONE &&
+		       v->distance != DISTANCE_MANHATTAN;
+	struct lists_task t = {
+		.q = q,
+		.nprobe = widen(v, q, q->nprobe ? q->nprobe : v->nprobe),
+		.by_rows = v->rows.data && !no_rows &&
+			   (by_codes || v->distance == DISTANCE_MANHATTAN),
+		.out = out,
+	};
+
+	t.n_candidates = t.by_rows ? oversampled(v, q) : q->k;
+	if (t.by_rows && t.n_candidates < CANDIDATES_MIN)
+		t.n_candidates = CANDIDATES_MIN;
+	if (t.n_candidates > v->n)
+		t.n_candidates = v->n;
+	return t;
+}
+
+static bool better_scanned(const struct vindex *v, const struct lists_task *t)
+{
+	return t->q->allow && v->rows.data && t->q->n_allow <= rows_of(v, t->nprobe);
+}
+
+int ivf_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
+	       uint32_t *n_out, struct vindex_stats *stats, struct error *err)
+{
+	struct lists_task t = plan(v, q, out);
+	int rc = 0;
+
+	if (better_scanned(v, &t))
+		return engine_scan(v, q, out, n_out, stats);
+	if (v->lists) {
+		lists_search(v->lists, &t, 1);
+	} else {
+		t.stats.distances = rows_of(v, t.nprobe) + v->info.nlist;
+		rc = search_faiss(v, &t, err);
+	}
+	*n_out = t.n_out;
+	*stats = t.stats;
+	return rc;
+}
+
+void ivf_search_batch(const struct vindex *v, const struct vindex_query *queries,
+		      struct vindex_answer *answers, uint32_t n)
+{
+	struct lists_task *tasks = mem_array(n, sizeof *tasks);
+	uint32_t *of = mem_array(n, sizeof *of), n_tasks = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct vindex_answer *a = &answers[i];
+
+		a->n = 0;
+		a->stats = (struct vindex_stats){0};
+		if (queries[i].k == 0)
+			continue;
+		tasks[n_tasks] = plan(v, &queries[i], a->items);
+		if (better_scanned(v, &tasks[n_tasks]))
+			engine_scan(v, &queries[i], a->items, &a->n, &a->stats);
+		else
+			of[n_tasks++] = i;
+	}
+	lists_search(v->lists, tasks, n_tasks);
+	for (uint32_t i = 0; i < n_tasks; i++) {
+		answers[of[i]].n = tasks[i].n_out;
+		answers[of[i]].stats = tasks[i].stats;
+	}
+	free(tasks);
+	free(of);
 }

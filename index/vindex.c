@@ -7,6 +7,8 @@
 #include "index/engine.h"
 #include "index/graph.h"
 #include "index/kernels.h"
+#include "index/lists.h"
+#include "index/pages.h"
 #include "index/rows.h"
 #include "index/walk.h"
 #include <faiss/c_api/Index_c.h>
@@ -255,6 +257,8 @@ void vindex_free(struct vindex *v)
 		faiss_Index_free(v->faiss);
 	walk_free(atomic_load(&v->walk));
 	graph_free(v->graph);
+	lists_free(v->lists);
+	buf_fini(&v->own_bytes);
 	pthread_mutex_destroy(&v->walk_lock);
 	free(v->own_rows);
 	free(v);
@@ -267,24 +271,45 @@ void vindex_describe(const struct vindex *v, struct vindex_info *out)
 
 uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish)
 {
-	return v->info.kind == INDEX_HNSW ? curve_effort(&v->curve, wish) : 0;
+	struct vindex_wish w = *wish;
+
+	if (v->info.kind == INDEX_HNSW)
+		return curve_effort(&v->curve, 0, wish);
+	if (v->info.kind != INDEX_IVF)
+		return 0;
+	w.ef = v->nprobe;
+	return curve_effort(&v->curve, v->info.nlist, &w);
+}
+
+void vindex_release_rows(const struct vindex *v)
+{
+	if (v->config.rows_on_disk && (atomic_load(&v->walk) || v->lists))
+		pages_let_go_randomly(v->rows.data, rows_at(&v->rows, v->rows.n));
+}
+
+/* At most as many as there are. */
+static struct vindex_query bounded(const struct vindex *v, const struct vindex_query *q)
+{
+	struct vindex_query query = *q;
+
+	assert(!q->allow || q->allow->n_bits == v->n);
+	if (query.k > v->n)
+		query.k = v->n;
+	if (query.allow && query.k > query.n_allow)
+		query.k = query.n_allow;
+	return query;
 }
 
 int vindex_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 		  uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {
-	struct vindex_query query = *q;
+	struct vindex_query query = bounded(v, q);
 	struct vindex_stats ignored = {0};
 
 	if (!stats)
 		stats = &ignored;
 	*stats = (struct vindex_stats){0};
 	*n_out = 0;
-	assert(!q->allow || q->allow->n_bits == v->n);
-	if (query.k > v->n)
-		query.k = v->n;
-	if (query.allow && query.k > query.n_allow)
-		query.k = query.n_allow;
 	if (query.k == 0)
 		return 0;
 	switch (v->info.kind) {
@@ -293,4 +318,24 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 	case INDEX_FLAT:
 	default: return engine_scan(v, &query, out, n_out, stats);
 	}
+}
+
+int vindex_search_batch(const struct vindex *v, const struct vindex_query *queries,
+			struct vindex_answer *answers, uint32_t n, struct error *err)
+{
+	struct vindex_query *bound;
+	int rc = 0;
+
+	if (!v->lists) {
+		for (uint32_t i = 0; i < n && !rc; i++)
+			rc = vindex_search(v, &queries[i], answers[i].items, &answers[i].n,
+					   &answers[i].stats, err);
+		return rc;
+	}
+	bound = mem_array(n, sizeof *bound);
+	for (uint32_t i = 0; i < n; i++)
+		bound[i] = bounded(v, &queries[i]);
+	ivf_search_batch(v, bound, answers, n);
+	free(bound);
+	return 0;
 }

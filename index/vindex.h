@@ -1,7 +1,7 @@
 /* One vector index over the rows 0..n-1 of a sealed segment: build, save, open, search.
  *
- * Engines behind this header: `flat` (exact, ours), FAISS (IVF; for HNSW it is the oracle, config.by_faiss and
- * faiss_only) and, for HNSW, our own builder and `walk`, our own search. All of them are
+ * Engines behind this header: `flat` (exact, ours); for HNSW our own builder and `walk`, our own search; for IVF
+ * FAISS as builder and `lists`, our own search. FAISS is the oracle too (config.by_faiss, faiss_only). All are
  * immutable once built: any number of threads may search one index at the same time, and every
  * per-query setting travels in struct vindex_query.
  *
@@ -54,7 +54,7 @@ struct vindex_info {
 };
 
 /* Builds in memory. ERR_CLOSED when cancelled. Without rows_stay, `rows` is only borrowed during the
- * call for kinds other than flat (HNSW, codes and Manhattan then keep a copy of them). */
+ * call for kinds other than flat (they keep a copy of them). */
 int vindex_build(const struct vindex_build *b, struct vindex **out, struct error *err);
 
 /* Writes the index through `write` (which returns 0 or a negative error). The bytes are FAISS's own
@@ -72,7 +72,7 @@ struct vindex_open {
 		rows; /* the segment's rows, for re-scoring; data may be NULL if kind needs none */
 	enum distance distance;
 	struct index_config config;
-	bool faiss_only; /* search by FAISS itself even where `walk` could: oracle and comparison */
+	bool faiss_only; /* search by FAISS itself even where we could: oracle and comparison */
 };
 int vindex_open(const struct vindex_open *o, struct vindex **out, struct error *err);
 void vindex_free(struct vindex *v);
@@ -94,18 +94,18 @@ struct vindex_query {
 	bool no_rescore;    /* keys by codes alone: no row is read */
 	bool ignore_codes;  /* every candidate that the search keeps is compared by its row */
 	float oversampling; /* candidates compared by their rows, as a multiple of k; 0 = chosen */
-	uint32_t besides;   /* HNSW: 1 + a row that is passed by (to measure with rows); 0 = none */
+	uint32_t besides; /* HNSW, IVF: 1 + a row that is passed by (to measure with rows); 0 = none */
 	uint64_t deadline_us; /* 0 = none; monotonic; a walk past it stops early and says so */
 };
-/* The effort of a graph chosen from what was measured on it when it was built: for a recall, for a time, or
- * for a recall within a time. */
+/* The effort (ef of a graph, nprobe of an IVF index) chosen from what was measured on the index when it was built:
+ * for a recall, for a time, or for a recall within a time. */
 struct vindex_wish {
 	uint32_t k;
-	uint32_t ef; /* with min_recall 0: the effort without a wish, which the time may lower */
+	uint32_t ef; /* HNSW, with min_recall 0: the effort without a wish, which the time may lower */
 	float min_recall;   /* 0: none */
 	uint64_t budget_us; /* 0: none */
 };
-/* 0: nothing was wished, or nothing is known (not HNSW, few rows, built by an older version). */
+/* 0: nothing was wished, or nothing is known (flat, few rows, built by an older version). */
 uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish);
 
 struct vindex_stats {
@@ -115,6 +115,15 @@ struct vindex_stats {
 /* Writes at most k items, best first, tag = row. Returns the number written through *n_out. */
 int vindex_search(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 		  uint32_t *n_out, struct vindex_stats *stats, struct error *err);
+/* Several searches at once. Those of an IVF index share what they read (centroids, and lists that several of
+ * them look at); the answers are those of vindex_search. */
+struct vindex_answer {
+	struct topk_item *items; /* room for k of its query */
+	uint32_t n;
+	struct vindex_stats stats;
+};
+int vindex_search_batch(const struct vindex *v, const struct vindex_query *queries,
+			struct vindex_answer *answers, uint32_t n, struct error *err);
 
 /* Exact search over rows without any index: scans all rows, or those in `allow`. The kernels here serve
  * the mutable segment, filtered exact plans and recall measurements. */

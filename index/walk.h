@@ -21,6 +21,7 @@ struct walk;
 struct walk_options {
 	enum distance distance;
 	enum quantizer quantizer; /* NONE and SQ8: 8-bit codes; BINARY: one-bit codes (bits.h) */
+	bool compact;             /* links take less memory, and more time */
 };
 int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows,
 	     const struct walk_options *options, struct walk **out, struct error *err);

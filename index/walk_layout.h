@@ -2,6 +2,7 @@
 #pragma once
 
 #include "index/bits.h"
+#include "index/pages.h"
 #include "index/rows.h"
 #include "index/walk.h"
 #include <stdbool.h>
@@ -29,9 +30,8 @@ struct walk {
 	struct walk_level *levels; /* [0] is level 1 */
 	struct code_scale scale;
 
-	char *block; /* everything below, one mapping */
-	size_t block_bytes;
-	uint8_t *codes;  /* n x stride */
+	struct pages pages; /* everything below */
+	uint8_t *codes;     /* n x stride */
 	uint32_t *links; /* n x slots; WALK_NONE ends a list; WALK_MORE + i: it goes on at more[i] */
 	uint32_t *more;  /* n_more: the rest of the long lists, each with WALK_NONE at its end */
 	uint32_t n_more;

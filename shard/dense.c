@@ -144,24 +144,37 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 	}
 }
 
-/* As asked; else what the recall and the time that are wished take, measured when the graph was built. */
-static uint32_t choose_ef(const struct unit *u, const struct vindex *index, uint32_t k)
+/* What the recall and the time that are wished take, measured when the index was built; 0: nothing is wished. */
+static uint32_t wished(const struct unit *u, const struct vindex *index, uint32_t k)
 {
 	const struct search_params *params = &u->leaf->params;
 	struct vindex_wish wish = {.k = k,
 				   .ef = k > EF_DEFAULT ? k : EF_DEFAULT,
 				   .min_recall = params->min_recall};
-	uint32_t chosen;
 
-	if (params->ef)
-		return params->ef > k ? params->ef : k;
 	if (params->budget_us) {
 		uint64_t now = now_us(u->shard);
 
 		wish.budget_us = u->cut_us > now ? u->cut_us - now : 1;
 	}
-	chosen = vindex_effort(index, &wish);
-	return chosen ? chosen : wish.ef;
+	return vindex_effort(index, &wish);
+}
+
+static uint32_t choose_ef(const struct unit *u, const struct vindex *index, uint32_t k)
+{
+	uint32_t asked = u->leaf->params.ef, chosen = asked ? asked : wished(u, index, k);
+
+	if (!chosen)
+		chosen = EF_DEFAULT;
+	return chosen > k ? chosen : k;
+}
+
+/* 0: the default of the index. */
+static uint32_t choose_nprobe(const struct unit *u, const struct vindex *index, uint32_t k)
+{
+	uint32_t asked = u->leaf->params.nprobe;
+
+	return asked ? asked : wished(u, index, k);
 }
 
 static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a,
@@ -174,7 +187,6 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 		.order = &order,
 		.vector = u->leaf->vector.values,
 		.k = u->leaf->top < a->n ? u->leaf->top : a->n,
-		.nprobe = params->nprobe,
 		.allow = a->bits,
 		.n_allow = a->n,
 		.scan = scan,
@@ -188,11 +200,14 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 	struct vindex_info info;
 	uint32_t n_out = 0;
 
-	q.ef = choose_ef(u, index, q.k);
+	vindex_describe(index, &info);
+	if (info.kind == INDEX_IVF)
+		q.nprobe = choose_nprobe(u, index, q.k);
+	else
+		q.ef = choose_ef(u, index, q.k);
 	u->rc = vindex_search(index, &q, items, &n_out, &stats, &u->err);
 	if (u->rc)
 		return;
-	vindex_describe(index, &info);
 	if (info.kind == INDEX_HNSW && u->receipt->ef < q.ef)
 		u->receipt->ef = q.ef;
 	receipt_plan(u->receipt, info.kind == INDEX_HNSW  ? PLAN_GRAPH

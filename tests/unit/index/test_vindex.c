@@ -386,10 +386,11 @@ static void test_threads_find_what_one_finds(void **state)
 
 static int refuse(void *ctx, const void *bytes, size_t n, struct error *err)
 {
-	uint32_t *left = ctx;
+	size_t *left = ctx;
 
-	if ((*left)-- == 0)
+	if (n > *left)
 		return error_set(err, ERR_DISK_FULL, "the disk is full");
+	*left -= n;
 	return 0;
 }
 
@@ -398,9 +399,9 @@ static void test_writer_failure_is_passed_on(void **state)
 	struct fixture *f = *state;
 
 	for (size_t c = 0; c < N_CONFIGS; c++) {
-		for (uint32_t after = 0; after < 2; after++) {
+		for (size_t after = 0; after <= 1000; after += 1000) {
 			struct error err = {0};
-			uint32_t left = after;
+			size_t left = after;
 
 			assert_int_equal(vindex_save(f->built[c][1], refuse, &left, &err),
 					 ERR_DISK_FULL);
