@@ -43,6 +43,8 @@ static const struct config_row rows[] = {
 		   "hnsw: effort of the build"),
 	CONFIG_U64(struct bench_options, nlist, "0", 0, 1000000, "N", "ivf: lists"),
 	CONFIG_U64(struct bench_options, shards, "0", 0, 256, "N", "partitions"),
+	CONFIG_BOOL(struct bench_options, on_disk, "false",
+		    "vectors leave the memory where there are codes"),
 	CONFIG_U64(struct bench_options, k, "10", 1, 1000, "K", "neighbours asked for"),
 	CONFIG_STR(struct bench_options, ef, "16,32,64,128,256", "LIST", "hnsw: efs to measure"),
 	CONFIG_STR(struct bench_options, nprobe, NULL, "LIST",
@@ -55,6 +57,26 @@ static const struct config_row rows[] = {
 		   "open loop: connections at most"),
 	CONFIG_STR(struct bench_options, route, "query", "NAME", "points/query or points/search"),
 	CONFIG_STR(struct bench_options, filter, NULL, "JSON", "search under this filter"),
+	CONFIG_STR(struct bench_options, filters, NULL, "LIST",
+		   "search also under filters that such shares of the points pass, as 0.5,0.1,0.01"),
+	CONFIG_U64(struct bench_options, upserts, "0", 0, 10000000, "N",
+		   "at the same time so many points a second are written again"),
+	CONFIG_STR(struct bench_options, pid, NULL, "LIST",
+		   "processes of the server on this machine: memory, and processor time of a query"),
+	CONFIG_STR(
+		struct bench_options, fault, NULL, "KIND",
+		"then a failure: kill or pause the process of --fault-pid, or a command for the shell"),
+	CONFIG_U64(struct bench_options, fault_pid, "0", 0, 4194304, "PID", "the process"),
+	CONFIG_STR(struct bench_options, heal, NULL, "COMMAND",
+		   "what brings it back; a paused process just goes on"),
+	CONFIG_STR(struct bench_options, fault_seconds, "5,5,10", "LIST",
+		   "seconds before the fault, until it is mended, and after that"),
+	CONFIG_U64(struct bench_options, fault_rate, "500", 1, 1000000, "N",
+		   "searches a second meanwhile (open loop)"),
+	CONFIG_F64(struct bench_options, fault_timeout, "1", 0.01, 3600, "S",
+		   "a search without an answer for so long has failed"),
+	CONFIG_STR(struct bench_options, also, NULL, "URLS",
+		   "other nodes of the cluster, for connections that break meanwhile"),
 	CONFIG_F64(struct bench_options, seconds, "3", 0.1, 3600, "S", "length of a run"),
 	CONFIG_F64(struct bench_options, warmup, "1", 0, 3600, "S", "before it, not counted"),
 	CONFIG_U64(struct bench_options, runs, "3", 1, 99, "N", "runs; the median one counts"),
@@ -71,6 +93,9 @@ static const struct command_line line = {
 		"upserts a second; recall@k, QPS and latency for each ef (or nprobe) and each number of\n"
 		"clients. Closed loop tells throughput; open loop (--rate) tells latency at a load, counted\n"
 		"from when a request was due, so that a stall of the server is not hidden.\n"
+		"--filters, --upserts and --pid add filtered searches, writes at the same time, and what the\n"
+		"server's processes take; --fault a failure, and what clients see of it until all is well.\n"
+		"Any server that speaks the shared REST API can be measured (with --load-form json).\n"
 		"The load generator is part of this program and takes processor time too: on one machine\n"
 		"the figures are those of server and generator together.",
 	.examples =
@@ -78,7 +103,9 @@ static const struct command_line line = {
 		"  quiver bench --data glove-100-angular.hdf5 --m 32 --report glove.html --keep\n"
 		"  quiver bench --data sift.fvecs --queries q.fvecs --truth gt.ivecs --distance Euclid\n"
 		"  quiver bench --random 100000,128 --reuse --rate 1000,2000,4000 --ef 64\n"
-		"  quiver bench --random 100000,128 --load-only --load-form json\n",
+		"  quiver bench --random 100000,128 --load-only --load-form json\n"
+		"  quiver bench --random 100000,128 --filters 0.5,0.1,0.01 --upserts 1000 --pid 4711\n"
+		"  quiver bench --random 50000,64 --fault pause --fault-pid 4711 --also http://127.0.0.1:7334\n",
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
 };
@@ -95,6 +122,57 @@ static void on_interrupt(int number)
 static bool is_one_of(const char *value, const char *one, const char *other)
 {
 	return strcmp(value, one) == 0 || strcmp(value, other) == 0;
+}
+
+static int check_filters(struct bench *b, struct error *err)
+{
+	b->filters[b->n_filters++].share = 1;
+	for (const char *at = b->o.filters; at && *at;) {
+		char *end;
+		double share = strtod(at, &end);
+
+		if (end == at || !(share > 0 && share < 1) || (*end != ',' && *end) ||
+		    b->n_filters == BENCH_LIST)
+			return error_set(
+				err, ERR_INPUT,
+				"--filters are shares between 0 and 1, as in 0.5,0.1, not `%s`",
+				b->o.filters);
+		b->filters[b->n_filters++].share = share;
+		at = end + (*end == ',');
+	}
+	return 0;
+}
+
+static int check_also(struct bench *b, struct error *err)
+{
+	char *list = b->o.also ? arena_strdup(b->arena, b->o.also) : NULL, *rest;
+	int rc = 0;
+
+	for (char *url = list ? strtok_r(list, ",", &rest) : NULL; url && rc == 0;
+	     url = strtok_r(NULL, ",", &rest)) {
+		if (b->n_more_targets == BENCH_LIST)
+			return error_set(err, ERR_INPUT, "--also: more than %d", BENCH_LIST);
+		rc = loadgen_target(&b->more_targets[b->n_more_targets++], url,
+				    b->o.api_key ? b->o.api_key : getenv("QUIVER_API_KEY"), err);
+	}
+	return rc;
+}
+
+static int check_more(struct bench *b, struct error *err)
+{
+	bool by_signal = b->o.fault && is_one_of(b->o.fault, "kill", "pause");
+	size_t n = 3;
+	int rc = check_filters(b, err);
+
+	if (rc == 0 && b->o.pid)
+		rc = command_numbers(b->o.pid, b->pids, BENCH_LIST, &b->n_pids, err);
+	if (rc == 0)
+		rc = command_numbers(b->o.fault_seconds, b->fault_seconds, BENCH_LIST, &n, err);
+	if (rc == 0 && n != 3)
+		rc = error_set(err, ERR_INPUT, "--fault-seconds are three numbers, as in 5,5,10");
+	if (rc == 0 && by_signal && b->o.fault_pid < 2)
+		rc = error_set(err, ERR_INPUT, "--fault %s needs --fault-pid", b->o.fault);
+	return rc ? rc : check_also(b, err);
 }
 
 static int check_options(struct bench *b)
@@ -119,6 +197,8 @@ static int check_options(struct bench *b)
 		rc = command_numbers(o->clients, b->clients, BENCH_LIST, &b->n_clients, &err);
 	if (rc == 0 && o->rate)
 		rc = command_numbers(o->rate, b->rates, BENCH_LIST, &b->n_rates, &err);
+	if (rc == 0)
+		rc = check_more(b, &err);
 	for (size_t i = 0; i < b->n_clients && rc == 0; i++) {
 		if (b->clients[i] == 0 || b->clients[i] > 4096)
 			rc = error_set(&err, ERR_INPUT, "--clients are 1 .. 4096");
@@ -161,6 +241,8 @@ static int run(struct bench *b, struct error *err)
 		rc = bench_find_truth(b, err);
 	if (rc == 0 && !b->o.load_only)
 		rc = bench_measure(b, err);
+	if (rc == 0 && b->o.fault)
+		rc = bench_measure_fault(b, err);
 	if (rc == 0 && b->o.report)
 		rc = bench_write_report(b, b->o.report, err);
 	if (rc == 0 && b->o.output)
@@ -207,6 +289,9 @@ int command_bench(int argc, char **argv)
 	matrix_free(&b.rows);
 	matrix_free(&b.queries);
 	matrix_free(&b.truth);
+	for (size_t i = 1; i < b.n_filters; i++)
+		matrix_free(&b.filters[i].truth);
+	free(b.fault.slices);
 	free(b.points);
 	arena_free(b.arena);
 	return code;

@@ -1,17 +1,25 @@
 /* Loading, ground truth and the measurements of `quiver bench`. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "cli/bench.h"
 #include "cli/client.h"
 #include "cli/upsert.h"
 #include "http/json.h"
 
-enum { CHUNK_BYTES = 256 << 20 };
+enum { CHUNK_BYTES = 256 << 20, PART_MAX = 1000000, AGAIN_BATCH = 100, AGAIN_REQUESTS = 64 };
+
+/* The made-up field of a point, evenly spread, whatever its vector is. */
+static uint32_t part_of(uint64_t id)
+{
+	return (uint32_t)(hash64(&id, sizeof(id)) % PART_MAX);
+}
 
 static double seconds_now(void)
 {
@@ -44,8 +52,11 @@ static struct loadgen_request make_upsert(const struct bench *b, uint32_t from, 
 	struct buf body = BUF_INIT;
 	struct loadgen_request request;
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		batch_put_u64_id(&batch, from + i);
+		if (b->n_filters > 1)
+			buf_printf(&batch.payloads, "{\"part\":%u}\n", part_of(from + i));
+	}
 	buf_put(&batch.rows, b->rows.floats + (size_t)from * b->rows.dim,
 		(size_t)n * b->rows.dim * sizeof(float));
 	if (json)
@@ -106,6 +117,7 @@ static int create(struct bench *b, struct error *err)
 		.ef_construct = b->o.ef_construct,
 		.nlist = b->o.nlist,
 		.shards = b->o.shards,
+		.on_disk = b->o.on_disk,
 	};
 	struct remote_collection info;
 	bool existed;
@@ -171,6 +183,7 @@ struct query_shape {
 	uint64_t effort;
 	bool exact, by_nprobe;
 	uint64_t k;
+	double share;
 };
 
 static void put_query(const struct bench *b, const float *vector, const struct query_shape *q,
@@ -182,7 +195,11 @@ static void put_query(const struct bench *b, const float *vector, const struct q
 	buf_printf(out, "{\"%s\":", search ? "vector" : "query");
 	json_put_floats(out, vector, b->queries.dim);
 	buf_printf(out, ",\"limit\":%" PRIu64, q->k);
-	if (b->o.filter)
+	if (q->share < 1)
+		buf_printf(out,
+			   ",\"filter\":{\"must\":[{\"key\":\"part\",\"range\":{\"lt\":%.0f}}]}",
+			   q->share * PART_MAX);
+	else if (b->o.filter)
 		buf_printf(out, ",\"filter\":%s", b->o.filter);
 	if (q->exact)
 		json_put_literal(out, ",\"params\":{\"exact\":true}");
@@ -218,14 +235,12 @@ struct answers {
 };
 
 /* The ids of an answer: the numbers behind "id": (the answers hold no payload). */
-static void take_answer(void *ctx, size_t request, const char *body, size_t n)
+static void read_ids(const char *body, size_t n, int64_t *out, uint64_t k)
 {
-	struct answers *a = ctx;
-	int64_t *out = a->ids + request * a->k;
 	const char *at = body, *end = body + n;
 	uint64_t found = 0;
 
-	while (found < a->k && (at = memmem(at, (size_t)(end - at), "\"id\":", 5)) != NULL) {
+	while (found < k && (at = memmem(at, (size_t)(end - at), "\"id\":", 5)) != NULL) {
 		int64_t id = 0;
 
 		for (at += 5; at < end && *at == ' '; at++)
@@ -234,8 +249,15 @@ static void take_answer(void *ctx, size_t request, const char *body, size_t n)
 			id = id * 10 + (*at - '0');
 		out[found++] = id;
 	}
-	while (found < a->k)
+	while (found < k)
 		out[found++] = -1;
+}
+
+static void take_answer(void *ctx, size_t request, const char *body, size_t n)
+{
+	struct answers *a = ctx;
+
+	read_ids(body, n, a->ids + request * a->k, a->k);
 }
 
 /* Each query once; answers into a->ids. */
@@ -263,55 +285,135 @@ static int ask_all(struct bench *b, const struct query_shape *q, struct answers 
 	return rc;
 }
 
-int bench_find_truth(struct bench *b, struct error *err)
+static int find_truth(struct bench *b, double share, struct matrix *truth, struct error *err)
 {
-	const struct query_shape exact = {.exact = true, .k = b->o.k};
+	const struct query_shape exact = {.exact = true, .k = b->o.k, .share = share};
 	struct answers a = {.k = b->o.k};
 
-	if (b->truth.numbers != NULL)
-		return 0;
-	fprintf(stderr, "finding the ground truth of %u queries with exact searches\n",
-		b->queries.n);
-	b->truth = (struct matrix){.n = b->queries.n, .dim = (uint32_t)b->o.k};
-	b->truth.numbers = a.ids = mem_array((size_t)b->queries.n * b->o.k, sizeof(*a.ids));
-	b->truth_name = "exact searches of the server";
+	*truth = (struct matrix){.n = b->queries.n, .dim = (uint32_t)b->o.k};
+	truth->numbers = a.ids = mem_array((size_t)b->queries.n * b->o.k, sizeof(*a.ids));
 	return ask_all(b, &exact, &a, err);
 }
 
-static double recall_of(const struct bench *b, const int64_t *ids)
+int bench_find_truth(struct bench *b, struct error *err)
 {
-	uint64_t hits = 0, wanted = 0;
+	int rc = 0;
 
-	for (uint32_t i = 0; i < b->queries.n; i++) {
-		const int64_t *truth = b->truth.numbers + (size_t)i * b->truth.dim;
-		const int64_t *got = ids + (size_t)i * b->o.k;
+	if (b->truth.numbers == NULL || b->n_filters > 1)
+		fprintf(stderr, "finding the ground truth of %u queries with exact searches\n",
+			b->queries.n);
+	if (b->truth.numbers == NULL) {
+		b->truth_name = "exact searches of the server";
+		rc = find_truth(b, 1, &b->truth, err);
+	}
+	b->filters[0].truth = b->truth;
+	for (size_t i = 1; i < b->n_filters && rc == 0; i++)
+		rc = find_truth(b, b->filters[i].share, &b->filters[i].truth, err);
+	return rc;
+}
 
-		for (uint64_t j = 0; j < b->o.k; j++) {
-			if (truth[j] < 0)
-				continue;
-			wanted++;
-			for (uint64_t l = 0; l < b->o.k; l++) {
-				if (got[l] == truth[j]) {
-					hits++;
-					break;
-				}
+static void count_hits(const struct bench *b, const int64_t *truth, const int64_t *got,
+		       uint64_t *hits, uint64_t *wanted)
+{
+	for (uint64_t j = 0; j < b->o.k; j++) {
+		if (truth[j] < 0)
+			continue;
+		++*wanted;
+		for (uint64_t l = 0; l < b->o.k; l++) {
+			if (got[l] == truth[j]) {
+				++*hits;
+				break;
 			}
 		}
 	}
-	return wanted ? (double)hits / (double)wanted : 0;
 }
 
-static int measure_recall(struct bench *b, const struct query_shape *q, double *out,
-			  struct error *err)
+void bench_count_hits(const struct bench *b, size_t query, const char *body, size_t n,
+		      uint64_t *hits, uint64_t *wanted)
+{
+	int64_t got[1000]; /* k at most */
+
+	read_ids(body, n, got, b->o.k);
+	count_hits(b, b->truth.numbers + query * b->truth.dim, got, hits, wanted);
+}
+
+static int measure_recall(struct bench *b, const struct query_shape *q, const struct matrix *truth,
+			  double *out, struct error *err)
 {
 	struct answers a = {.k = b->o.k};
+	uint64_t hits = 0, wanted = 0;
 	int rc;
 
 	a.ids = mem_array((size_t)b->queries.n * b->o.k, sizeof(*a.ids));
 	rc = ask_all(b, q, &a, err);
-	*out = recall_of(b, a.ids);
+	for (size_t i = 0; i < b->queries.n; i++)
+		count_hits(b, truth->numbers + i * truth->dim, a.ids + i * b->o.k, &hits, &wanted);
+	*out = wanted ? (double)hits / (double)wanted : 0;
 	free(a.ids);
 	return rc;
+}
+
+/* ---- upserts at the same time ------------------------------------------------------------------ */
+
+/* Points that are there already are written again as they are: answers stay the same. */
+struct again {
+	struct bench *b;
+	struct loadgen_request requests[AGAIN_REQUESTS];
+	size_t n;
+	atomic_bool stop;
+	pthread_t thread;
+	struct loadgen_result result;
+	int rc;
+	struct error err;
+};
+
+static void *write_again(void *ctx)
+{
+	struct again *a = ctx;
+	const struct loadgen_options options = {
+		.target = &a->b->target,
+		.requests = a->requests,
+		.n_requests = a->n,
+		.clients = 4,
+		.threads = 1,
+		.seconds = 86400,
+		.rate = (double)a->b->o.upserts / AGAIN_BATCH,
+		.seed = 9,
+		.stop = &a->stop,
+	};
+
+	a->rc = loadgen_run(&options, &a->result, &a->err);
+	return NULL;
+}
+
+static int again_start(struct bench *b, struct again *a, struct error *err)
+{
+	*a = (struct again){.b = b};
+	for (; a->n < AGAIN_REQUESTS && (a->n + 1) * AGAIN_BATCH <= b->rows.n; a->n++)
+		a->requests[a->n] = make_upsert(b,
+						(uint32_t)(a->n * (b->rows.n / AGAIN_REQUESTS) %
+							   (b->rows.n - AGAIN_BATCH + 1)),
+						AGAIN_BATCH);
+	if (a->n == 0)
+		return error_set(err, ERR_INPUT, "--upserts needs %d points or more", AGAIN_BATCH);
+	if (pthread_create(&a->thread, NULL, write_again, a) != 0)
+		return error_set(err, ERR_NOMEM, "no thread could be started");
+	return 0;
+}
+
+static int again_end(struct again *a, double seconds, double *rate, struct error *err)
+{
+	atomic_store(&a->stop, true);
+	pthread_join(a->thread, NULL);
+	for (size_t i = 0; i < a->n; i++)
+		free(a->requests[i].bytes);
+	*rate = (double)a->result.answers * AGAIN_BATCH / seconds;
+	if (a->rc) {
+		if (err)
+			*err = a->err;
+		return a->rc;
+	}
+	return check_answers(&a->result, "writing meanwhile", err);
 }
 
 /* ---- speed ------------------------------------------------------------------------------------ */
@@ -325,8 +427,8 @@ static int compare_qps(const void *a, const void *b)
 }
 
 /* The run with the median of the throughputs. */
-static int measure_point(struct bench *b, const struct loadgen_request *requests,
-			 struct bench_point *p, struct error *err)
+static int time_point(struct bench *b, const struct loadgen_request *requests,
+		      struct bench_point *p, struct error *err)
 {
 	struct loadgen_result *results = mem_array(b->o.runs, sizeof(*results));
 	struct loadgen_options options = {
@@ -340,20 +442,47 @@ static int measure_point(struct bench *b, const struct loadgen_request *requests
 		.rate = p->rate,
 		.stop = b->stop,
 	};
-	int rc = 0;
+	struct bench_use before, after = {0};
+	double queries = 0;
+	int rc = bench_use(b, &before, err);
 
 	for (uint64_t i = 0; i < b->o.runs && rc == 0; i++) {
 		options.seed = 1000 + i;
 		rc = loadgen_run(&options, &results[i], err);
 		if (rc == 0)
 			rc = check_answers(&results[i], "searching", err);
+		/* what was answered during the warm-up took processor time too */
+		queries += results[i].qps * (options.warmup_s + b->o.seconds);
 		options.warmup_s = b->o.warmup / 2;
 	}
+	if (rc == 0)
+		rc = bench_use(b, &after, err);
+	if (queries > 0)
+		p->cpu_us = (after.cpu_s - before.cpu_s) * 1e6 / queries;
 	if (rc == 0) {
 		qsort(results, b->o.runs, sizeof(*results), compare_qps);
 		p->r = results[b->o.runs / 2];
 	}
 	free(results);
+	return rc;
+}
+
+static int measure_point(struct bench *b, const struct loadgen_request *requests,
+			 struct bench_point *p, struct error *err)
+{
+	struct again *again = b->o.upserts ? mem_alloc(sizeof(*again)) : NULL;
+	double begin = seconds_now();
+	int rc = again ? again_start(b, again, err) : 0, again_rc;
+
+	if (rc == 0) {
+		rc = time_point(b, requests, p, err);
+		if (again) {
+			again_rc = again_end(again, seconds_now() - begin, &p->upserts,
+					     rc == 0 ? err : NULL);
+			rc = rc ? rc : again_rc;
+		}
+	}
+	free(again);
 	return rc;
 }
 
@@ -366,19 +495,23 @@ static struct bench_point *new_point(struct bench *b, const struct bench_point *
 	return &b->points[n];
 }
 
-static int measure_effort(struct bench *b, uint64_t effort, struct error *err)
+static int measure_effort(struct bench *b, uint64_t effort, const struct bench_filter *filter,
+			  struct error *err)
 {
-	const struct query_shape q = {.effort = effort, .by_nprobe = b->by_nprobe, .k = b->o.k};
+	const struct query_shape q = {.effort = effort,
+				      .by_nprobe = b->by_nprobe,
+				      .k = b->o.k,
+				      .share = filter->share};
 	struct loadgen_request *requests;
 	double recall;
-	int rc = measure_recall(b, &q, &recall, err);
+	int rc = measure_recall(b, &q, &filter->truth, &recall, err);
 
 	if (rc != 0)
 		return rc;
 	requests = make_queries(b, &q);
 	for (size_t i = 0; i < b->n_clients + b->n_rates && rc == 0 && !atomic_load(b->stop); i++) {
 		bool open = i >= b->n_clients;
-		struct bench_point p = {.effort = effort, .recall = recall};
+		struct bench_point p = {.effort = effort, .recall = recall, .share = filter->share};
 
 		p.clients = (uint32_t)(open ? b->o.rate_clients : b->clients[i]);
 		p.rate = open ? (double)b->rates[i - b->n_clients] : 0;
@@ -388,20 +521,40 @@ static int measure_effort(struct bench *b, uint64_t effort, struct error *err)
 		new_point(b, &p);
 		fprintf(stderr,
 			"%s %" PRIu64
-			"  recall %.4f  %s %.0f  %.0f QPS  p50 %.0f us  p99 %.0f us\n",
-			b->by_nprobe ? "nprobe" : "ef", effort, recall, open ? "rate" : "clients",
-			open ? p.rate : (double)p.clients, p.r.qps, p.r.p50_us, p.r.p99_us);
+			"  filter %g  recall %.4f  %s %.0f  %.0f QPS  p50 %.0f us  p99 %.0f us\n",
+			b->by_nprobe ? "nprobe" : "ef", effort, p.share, recall,
+			open ? "rate" : "clients", open ? p.rate : (double)p.clients, p.r.qps,
+			p.r.p50_us, p.r.p99_us);
 	}
 	free_requests(requests, b->queries.n);
 	return rc;
+}
+
+struct loadgen_request *bench_make_queries(const struct bench *b, uint64_t effort)
+{
+	const struct query_shape q = {.effort = effort,
+				      .by_nprobe = b->by_nprobe,
+				      .k = b->o.k,
+				      .share = 1};
+
+	return make_queries(b, &q);
+}
+
+void bench_free_queries(const struct bench *b, struct loadgen_request *requests)
+{
+	free_requests(requests, b->queries.n);
 }
 
 int bench_measure(struct bench *b, struct error *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < b->n_efforts && rc == 0 && !atomic_load(b->stop); i++)
-		rc = measure_effort(b, b->efforts[i], err);
+	for (size_t i = 0; i < b->n_efforts && rc == 0 && !atomic_load(b->stop); i++) {
+		for (size_t f = 0; f < b->n_filters && rc == 0 && !atomic_load(b->stop); f++)
+			rc = measure_effort(b, b->efforts[i], &b->filters[f], err);
+	}
+	if (rc == 0)
+		rc = bench_use(b, &b->use, err);
 	if (rc == 0 && atomic_load(b->stop))
 		rc = error_set(err, ERR_CLOSED, "stopped");
 	return rc;

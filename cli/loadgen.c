@@ -75,7 +75,8 @@ struct connection {
 	int fd;
 	bool busy;
 	size_t request, sent;
-	uint64_t due_ns;
+	uint64_t due_ns, begun_ns;
+	size_t target;
 	struct buf in;
 };
 
@@ -102,19 +103,28 @@ struct lane { /* a thread and its connections */
 
 struct generator {
 	const struct loadgen_options *o;
-	struct addrinfo *address;
+	struct addrinfo **addresses; /* of the target, and of those there are more */
+	size_t n_addresses;
 	atomic_size_t next; /* request */
 	uint64_t start_ns, count_from_ns, end_ns;
 	pthread_barrier_t barrier;
 };
 
+static const struct loadgen_target *target_of(const struct generator *g, size_t i)
+{
+	return i == 0 ? g->o->target : &g->o->more_targets[i - 1];
+}
+
 static int connect_one(struct generator *g, struct connection *c, struct error *err)
 {
+	const struct timeval patience = {.tv_sec = 1};
 	const struct addrinfo *a;
 	int one = 1, code = 0;
 
-	for (a = g->address; a; a = a->ai_next) {
+	for (a = g->addresses[c->target]; a; a = a->ai_next) {
 		c->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, a->ai_protocol);
+		if (c->fd >= 0 && g->o->sample)
+			setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 		if (c->fd >= 0 && connect(c->fd, a->ai_addr, a->ai_addrlen) == 0)
 			break;
 		code = errno;
@@ -125,7 +135,8 @@ static int connect_one(struct generator *g, struct connection *c, struct error *
 	if (c->fd < 0)
 		return error_set(err, ERR_UNAVAILABLE,
 				 "no server answers at %s port %s (%s); is quiverd running?",
-				 g->o->target->host, g->o->target->port, strerror(code));
+				 target_of(g, c->target)->host, target_of(g, c->target)->port,
+				 strerror(code));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return 0;
 }
@@ -183,9 +194,22 @@ static int begin(struct lane *l, struct connection *c, uint64_t due_ns)
 	c->request = number % g->o->n_requests;
 	c->sent = 0;
 	c->due_ns = due_ns;
+	c->begun_ns = clock_monotonic_ns();
 	c->busy = true;
 	buf_clear(&c->in);
 	return push(l, c);
+}
+
+static void report(struct lane *l, const struct connection *c, const char *body, size_t n)
+{
+	const struct loadgen_sample sample = {.due_ns = c->due_ns,
+					      .end_ns = clock_monotonic_ns(),
+					      .request = c->request,
+					      .body = body,
+					      .n = n};
+
+	if (l->g->o->sample)
+		l->g->o->sample(l->g->o->ctx, &sample);
 }
 
 static void record(struct lane *l, const struct connection *c, uint64_t now)
@@ -231,7 +255,9 @@ static void take(struct lane *l, struct connection *c, size_t head, size_t body)
 			record(l, c, now);
 		if (o->answer)
 			o->answer(o->ctx, c->request, text + head, body);
+		report(l, c, text + head, body);
 	} else {
+		report(l, c, NULL, 0);
 		note_error(l, text, c->in.len < 250 ? c->in.len : 250);
 	}
 }
@@ -337,20 +363,55 @@ static void arrive(struct lane *l, uint64_t now)
 	timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+/* The connection is no use any more, nor is the request that it carried. */
+static void lose(struct lane *l, struct connection *c, uint32_t *busy)
+{
+	if (c->busy) {
+		report(l, c, NULL, 0);
+		note_error(l, l->err.text, strlen(l->err.text));
+		--*busy;
+	}
+	c->busy = false;
+	close(c->fd);
+	c->fd = -1;
+	c->target = (c->target + 1) % l->g->n_addresses;
+}
+
+/* What waits too long is given up, and what is closed is opened again, wherever there is an answer. */
+static void mend(struct lane *l, uint64_t now, uint32_t *busy)
+{
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct connection *c = &l->connections[i];
+
+		if (c->busy && now > c->begun_ns + (uint64_t)(l->g->o->timeout_s * 1e9)) {
+			error_set(&l->err, ERR_TIMEOUT, "no answer came in time");
+			lose(l, c, busy);
+		}
+		for (size_t t = 0; t < l->g->n_addresses && c->fd < 0; t++) {
+			if (connect_one(l->g, c, &l->err) == 0)
+				watch(l, c, EPOLLIN, EPOLL_CTL_ADD);
+			else
+				c->target = (c->target + 1) % l->g->n_addresses;
+		}
+	}
+}
+
 static int serve_waiting(struct lane *l, uint32_t *busy)
 {
 	for (uint32_t i = 0; i < l->n && l->n_waiting > 0; i++) {
 		struct connection *c = &l->connections[i];
 
-		if (c->busy)
+		if (c->busy || c->fd < 0)
 			continue;
 		uint64_t due = l->waiting[l->waiting_head];
 		l->waiting_head = (l->waiting_head + 1) % l->waiting_room;
 		l->n_waiting--;
 		int rc = begin(l, c, due);
-		if (rc != 0)
+		if (rc != 0 && !l->g->o->sample)
 			return rc;
 		++*busy;
+		if (rc != 0)
+			lose(l, c, busy);
 	}
 	return 0;
 }
@@ -367,18 +428,25 @@ static int run_open(struct lane *l)
 	while (true) {
 		uint64_t now = clock_monotonic_ns(), expirations;
 
-		arrive(l, now);
-		int rc = serve_waiting(l, &busy);
+		bool stopped = l->g->o->stop && atomic_load(l->g->o->stop);
+		int rc = 0;
+
+		if (!stopped)
+			arrive(l, now);
+		if (l->g->o->sample)
+			mend(l, now, &busy);
+		if (!stopped)
+			rc = serve_waiting(l, &busy);
 		if (rc != 0)
 			return rc;
-		if (now >= l->g->end_ns || (l->g->o->stop && atomic_load(l->g->o->stop))) {
+		if (now >= l->g->end_ns || stopped) {
 			/* What could not even be sent by now: the server does not keep up. */
 			if (busy == 0 || now > l->g->end_ns + 5000000000ULL) {
 				l->unanswered = l->n_waiting + busy;
 				return 0;
 			}
 		}
-		int n = epoll_wait(l->epoll, events, EVENTS, 100);
+		int n = epoll_wait(l->epoll, events, EVENTS, l->g->o->sample ? 20 : 100);
 		for (int i = 0; i < n; i++) {
 			struct connection *c = events[i].data.ptr;
 
@@ -391,8 +459,10 @@ static int run_open(struct lane *l)
 			rc = (events[i].events & EPOLLOUT) ? push(l, c) : 0;
 			if (rc == 0 && (events[i].events & ~(uint32_t)EPOLLOUT))
 				rc = pull(l, c);
-			if (rc < 0)
+			if (rc < 0 && !l->g->o->sample)
 				return rc;
+			if (rc < 0)
+				lose(l, c, &busy);
 			busy -= rc == 1;
 		}
 	}
@@ -408,6 +478,8 @@ static int open_lane(struct lane *l)
 	for (uint32_t i = 0; i < l->n; i++) {
 		int rc = connect_one(l->g, &l->connections[i], &l->err);
 
+		if (rc != 0 && l->g->o->sample)
+			continue; /* tried again while it runs */
 		if (rc != 0)
 			return rc;
 		if (watch(l, &l->connections[i], EPOLLIN, EPOLL_CTL_ADD) != 0)
@@ -508,7 +580,8 @@ static int run_lanes(struct generator *g, struct lane *lanes, struct loadgen_res
 		l->n = o->clients / o->threads + (i < o->clients % o->threads);
 		l->connections = mem_array(l->n + 1, sizeof(*l->connections));
 		for (uint32_t j = 0; j < l->n; j++)
-			l->connections[j].fd = -1;
+			l->connections[j] =
+				(struct connection){.fd = -1, .target = (size_t)j % g->n_addresses};
 		prng_seed(&l->prng, o->seed + i);
 		if (pthread_create(&l->thread, NULL, run_lane, l) != 0) {
 			/* The others wait at the barrier for this one. */
@@ -533,26 +606,43 @@ static int run_lanes(struct generator *g, struct lane *lanes, struct loadgen_res
 	return rc;
 }
 
+static int find_addresses(struct generator *g, struct error *err)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+
+	g->addresses = mem_array(g->o->n_more_targets + 1, sizeof(struct addrinfo *));
+	for (; g->n_addresses <= g->o->n_more_targets; g->n_addresses++) {
+		const struct loadgen_target *t = target_of(g, g->n_addresses);
+		int rc = getaddrinfo(t->host, t->port, &hints, &g->addresses[g->n_addresses]);
+
+		if (rc != 0)
+			return error_set(err, ERR_UNAVAILABLE, "%s cannot be found: %s", t->host,
+					 gai_strerror(rc));
+	}
+	return 0;
+}
+
 int loadgen_run(const struct loadgen_options *options, struct loadgen_result *result,
 		struct error *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct loadgen_options o = *options;
 	struct generator g = {.o = &o};
 	struct lane *lanes;
+	int rc;
 
 	*result = (struct loadgen_result){0};
 	if (o.threads > o.clients)
 		o.threads = o.clients;
 	if (o.threads == 0)
 		o.threads = 1;
-	int rc = getaddrinfo(o.target->host, o.target->port, &hints, &g.address);
-	if (rc != 0)
-		return error_set(err, ERR_UNAVAILABLE, "%s cannot be found: %s", o.target->host,
-				 gai_strerror(rc));
-	lanes = mem_array(o.threads, sizeof(*lanes));
-	rc = run_lanes(&g, lanes, result, err);
-	freeaddrinfo(g.address);
-	free(lanes);
+	rc = find_addresses(&g, err);
+	if (rc == 0) {
+		lanes = mem_array(o.threads, sizeof(*lanes));
+		rc = run_lanes(&g, lanes, result, err);
+		free(lanes);
+	}
+	for (size_t i = 0; i < g.n_addresses; i++)
+		freeaddrinfo(g.addresses[i]);
+	free(g.addresses);
 	return rc;
 }

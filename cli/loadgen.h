@@ -30,6 +30,14 @@ struct loadgen_request {
 struct loadgen_request loadgen_request(const struct loadgen_target *target, const char *method_path,
 				       const char *content_type, const void *body, size_t n);
 
+/* What became of one request, in the order in which that was known. */
+struct loadgen_sample {
+	uint64_t due_ns, end_ns; /* monotonic */
+	size_t request;
+	const char *body; /* NULL: refused, broken off, or not answered in time */
+	size_t n;
+};
+
 struct loadgen_options {
 	const struct loadgen_target *target;
 	const struct loadgen_request *requests;
@@ -44,6 +52,12 @@ struct loadgen_options {
 	 * time. May be NULL. */
 	void (*answer)(void *ctx, size_t request, const char *body, size_t n);
 	void *ctx;
+	/* Open loop with one thread: goes on when connections break or answers stay away for timeout_s. A
+	 * connection then turns to the next of the targets. Each request is reported, as an error too. */
+	void (*sample)(void *ctx, const struct loadgen_sample *sample);
+	const struct loadgen_target *more_targets;
+	size_t n_more_targets;
+	double timeout_s;
 };
 
 struct loadgen_result {

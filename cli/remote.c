@@ -92,8 +92,8 @@ int remote_create(struct client *c, const struct remote_spec *s, struct error *e
 		put_text(&b, "{", s->vector_name);
 		buf_put_u8(&b, ':');
 	}
-	buf_printf(&b, "{\"size\":%" PRIu64 ",\"distance\":\"%s\"}%s", s->dim, s->distance,
-		   named ? "}" : "");
+	buf_printf(&b, "{\"size\":%" PRIu64 ",\"distance\":\"%s\"%s}%s", s->dim, s->distance,
+		   s->on_disk ? ",\"on_disk\":true" : "", named ? "}" : "");
 	if (s->m || s->ef_construct) {
 		json_put_literal(&b, ",\"hnsw_config\":{");
 		if (s->m)

@@ -23,6 +23,7 @@ struct remote_spec {
 	const char *index, *quantizer;                             /* NULL: the server's default */
 	uint64_t m, ef_construct, nlist, nprobe, shards, replicas; /* 0: the server's default */
 	const char *embedder; /* kept as metadata; NULL: none */
+	bool on_disk;         /* vectors leave the memory where there are codes of them */
 };
 int remote_create(struct client *c, const struct remote_spec *spec, struct error *err);
 int remote_delete(struct client *c, const char *collection, bool *existed, struct error *err);
