@@ -32,6 +32,7 @@ struct plan_node {
 	struct vector vector;   /* resolved; normalised for Cosine */
 	float *idf;
 	struct vector *positive, *negative; /* RECOMMEND: resolved examples */
+	uint32_t scored_top; /* RECOMMEND, scored: candidates asked for, of each example in each partition */
 	struct fetch fetch;
 	uint32_t first_call, n_calls;  /* idf, scroll */
 	uint32_t first_leaf, n_leaves; /* into plan.leaves */
@@ -70,6 +71,19 @@ void node_absorb(struct plan *plan, struct plan_node *node);
 void node_fail(struct plan_node *node, int rc, const struct error *err);
 /* recommend.c: scores of candidates for best_score and sum_scores; average vector; idf put into the
  * values of sparse examples. */
+/* Has it one of the two strategies by which candidates, neighbours of the examples, are scored afterwards? */
+bool recommend_is_scored(const struct query *q);
+/* Are these the neighbours of its positive examples, or of one vector? */
+bool recommend_from_examples(const struct plan_node *node);
+/* How many candidates to ask for in this round, after scored_top of them did not do; recommend_most() in the last one: vectors of 32 MB
+ * for each partition. */
+uint32_t recommend_next_top(const struct plan_node *node);
+uint32_t recommend_most(const struct plan_node *node);
+/* No point outside of these lists, which hold scored_top hits unless there are no more, can have a greater score; -INFINITY: there is
+ * none. Before the hits are scored. */
+float recommend_bound(const struct plan_node *node, const struct hits *lists, uint32_t n_lists);
+/* Are the node's scored hits those that scoring every point would give? */
+bool recommend_is_sure(const struct plan_node *node, float bound);
 void recommend_average(struct plan *plan, struct plan_node *node);
 bool recommend_sum_is_nearest(const struct plan_node *node);
 void recommend_weigh(struct plan *plan, struct plan_node *node);

@@ -133,12 +133,6 @@ static void resolve_absorb(struct plan *plan, struct plan_node *node)
 
 /* ---- IDF ---- */
 
-/* Candidates of best_score and sum_scores: the neighbourhoods of the examples, scored afterwards. */
-static bool is_scored_recommend(const struct query *q)
-{
-	return q->kind == QUERY_RECOMMEND && q->strategy != RECOMMEND_AVERAGE;
-}
-
 static void idf_prepare(struct plan *plan, struct plan_node *node)
 {
 	struct round *r = &plan->round;
@@ -173,7 +167,7 @@ static void idf_absorb(struct plan *plan, struct plan_node *node)
 		double all = (double)points, some = (double)with[i];
 		node->idf[i] = (float)log((all - some + 0.5) / (some + 0.5) + 1);
 	}
-	if (is_scored_recommend(node->query))
+	if (recommend_is_scored(node->query))
 		recommend_weigh(plan, node);
 	node->stage = NODE_SEARCH;
 }
@@ -246,12 +240,6 @@ static void add_leaf(struct plan *plan, struct plan_node *node, const struct lea
 	plan->leaves[plan->n_leaves++] = (struct plan_leaf){.node = node, .leaf = *leaf};
 }
 
-/* Are the candidates of a scored recommendation the neighbours of its positive examples, or of one vector? */
-static bool from_examples(const struct plan_node *node)
-{
-	return node->query->n_positive > 0 && !recommend_sum_is_nearest(node);
-}
-
 static void leaf_prepare(struct plan *plan, struct plan_node *node)
 {
 	const struct query *q = node->query;
@@ -270,19 +258,20 @@ static void leaf_prepare(struct plan *plan, struct plan_node *node)
 		leaf.vectors = select_using(plan, node);
 	}
 	uint32_t n_vectors = 1;
-	if (is_scored_recommend(q)) {
+	if (recommend_is_scored(q)) {
 		leaf.has_threshold = false;
-		leaf.top = node->want < UINT32_MAX / 8 ? node->want * 8 + 1000 : UINT32_MAX;
+		leaf.top = node->scored_top = recommend_next_top(node);
 		leaf.vectors = select_using(plan, node);
-		n_vectors = from_examples(node) ? q->n_positive : 1;
+		n_vectors = recommend_from_examples(node) ? q->n_positive : 1;
 	} else if (node->is_root && !q->mmr && (n_partitions == 1 || node->want <= 64)) {
 		node->inlined = true;
 		leaf.payload = q->payload;
 		leaf.vectors = q->vectors;
 	}
 	for (uint32_t v = 0; v < n_vectors; v++) {
-		if (is_scored_recommend(q))
-			leaf.vector = from_examples(node) ? node->positive[v] : node->vector;
+		if (recommend_is_scored(q))
+			leaf.vector = recommend_from_examples(node) ? node->positive[v]
+								    : node->vector;
 		for (uint32_t p = 0; p < n_partitions; p++) {
 			leaf.partition = p;
 			add_leaf(plan, node, &leaf);
@@ -337,14 +326,18 @@ static void leaf_absorb(struct plan *plan, struct plan_node *node)
 		if (node->stage == NODE_DONE)
 			return;
 	}
-	uint32_t top = q->mmr || is_scored_recommend(q) ? UINT32_MAX : node->want;
+	uint32_t top = q->mmr || recommend_is_scored(q) ? UINT32_MAX : node->want;
 	if (n_lists == 1 && top >= lists[0].n)
 		node->hits = lists[0];
 	else
 		hits_merge(lists, n_lists, top, node->larger, arena_of(plan), &node->hits);
-	if (is_scored_recommend(q))
+	float bound = -INFINITY;
+	if (recommend_is_scored(q)) {
+		bound = recommend_bound(node, lists, n_lists);
 		score_candidates(node, &node->hits);
-	node->stage = NODE_DONE;
+	}
+	if (recommend_is_sure(node, bound) || node->scored_top >= recommend_most(node))
+		node->stage = NODE_DONE; /* else once more, with more candidates */
 }
 
 /* ---- SEARCH: over the candidates of prefetches ---- */
@@ -377,7 +370,7 @@ static bool is_match(const struct plan_node *node, const struct vector *v)
 {
 	if (v == NULL)
 		return false;
-	return node->kind != VECTOR_SPARSE || is_scored_recommend(node->query) ||
+	return node->kind != VECTOR_SPARSE || recommend_is_scored(node->query) ||
 	       sparse_overlap(&node->vector, v);
 }
 
@@ -391,7 +384,7 @@ static void score_candidates(struct plan_node *node, struct hits *hits)
 		const struct vector *v = hit_vector(&h, node->kind, node->space);
 		if (!is_match(node, v))
 			continue;
-		if (is_scored_recommend(q))
+		if (recommend_is_scored(q))
 			h.score = recommend_score(node, v);
 		else if (node->kind == VECTOR_SPARSE)
 			h.score = fuse_sparse_dot(&node->vector, v);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CANDIDATE_BYTES = 32 << 20, SPARSE_BYTES = 1024 }; /* of a sparse vector, about */
+
 static int compare_u32(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -162,4 +164,91 @@ float recommend_score(const struct plan_node *node, const struct vector *candida
 	if (q->strategy == RECOMMEND_SUM)
 		return sum;
 	return best_positive > best_negative ? squash(best_positive) : -squash(best_negative);
+}
+
+/* ---- which candidates are enough ---- */
+
+bool recommend_is_scored(const struct query *q)
+{
+	return q->kind == QUERY_RECOMMEND && q->strategy != RECOMMEND_AVERAGE;
+}
+
+bool recommend_from_examples(const struct plan_node *node)
+{
+	return node->query->n_positive > 0 && !recommend_sum_is_nearest(node);
+}
+
+/* Neighbours of the positive examples bound best_score, and of one vector the sums that are its similarity. What nothing bounds
+ * needs every point; to begin with fewer would only be one round more. */
+static bool is_bounded(const struct plan_node *node)
+{
+	const struct query *q = node->query;
+	return q->strategy == RECOMMEND_SUM ? recommend_sum_is_nearest(node) : q->n_positive > 0;
+}
+
+static uint32_t times(uint32_t n, uint32_t factor, uint32_t more)
+{
+	uint64_t product = (uint64_t)n * factor + more;
+	return product < UINT32_MAX ? (uint32_t)product : UINT32_MAX;
+}
+
+uint32_t recommend_most(const struct plan_node *node)
+{
+	uint32_t n_lists = recommend_from_examples(node) ? node->query->n_positive : 1;
+	uint32_t bytes = node->kind == VECTOR_DENSE ? node->vector.n * 4 : SPARSE_BYTES;
+	uint32_t most = CANDIDATE_BYTES / (bytes * n_lists + 1);
+	uint32_t least = times(node->want, 8, 1000);
+	return most > least ? most : least;
+}
+
+uint32_t recommend_next_top(const struct plan_node *node)
+{
+	uint32_t most = recommend_most(node);
+	uint32_t next = node->scored_top == 0 ? times(node->want, 4, 100)
+					      : times(node->scored_top, 16, 0);
+	return next > most || !is_bounded(node) ? most : next;
+}
+
+/* The similarity to the example that a hit of its list has. */
+static float hit_similarity(const struct plan_node *node, float score)
+{
+	if (node->kind == VECTOR_SPARSE)
+		return score;
+	if (node->distance == DISTANCE_EUCLID)
+		return -score * score;
+	return distance_larger_is_better(node->distance) ? score : -score;
+}
+
+/* Of a vector whose similarity to a point is its sum of similarities but for a factor and a constant (Euclid): the sum itself is
+ * in the hit's vector. */
+static float list_bound(const struct plan_node *node, const struct hit *last)
+{
+	const struct vector *v = hit_vector(last, node->kind, node->space);
+	if (!recommend_from_examples(node))
+		return v != NULL ? recommend_score(node, v) : INFINITY;
+	return squash(hit_similarity(node, last->score));
+}
+
+float recommend_bound(const struct plan_node *node, const struct hits *lists, uint32_t n_lists)
+{
+	float bound = -INFINITY;
+	for (uint32_t i = 0; i < n_lists; i++) {
+		if (lists[i].n < node->scored_top)
+			continue;
+		if (!is_bounded(node))
+			return INFINITY;
+		bound = fmaxf(bound, list_bound(node, &lists[i].items[lists[i].n - 1]));
+	}
+	return bound;
+}
+
+bool recommend_is_sure(const struct plan_node *node, float bound)
+{
+	const struct query *q = node->query;
+	const struct hits *h = &node->hits;
+	if (!recommend_is_scored(q) || bound == -INFINITY)
+		return true;
+	if (q->has_threshold && bound <= q->threshold)
+		return true;
+	return h->n >= node->want && node->want > 0 && h->items[node->want - 1].score > bound;
 }

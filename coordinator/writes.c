@@ -1,4 +1,5 @@
-/* Writes: split by partition, sent to the primaries in the order given, acknowledged when all parts are durable and applied.
+/* Writes: split by partition, sent to the primaries in the order given, acknowledged when all parts are durable and applied. In a cluster each
+ * of several waits for the one before: a part that must be sent again would otherwise come after a later one of the same point.
  *
  * A part that a primary refused leaves nothing behind there; the parts of other partitions stand. The error then names the
  * partition and the ids that were refused, so that the caller can send exactly those again. */
@@ -13,6 +14,9 @@ struct write_run {
 	struct round round;
 	struct coord_write *request;
 	uint64_t started_us;
+	uint32_t next; /* the first write that was not sent */
+	bool in_turn;  /* one write a round */
+	int rc;        /* of the first call that failed */
 };
 
 /* Vectors as they are stored: normalised, rounded to the type of their space. */
@@ -110,19 +114,16 @@ static void name_refused(const struct round *r, const struct round_call *failed,
 			  inner.text, failed->partition, list, named < n ? ", ..." : "");
 }
 
-static void write_finish(void *ctx)
+static void write_absorb(struct write_run *run)
 {
-	struct write_run *run = ctx;
 	struct round *r = &run->round;
 	struct coord_write *w = run->request;
-	struct coord *c = r->coord;
-	int rc = 0;
 	for (uint32_t i = 0; i < r->n_calls; i++) {
 		const struct round_call *call = &r->calls[i];
 		w->degraded = w->degraded || round_degraded(r, call->partition);
 		if (call->rpc.rc != 0) {
-			if (rc == 0) {
-				rc = call->rpc.rc;
+			if (run->rc == 0) {
+				run->rc = call->rpc.rc;
 				w->refused_partition = call->partition;
 				w->call.err = call->rpc.err;
 				if (r->n_calls > 1)
@@ -134,10 +135,57 @@ static void write_finish(void *ctx)
 			w->seqs[call->tag] = call->response.write.seq;
 		w->changed[call->tag] += call->response.write.changed;
 	}
+}
+
+/* Of several writes, which one failed? Those before it stand. */
+static void name_failed(const struct write_run *run)
+{
+	struct error *err = &run->request->call.err;
+	if (run->rc != 0 && run->in_turn && run->request->n_writes > 1)
+		error_wrap(err, run->rc, "operation %u of %u; later ones were not tried", run->next,
+			   run->request->n_writes);
+}
+
+static void write_end(struct write_run *run)
+{
+	struct round *r = &run->round;
+	struct coord *c = r->coord;
+	struct coord_call *call = &run->request->call;
+	int rc = run->rc;
+	name_failed(run);
 	histogram_record(&c->write_us,
 			 c->options.clock->monotonic_us(c->options.clock->ctx) - run->started_us);
 	round_fini(r);
-	coord_finish(c, &w->call, rc);
+	coord_finish(c, call, rc);
+}
+
+/* The calls of the next round; false when there is none. */
+static bool write_prepare(struct write_run *run)
+{
+	uint32_t n = run->request->n_writes;
+	if (run->next == n || run->rc != 0)
+		return false;
+	round_clear(&run->round);
+	do
+		add_write(run, run->next++);
+	while (!run->in_turn && run->next < n);
+	return true;
+}
+
+static void write_advance(struct write_run *run)
+{
+	while (write_prepare(run)) {
+		if (!round_send(&run->round))
+			return;
+		write_absorb(run);
+	}
+	write_end(run);
+}
+
+static void write_resume(void *ctx)
+{
+	write_absorb(ctx);
+	write_advance(ctx);
 }
 
 void coord_write(struct coord *c, struct coord_write *w)
@@ -155,12 +203,10 @@ void coord_write(struct coord *c, struct coord_write *w)
 		return;
 	}
 	run->request = w;
-	if (run->round.map->n_nodes > 1 && w->batch_lo == 0 && w->batch_hi == 0)
+	run->in_turn = run->round.map->n_nodes > 1;
+	if (run->in_turn && w->batch_lo == 0 && w->batch_hi == 0)
 		name_batch(c, w);
-	run->round.resume = write_finish;
+	run->round.resume = write_resume;
 	run->round.ctx = run;
-	for (uint32_t i = 0; i < w->n_writes; i++)
-		add_write(run, i);
-	if (round_send(&run->round))
-		write_finish(run);
+	write_advance(run);
 }

@@ -212,9 +212,14 @@ class Query(ApiTest):
             order, best = order[:20], best[:20].astype("f8")
             mean, sigma = best.mean(), best.std(ddof=1)
             for i, s in zip(order, best):
-                total[int(i)] = total.get(int(i), 0) + (s - (mean - 3 * sigma)) / (6 * sigma)
-        hits = self.query(prefetch=self.prefetches(), query={"fusion": "dbsf"}, limit=100)
-        self.assertEqual(set(ids(hits)), set(total))
+                share = (s - (mean - 3 * sigma)) / (6 * sigma)
+                total[int(i)] = total.get(int(i), 0) + (share if d == "Dot" else 1 - share)
+        for limit in (100, 7):
+            hits = self.query(prefetch=self.prefetches(), query={"fusion": "dbsf"}, limit=limit)
+            best = sorted(total, key=lambda i: -total[i])[:limit]
+            self.assertEqual(ids(hits), best)
+            for hit in hits:
+                self.assertAlmostEqual(hit["score"], total[hit["id"]], places=4)
 
     def test_hybrid_with_filters(self):
         even = {"must": [{"key": "parity", "match": {"value": 0}}]}

@@ -37,6 +37,7 @@ class Service(ApiTest):
         self.assertEqual(len(names), len(set(names)), "a metric is declared twice")
 
     def test_telemetry(self):
+        self.assertEqual(set(self.get("/telemetry?details_level=3&anonymize=true")), set(self.get("/telemetry")))
         app = self.get("/telemetry")["app"]
         self.assertEqual(app["name"], "quiver")
         self.assertRegex(app["version"], r"^\d+\.\d+\.\d+$")
