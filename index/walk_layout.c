@@ -90,8 +90,8 @@ static uint32_t n_beyond(const struct walk *w, const uint32_t *with, uint32_t sl
 }
 
 /* Most lists are far shorter than the longest allowed: as many slots as two lists of three need. The rest of
- * the others lies elsewhere. (As many as four of five need made searches 2 % faster, and took 25 MB more for
- * 1,000,000 nodes.) Compact: as many as take the least memory, which made searches 8 % slower. */
+ * the others lies elsewhere. (Searches are 2 % faster with as many as four of five need.) Compact: as many as
+ * take the least memory, which makes searches up to 8 % slower. */
 static void choose_slots(const struct faiss_graph *g, struct walk *w, bool compact)
 {
 	uint32_t *with = mem_array((size_t)w->width + 1, sizeof *with), fit = 0;
