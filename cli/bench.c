@@ -107,7 +107,7 @@ static const struct command_line line = {
 		"  quiver bench --random 100000,128 --filters 0.5,0.1,0.01 --upserts 1000 --pid 4711\n"
 		"  quiver bench --random 50000,64 --fault pause --fault-pid 4711 --also http://127.0.0.1:7334\n",
 	.rows = rows,
-	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.n_rows = N_ROWS(rows),
 };
 
 static atomic_bool stop;

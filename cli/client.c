@@ -241,6 +241,11 @@ static int refusal(struct client *c, struct error *err)
 		text = client_get(client_get(c->root, "error"), "message");
 	if (text != NULL && json_type(text) == JSON_STRING)
 		return error_set(err, rc, "%s", json_string(text, NULL));
+	if (c->status == 401)
+		return error_set(err, rc,
+				 "%s asks for an API key that holds; give one with --api-key KEY or "
+				 "in QUIVER_API_KEY",
+				 c->url);
 	return error_set(err, rc, "%s answered with status %ld: %.*s", c->url, c->status,
 			 (int)(c->body.len < 200 ? c->body.len : 200),
 			 c->body.len ? (const char *)c->body.data : "");

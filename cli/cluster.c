@@ -234,11 +234,7 @@ static int run_undrain(int argc, char **argv)
 
 	if (rc != 0)
 		return session_fail(&s, rc, &err);
-	if (s.json)
-		printf("{\"draining\":false}\n");
-	else
-		printf("node %s takes part again\n", s.rest[0]);
-	return session_end(&s, EXIT_DONE);
+	return session_done(&s, "{\"draining\":false}", "node %s takes part again", s.rest[0]);
 }
 
 static int run_remove(int argc, char **argv)
@@ -254,11 +250,7 @@ static int run_remove(int argc, char **argv)
 
 	if (rc != 0)
 		return session_fail(&s, rc, &err);
-	if (s.json)
-		printf("{\"removed\":true}\n");
-	else
-		printf("removed node %s\n", s.rest[0]);
-	return session_end(&s, EXIT_DONE);
+	return session_done(&s, "{\"removed\":true}", "removed node %s", s.rest[0]);
 }
 
 /* ---- move ---- */
@@ -387,13 +379,13 @@ static int run_move(int argc, char **argv)
 		rc = wait_moved(&s, &o, &m, &err);
 	if (rc != 0)
 		return session_fail(&s, rc, &err);
-	if (s.json)
-		printf("{\"moved\":%s}\n", o.no_wait ? "false" : "true");
-	else
-		printf(o.no_wait ? "partition %" PRIu64 " of %s is on its way from %s to %s\n"
-				 : "moved partition %" PRIu64 " of %s from %s to %s\n",
-		       partition, s.rest[0], o.from, o.to);
-	return session_end(&s, EXIT_DONE);
+	if (o.no_wait)
+		return session_done(&s, "{\"moved\":false}",
+				    "partition %" PRIu64 " of %s is on its way from %s to %s",
+				    partition, s.rest[0], o.from, o.to);
+	return session_done(&s, "{\"moved\":true}",
+			    "moved partition %" PRIu64 " of %s from %s to %s", partition, s.rest[0],
+			    o.from, o.to);
 }
 
 /* ---- unsafe-recover ---- */

@@ -2,8 +2,6 @@
 #pragma once
 #include "cli/session.h"
 
-#define N_ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
-
 bool cluster_is_true(const struct json *v);
 /* The node of a view (result of GET /v1/cluster) by name or id; NULL: none. */
 const struct json *cluster_node(const struct json *view, const char *name);

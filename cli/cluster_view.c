@@ -42,6 +42,7 @@ static const struct command_line plan_line = {
 	.rows = plan_rows,
 	.n_rows = N_ROWS(plan_rows),
 };
+
 /* ---- the view ---- */
 
 bool cluster_is_true(const struct json *v)
@@ -143,6 +144,7 @@ int cluster_status(int argc, char **argv)
 	struct options o;
 	struct session s;
 	const struct json *view, *counts;
+	uint64_t collections, partitions;
 	int code = session_begin(&s, &status_line, argc, argv, &o);
 
 	if (code >= 0)
@@ -166,10 +168,11 @@ int cluster_status(int argc, char **argv)
 	       client_number(client_get(view, "term")),
 	       client_number(client_get(view, "map_index")));
 	print_nodes(view);
-	printf("%" PRIu64 " collections, %" PRIu64 " partitions: %" PRIu64 " active, %" PRIu64
+	collections = client_number(client_get(counts, "collections"));
+	partitions = client_number(client_get(counts, "partitions"));
+	printf("%" PRIu64 " collection%s, %" PRIu64 " partition%s: %" PRIu64 " active, %" PRIu64
 	       " moving, %" PRIu64 " degraded, %" PRIu64 " offline\n",
-	       client_number(client_get(counts, "collections")),
-	       client_number(client_get(counts, "partitions")),
+	       collections, collections == 1 ? "" : "s", partitions, partitions == 1 ? "" : "s",
 	       client_number(client_get(counts, "active")),
 	       client_number(client_get(counts, "moving")),
 	       client_number(client_get(counts, "degraded")),

@@ -42,11 +42,6 @@ static const struct config_row count_rows[] = {
 	CONFIG_STR(struct options, filter_file, NULL, "FILE",
 		   "the filter from a file, - for stdin"),
 };
-enum {
-	N_CREATE = sizeof(create_rows) / sizeof(create_rows[0]),
-	N_PLAIN = sizeof(plain_rows) / sizeof(plain_rows[0]),
-	N_COUNT = sizeof(count_rows) / sizeof(count_rows[0])
-};
 
 static const struct command_line create_line = {
 	.name = "collection create",
@@ -58,7 +53,7 @@ static const struct command_line create_line = {
 		"  quiver collection create sift --dim 128 --distance Euclid --m 32 --shards 2\n"
 		"  quiver collection create big --dim 768 --index ivf --quantizer sq8\n",
 	.rows = create_rows,
-	.n_rows = N_CREATE,
+	.n_rows = N_ROWS(create_rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -68,7 +63,7 @@ static const struct command_line list_line = {
 	.about = "Lists the collections with their sizes.",
 	.examples = "  quiver collection list\n",
 	.rows = plain_rows,
-	.n_rows = N_PLAIN,
+	.n_rows = N_ROWS(plain_rows),
 };
 static const struct command_line info_line = {
 	.name = "collection info",
@@ -76,7 +71,7 @@ static const struct command_line info_line = {
 	.about = "Describes one collection; --json prints all that the server tells.",
 	.examples = "  quiver collection info books\n",
 	.rows = plain_rows,
-	.n_rows = N_PLAIN,
+	.n_rows = N_ROWS(plain_rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -86,7 +81,7 @@ static const struct command_line delete_line = {
 	.about = "Deletes a collection and all that is in it. Exit code 4 when there is none.",
 	.examples = "  quiver collection delete books\n",
 	.rows = plain_rows,
-	.n_rows = N_PLAIN,
+	.n_rows = N_ROWS(plain_rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -98,7 +93,7 @@ static const struct command_line count_line = {
 		"  quiver count books\n"
 		"  quiver count books --filter '{\"must\":[{\"key\":\"year\",\"range\":{\"gte\":1990}}]}'\n",
 	.rows = count_rows,
-	.n_rows = N_COUNT,
+	.n_rows = N_ROWS(count_rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -141,13 +136,10 @@ static int run_create(int argc, char **argv)
 	bool existed = rc == ERR_EXISTS && o.if_missing;
 	if (rc != 0 && !existed)
 		return session_fail(&r, rc, &err);
-	if (r.json)
-		printf("{\"created\":%s}\n", existed ? "false" : "true");
-	else if (existed)
-		printf("%s exists already\n", r.rest[0]);
-	else
-		printf("created %s: %" PRIu64 " dimensions, %s\n", r.rest[0], o.dim, distance);
-	return session_end(&r, EXIT_DONE);
+	if (existed)
+		return session_done(&r, "{\"created\":false}", "%s exists already", r.rest[0]);
+	return session_done(&r, "{\"created\":true}", "created %s: %" PRIu64 " dimensions, %s",
+			    r.rest[0], o.dim, distance);
 }
 
 /* The names first: an answer lives only until the next call. */
@@ -176,9 +168,27 @@ static int list_names(struct session *r, const char ***names, size_t *n, struct 
 	return 0;
 }
 
+static void put_entry(struct buf *out, bool json, const char *name,
+		      const struct remote_collection *info)
+{
+	char number[32];
+
+	if (!json) {
+		buf_printf(out, "%-30s %12s points  %5u-d %-9s %s\n", name,
+			   command_number(info->points, number), info->dim, info->distance,
+			   info->status);
+		return;
+	}
+	buf_printf(out, "%s{\"name\":", out->len > 0 ? "," : "");
+	json_put_string(out, name, strlen(name));
+	buf_printf(out, ",\"points\":%" PRIu64 ",\"dim\":%u,\"distance\":\"%s\",\"status\":\"%s\"}",
+		   info->points, info->dim, info->distance, info->status);
+}
+
 static int run_list(int argc, char **argv)
 {
 	struct error err = {0};
+	struct buf list = BUF_INIT;
 	struct options o;
 	struct session r;
 	int code = session_begin(&r, &list_line, argc, argv, &o);
@@ -188,35 +198,21 @@ static int run_list(int argc, char **argv)
 	if (code >= 0)
 		return session_end(&r, code);
 	int rc = list_names(&r, &names, &n, &err);
-	if (rc == 0 && r.json)
-		printf("[");
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct remote_collection info;
-		struct buf quoted = BUF_INIT;
-		char number[32];
 
 		rc = remote_get(r.client, names[i], NULL, &info, &err);
-		if (rc != 0 || !info.exists) /* deleted meanwhile */
-			continue;
-		json_put_string(&quoted, names[i], strlen(names[i]));
-		if (r.json)
-			printf("%s{\"name\":%.*s,\"points\":%" PRIu64
-			       ",\"dim\":%u,\"distance\":\"%s\",\"status\":\"%s\"}",
-			       i ? "," : "", (int)quoted.len, (const char *)quoted.data,
-			       info.points, info.dim, info.distance, info.status);
-		else
-			printf("%-30s %12s points  %5u-d %-9s %s\n", names[i],
-			       command_number(info.points, number), info.dim, info.distance,
-			       info.status);
-		buf_fini(&quoted);
+		if (rc == 0 && info.exists) /* not deleted meanwhile */
+			put_entry(&list, r.json, names[i], &info);
 	}
-	if (rc != 0)
-		return session_fail(&r, rc, &err);
-	if (r.json)
-		printf("]\n");
-	else if (n == 0)
+	if (rc == 0 && r.json)
+		printf("[%.*s]\n", (int)list.len, (const char *)list.data);
+	else if (rc == 0 && n == 0)
 		printf("no collections; quiver collection create and quiver ingest make some\n");
-	return session_end(&r, EXIT_DONE);
+	else if (rc == 0)
+		fwrite(list.data, 1, list.len, stdout);
+	buf_fini(&list);
+	return rc != 0 ? session_fail(&r, rc, &err) : session_end(&r, EXIT_DONE);
 }
 
 static int run_info(int argc, char **argv)
@@ -268,11 +264,7 @@ static int run_delete(int argc, char **argv)
 		rc = error_set(&err, ERR_NOT_FOUND, "Collection `%s` doesn't exist", r.rest[0]);
 	if (rc != 0)
 		return session_fail(&r, rc, &err);
-	if (r.json)
-		printf("{\"deleted\":true}\n");
-	else
-		printf("deleted %s\n", r.rest[0]);
-	return session_end(&r, EXIT_DONE);
+	return session_done(&r, "{\"deleted\":true}", "deleted %s", r.rest[0]);
 }
 
 int command_collection(int argc, char **argv)

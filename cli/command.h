@@ -34,6 +34,8 @@ enum exit_code {
 			   "give up on a request after this time"),                                \
 		CONFIG_BOOL(s, json, "false", "print the result as JSON")
 
+#define N_ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
+
 struct command_line {
 	const char *name;              /* "ingest", "collection create" */
 	const char *usage;             /* what comes after "Usage: quiver NAME", one line */

@@ -103,7 +103,7 @@ static const struct command_line line = {
 		"  quiver ingest manuals --text /usr/share/man/man1 /usr/share/doc\n"
 		"  quiver ingest wiki --text wiki/ --embed http://127.0.0.1:8080 --embed-model e5\n",
 	.rows = rows,
-	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.n_rows = N_ROWS(rows),
 	.min_rest = 2,
 	.max_rest = 100000,
 };

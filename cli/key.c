@@ -17,10 +17,6 @@ static const struct config_row create_rows[] = {
 static const struct config_row plain_rows[] = {
 	COMMON_ROWS(struct options),
 };
-enum {
-	N_CREATE = sizeof(create_rows) / sizeof(create_rows[0]),
-	N_PLAIN = sizeof(plain_rows) / sizeof(plain_rows[0])
-};
 
 static const struct command_line create_line = {
 	.name = "key create",
@@ -32,7 +28,7 @@ static const struct command_line create_line = {
 	.examples = "  quiver key create ingest\n"
 		    "  quiver key create website --read-only\n",
 	.rows = create_rows,
-	.n_rows = N_CREATE,
+	.n_rows = N_ROWS(create_rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -42,7 +38,7 @@ static const struct command_line list_line = {
 	.about = "Lists the names of the API keys, and what they may.",
 	.examples = "  quiver key list\n",
 	.rows = plain_rows,
-	.n_rows = N_PLAIN,
+	.n_rows = N_ROWS(plain_rows),
 };
 static const struct command_line remove_line = {
 	.name = "key remove",
@@ -51,7 +47,7 @@ static const struct command_line remove_line = {
 		"Removes an API key; from then on no node takes it. Exit code 4 when there is none.",
 	.examples = "  quiver key remove website\n",
 	.rows = plain_rows,
-	.n_rows = N_PLAIN,
+	.n_rows = N_ROWS(plain_rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -126,11 +122,7 @@ static int run_remove(int argc, char **argv)
 
 	if (rc != 0)
 		return session_fail(&s, rc, &err);
-	if (s.json)
-		printf("{\"removed\":true}\n");
-	else
-		printf("removed %s\n", s.rest[0]);
-	return session_end(&s, EXIT_DONE);
+	return session_done(&s, "{\"removed\":true}", "removed %s", s.rest[0]);
 }
 
 int command_key(int argc, char **argv)

@@ -75,5 +75,8 @@ int main(int argc, char **argv)
 			return code;
 		}
 	}
+	if (argv[1][0] == '-')
+		return command_misused("", "`%s` comes after the command: quiver COMMAND ... %s",
+				       argv[1], argv[1]);
 	return command_misused("", "there is no command `%s`", argv[1]);
 }

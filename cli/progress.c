@@ -9,7 +9,8 @@
 
 enum { BAR = 24, TTY_PERIOD_US = 100000, LINE_PERIOD_US = 5000000 };
 
-const char *progress_time(double seconds, char out[32])
+/* "42 s", "3 min 05 s", "2 h 10 min" */
+static const char *time_text(double seconds, char out[32])
 {
 	unsigned long s = seconds < 0     ? 0
 			  : seconds > 1e9 ? 1000000000
@@ -39,7 +40,7 @@ static void draw(const struct progress *p, uint64_t count, double done, double s
 	char number[32], speed[32], left[32] = "?";
 
 	if (done > 0.001 && seconds > 0.5)
-		progress_time(seconds * (1 - done) / done, left);
+		time_text(seconds * (1 - done) / done, left);
 	command_number(count, number);
 	command_number((uint64_t)rate, speed);
 	if (!p->tty) {

@@ -15,5 +15,3 @@ void progress_show(struct progress *p, uint64_t count, double done);
 /* A line of its own, which does not disturb the bar. */
 void progress_note(struct progress *p, const char *text);
 void progress_end(struct progress *p);
-/* "42 s", "3 min 05 s", "2 h 10 min" */
-const char *progress_time(double seconds, char out[32]);

@@ -57,24 +57,18 @@ static void put_text(struct buf *b, const char *before, const char *text)
 
 static void put_index(struct buf *b, const struct remote_spec *s)
 {
-	bool first = true;
+	bool lists = s->nlist || s->nprobe;
 
-	if (!s->index && !s->quantizer && !s->nlist && !s->nprobe)
+	if (!s->index && !s->quantizer && !lists)
 		return;
 	json_put_literal(b, ",\"index\":{");
-	if (s->index) {
-		put_text(b, "\"type\":", s->index);
-		first = false;
-	}
-	if (s->quantizer) {
-		put_text(b, first ? "\"quantizer\":" : ",\"quantizer\":", s->quantizer);
-		first = false;
-	}
+	put_text(b, "\"type\":", s->index ? s->index : lists ? "ivf" : "hnsw");
+	if (s->quantizer)
+		put_text(b, ",\"quantizer\":", s->quantizer);
 	if (s->nlist)
-		buf_printf(b, "%s\"nlist\":%" PRIu64, first ? "" : ",", s->nlist);
-	first = first && !s->nlist;
+		buf_printf(b, ",\"nlist\":%" PRIu64, s->nlist);
 	if (s->nprobe)
-		buf_printf(b, "%s\"nprobe\":%" PRIu64, first ? "" : ",", s->nprobe);
+		buf_printf(b, ",\"nprobe\":%" PRIu64, s->nprobe);
 	buf_put_u8(b, '}');
 }
 
@@ -134,6 +128,20 @@ int remote_delete(struct client *c, const char *collection, bool *existed, struc
 	return rc;
 }
 
+int remote_check_filter(const char *filter, size_t n, struct error *err)
+{
+	struct arena *arena = arena_new(1024);
+	const struct json *v;
+	int rc = json_parse((const uint8_t *)filter, n, arena, &v, err);
+
+	if (rc == 0 && json_type(v) != JSON_OBJECT)
+		rc = error_set(err, ERR_INPUT,
+			       "an object is expected, as in {\"must\":[{\"key\":\"year\","
+			       "\"range\":{\"gte\":1990}}]}");
+	arena_free(arena);
+	return rc != 0 ? error_wrap(err, rc, "the filter") : 0;
+}
+
 int remote_count(struct client *c, const char *collection, const char *filter, uint64_t *out,
 		 struct error *err)
 {
@@ -141,10 +149,13 @@ int remote_count(struct client *c, const char *collection, const char *filter, u
 	struct client_request request = {.method = "POST",
 					 .path = client_collection_path(arena, collection,
 									"/points/count")};
-	const struct json *result, *count;
+	const struct json *result, *count = NULL;
 	struct buf b = BUF_INIT;
 	int rc;
 
+	rc = filter ? remote_check_filter(filter, strlen(filter), err) : 0;
+	if (rc != 0)
+		goto out;
 	json_put_literal(&b, "{\"exact\":true");
 	if (filter)
 		buf_printf(&b, ",\"filter\":%s", filter);
@@ -157,6 +168,7 @@ int remote_count(struct client *c, const char *collection, const char *filter, u
 		rc = error_set(err, ERR_FORMAT, "%s answered a count without a number",
 			       client_url(c));
 	*out = client_number(count);
+out:
 	buf_fini(&b);
 	arena_free(arena);
 	return rc;

@@ -27,6 +27,8 @@ struct remote_spec {
 };
 int remote_create(struct client *c, const struct remote_spec *spec, struct error *err);
 int remote_delete(struct client *c, const char *collection, bool *existed, struct error *err);
+/* Is it the JSON of an object? ERR_FORMAT, ERR_INPUT, with the place in `filter`. */
+int remote_check_filter(const char *filter, size_t n, struct error *err);
 /* filter: JSON text, or NULL for all. */
 int remote_count(struct client *c, const char *collection, const char *filter, uint64_t *out,
 		 struct error *err);

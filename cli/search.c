@@ -67,7 +67,7 @@ static const struct command_line line = {
 		    "  quiver search sift --vector-file sift.hdf5 --row 7 --limit 10 --ef 200\n"
 		    "  quiver search books --id 42 --json\n",
 	.rows = rows,
-	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.n_rows = N_ROWS(rows),
 	.min_rest = 1,
 	.max_rest = 1,
 };
@@ -102,6 +102,11 @@ static int query_from_text(struct search *s, struct error *err)
 			       s->collection, info.embedder);
 	if (rc != 0)
 		return rc;
+	if (!s->o.embed && !info.embedder[0])
+		fprintf(stderr,
+			"note: it is not known what made the vectors of %s; the text is compared as if "
+			"the built-in embedder had\n",
+			s->collection);
 	const struct embedder_options options = {
 		.url = s->o.embed,
 		.model = s->o.embed_model,
@@ -399,6 +404,8 @@ static int run(struct search *s, struct error *err)
 		rc = command_read_file(s->o.filter_file, 32 << 20, &s->filter, err);
 	else if (rc == 0 && s->o.filter)
 		buf_put(&s->filter, s->o.filter, strlen(s->o.filter));
+	if (rc == 0 && s->filter.len > 0)
+		rc = remote_check_filter((const char *)s->filter.data, s->filter.len, err);
 	if (rc == 0)
 		rc = make_query(s, err);
 	if (rc != 0)

@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,20 @@ int session_end(struct session *s, int code)
 int session_fail(struct session *s, int rc, const struct error *err)
 {
 	return session_end(s, command_fail(s->name, s->json, rc, err));
+}
+
+int session_done(struct session *s, const char *json, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (s->json)
+		fputs(json, stdout);
+	else
+		vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	return session_end(s, EXIT_DONE);
 }
 
 int session_call(struct session *s, const char *method, const char *path, const struct buf *body,

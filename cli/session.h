@@ -24,6 +24,9 @@ int session_begin(struct session *s, const struct command_line *line, int argc, 
 int session_end(struct session *s, int code);
 /* Tells the failure, and ends. */
 int session_fail(struct session *s, int rc, const struct error *err);
+/* Tells that it is done, as the JSON or as the text that `format` makes, and ends. */
+int session_done(struct session *s, const char *json, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* client_call(); body NULL: none. */
 int session_call(struct session *s, const char *method, const char *path, const struct buf *body,
 		 const struct json **result, struct error *err);

@@ -82,32 +82,24 @@ static void print_usage(void)
 	config_print_help(rows, N_ROWS);
 }
 
-/* The flags are read twice: once to find --config, then over what the file says. */
 static int read_config(int argc, char **argv, struct node_config *config, struct arena *arena,
 		       bool *help, struct error *err)
 {
 	struct config_args args = {.argc = argc,
 				   .argv = argv,
 				   .rest = arena_alloc(arena, (size_t)argc * sizeof(char *))};
-	config_defaults(rows, N_ROWS, config, arena);
-	int rc = config_flags(rows, N_ROWS, &args, config, arena, err);
+	int rc = config_load(rows, N_ROWS, &args, config, arena, err);
 	*help = args.help;
 	if (rc != 0 || args.help)
 		return rc;
 	if (args.n_rest > 0)
 		return error_set(err, ERR_INPUT, "unexpected argument `%s`; see quiverd --help",
 				 args.rest[0]);
-	if (config->config != NULL) {
-		struct config_args again = {.argc = argc, .argv = argv, .rest = args.rest};
-		rc = config_file(rows, N_ROWS, config->config, config, arena, err);
-		if (rc == 0)
-			rc = config_flags(rows, N_ROWS, &again, config, arena, err);
-	}
-	if (rc == 0 && config->api_key == NULL)
+	if (config->api_key == NULL)
 		config->api_key = getenv("QUIVER_API_KEY");
-	if (rc == 0 && config->api_key != NULL && config->api_key[0] == 0)
+	if (config->api_key != NULL && config->api_key[0] == 0)
 		config->api_key = NULL;
-	return rc;
+	return 0;
 }
 
 /* Libraries start threads before main() does, which do not block the signals; one that arrives there is passed on. */

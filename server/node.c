@@ -182,9 +182,6 @@ static int identify(struct node *n, struct error *err)
 	int rc = found < 0 ? found : take_address(n, address, err);
 	if (rc == 0)
 		rc = cluster_key_read(c->cluster_key_file, n->arena, &n->cluster_key, err);
-	if (rc == 0 && c->bootstrap != NULL && c->join != NULL)
-		rc = error_set(err, ERR_INPUT,
-			       "--bootstrap begins a cluster, --join enters one: give one of them");
 	bool roles[2] = {true, true};
 	if (rc == 0 && c->roles != NULL)
 		rc = roles_parse(c->roles, &roles[0], &roles[1], err);
@@ -522,11 +519,6 @@ static int start_api(struct node *n, struct error *err)
 				  .handle = api_handle,
 				  .stream = api_stream};
 	int rc = address_parse("--http", c->http, host, sizeof(host), &ho.port, err);
-	if (rc == 0 && !address_is_loopback(host) && (c->api_key == NULL || c->api_key[0] == 0))
-		rc = error_set(err, ERR_FORBIDDEN,
-			       "--http %s can be reached from other machines: set an API key first "
-			       "(--api-key or QUIVER_API_KEY), or listen on 127.0.0.1",
-			       c->http);
 	if (rc == 0)
 		rc = coord_start(&n->coord, &co, err);
 	ao.coord = n->coord;
@@ -540,6 +532,28 @@ static int start_api(struct node *n, struct error *err)
 	return rc;
 }
 
+/* What needs no look at the data; a start that is refused for it leaves no folder behind. */
+static int check_config(const struct node_config *c, struct error *err)
+{
+	bool coordinator, shard;
+	char host[256];
+	uint16_t port;
+	int rc = address_parse("--http", c->http, host, sizeof(host), &port, err);
+	if (rc == 0 && !address_is_loopback(host) && (c->api_key == NULL || c->api_key[0] == 0))
+		rc = error_set(err, ERR_FORBIDDEN,
+			       "--http %s can be reached from other machines: set an API key first "
+			       "(--api-key or QUIVER_API_KEY), or listen on 127.0.0.1",
+			       c->http);
+	if (rc == 0 && c->rpc != NULL)
+		rc = address_parse("--rpc", c->rpc, host, sizeof(host), &port, err);
+	if (rc == 0 && c->roles != NULL)
+		rc = roles_parse(c->roles, &coordinator, &shard, err);
+	if (rc == 0 && c->bootstrap != NULL && c->join != NULL)
+		rc = error_set(err, ERR_INPUT,
+			       "--bootstrap begins a cluster, --join enters one: give one of them");
+	return rc;
+}
+
 int node_start(struct node **out, const struct node_config *config, struct error *err)
 {
 	struct node *n = calloc(1, sizeof(*n));
@@ -548,7 +562,9 @@ int node_start(struct node **out, const struct node_config *config, struct error
 	n->config = *config;
 	n->arena = arena_new(1024);
 	pthread_mutex_init(&n->failure_lock, NULL);
-	int rc = start_storage(n, err);
+	int rc = check_config(config, err);
+	if (rc == 0)
+		rc = start_storage(n, err);
 	if (rc == 0)
 		rc = start_shard(n, err);
 	if (rc == 0)

@@ -30,6 +30,18 @@ class UsageTest(CliTest):
                             (("bench",), "--data and --random"), (("bench", "--random", "9,9", "--ef", "a"), "no list of numbers")):
             self.refused(USAGE, text, *words)
 
+    def test_what_is_wrong_is_named(self):
+        self.refused(USAGE, "`--url` comes after the command", "--url", "http://127.0.0.1:1", "count", "x")
+        self.good("collection", "create", self.name, "--dim", "3")
+        for command in (("count", self.name), ("search", self.name, "--vector", "[1,2,3]")):
+            for bad in ("{bad", "[]", '{"must":[]}, "limit":3'):
+                self.refused(FAILED, "the filter: ", *command, "--filter", bad)
+        self.refused(FAILED, "index.quantizer", "collection", "create", "q", "--dim", "3", "--quantizer", "foo")
+        self.good("collection", "create", self.name + "2", "--dim", "3", "--nlist", "10")
+        self.good("ingest", self.name, "-", stdin='{"id":1,"vector":[1,2,3]}\n')
+        _, _, err = self.run_quiver("search", self.name, "--text", "hello")
+        self.assertIn("not known what made the vectors", err)
+
     def test_no_server(self):
         for words in (("count", "x"), ("collection", "list"), ("search", "x", "--text", "a"),
                       ("bench", "--random", "100,4")):
