@@ -274,7 +274,7 @@ bool request_content_is(const struct api_request *r, const char *type)
 	return content_is(r->http, type);
 }
 
-int request_check(struct api_request *r, int *plain_status)
+static int check_request(struct api_request *r, int *plain_status)
 {
 	const char *prefix = r->api->options.url_prefix;
 	const char *path = http_path(r->http);
@@ -348,7 +348,7 @@ void api_handle(void *api, struct http_request *http)
 {
 	struct api_request *r = request_new(api, http);
 	int plain_status = 0;
-	int rc = request_check(r, &plain_status);
+	int rc = check_request(r, &plain_status);
 
 	if (rc == 0)
 		rc = prepare(r);
@@ -369,7 +369,7 @@ bool api_stream(void *api, struct http_request *http, struct http_stream *out)
 	if (!content_is(http, ndjson))
 		return false;
 	r = request_new(api, http);
-	if (request_check(r, &plain_status) != 0 || r->route->handle != handle_upsert ||
+	if (check_request(r, &plain_status) != 0 || r->route->handle != handle_upsert ||
 	    coord_collection(r->api->options.coord, r->args[0], &r->collection, &err) != 0) {
 		request_fini(r);
 		return false;

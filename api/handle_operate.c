@@ -59,8 +59,9 @@ void operation_submit(struct api_request *r, operation_make_fn make, void *arg)
 	attempt(o);
 }
 
-int operation_node(struct api_request *r, const struct map *map, unsigned i,
-		   const struct map_node **out)
+/* The node that argument `i` of the path names. */
+static int node_argument(struct api_request *r, const struct map *map, unsigned i,
+			 const struct map_node **out)
 {
 	return operate_node(map, r->args[i], out, &r->err);
 }
@@ -199,7 +200,7 @@ static int make_node(struct api_request *r, const struct map *map, void *arg,
 {
 	const struct node_operation *q = arg;
 	const struct map_node *node;
-	int rc = operation_node(r, map, 0, &node);
+	int rc = node_argument(r, map, 0, &node);
 
 	if (rc == 0 && q->drain)
 		rc = operate_drain(map, node, q->force, out, &r->err);
@@ -245,7 +246,7 @@ void handle_node_remove(struct api_request *r)
 	const struct map_node *node = NULL;
 	char *end = r->args[0];
 	uint64_t id = strtoull(r->args[0], &end, 10);
-	int rc = operation_node(r, map, 0, &node);
+	int rc = node_argument(r, map, 0, &node);
 
 	if (node != NULL)
 		id = node->id;

@@ -9,9 +9,6 @@ typedef int (*operation_make_fn)(struct api_request *r, const struct map *map, v
 /* Submits what make() gives, then answers with true, or with the error. */
 void operation_submit(struct api_request *r, operation_make_fn make, void *arg);
 
-/* The node that argument `i` of the path names. */
-int operation_node(struct api_request *r, const struct map *map, unsigned i,
-		   const struct map_node **out);
 /* What a key may, by the keys of the map. */
 enum key_rights { KEY_UNKNOWN, KEY_READ_ONLY, KEY_FULL };
 enum key_rights keys_rights(const struct map *map, const char *given);

@@ -68,7 +68,6 @@ struct api_request {
 /* Makes the request's state and checks key, parameters and route. 0, or a code after which the caller
  * answers with respond_error(); *plain_status is set (401, 403) when the answer is plain text. */
 struct api_request *request_new(struct api *a, struct http_request *http);
-int request_check(struct api_request *r, int *plain_status);
 /* Parser context of this request. */
 static inline struct parse request_parse(struct api_request *r)
 {

@@ -71,15 +71,3 @@ uint64_t histogram_quantile(const struct histogram *h, double q)
 	}
 	return max;
 }
-
-void histogram_merge(struct histogram *dst, const struct histogram *src)
-{
-	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-		uint64_t n = load(&src->buckets[i]);
-		if (n != 0)
-			__atomic_fetch_add(&dst->buckets[i], n, __ATOMIC_RELAXED);
-	}
-	__atomic_fetch_add(&dst->count, load(&src->count), __ATOMIC_RELAXED);
-	__atomic_fetch_add(&dst->sum, load(&src->sum), __ATOMIC_RELAXED);
-	raise_max(&dst->max, load(&src->max));
-}

@@ -15,4 +15,3 @@ struct histogram {
 
 void histogram_record(struct histogram *h, uint64_t value);
 uint64_t histogram_quantile(const struct histogram *h, double q); /* q in [0, 1]; 0 when empty */
-void histogram_merge(struct histogram *dst, const struct histogram *src);

@@ -109,35 +109,31 @@ def run_python(folder, build_dir, word, **more):
     """The Python tests of a folder, in a process of their own that leaves its counts in a file."""
     if not any(re.match(r"test_.*\.py$", name) for name in os.listdir(folder)):
         return Count()
-    report = os.path.join(build_dir, "python-tests.json")
-    if os.path.exists(report):
-        os.unlink(report)
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", QUIVER_SOURCE_DIR=ROOT,
                        QUIVER_BUILD_DIR=build_dir, QUIVERD=os.path.join(build_dir, "quiverd"),
                        QUIVER=os.path.join(build_dir, "quiver"), **more)
-    subprocess.run(["/usr/bin/python3", "-u", os.path.join(ROOT, "tests", "run_python.py"),
-                    folder, report, word], env=environment)
-    try:
-        with open(report) as file:
-            counts = json.load(file)
-    except (OSError, ValueError):
-        print("the Python tests in %s ended without a result" % folder)
-        return Count(failed=1)
-    return Count(counts["passed"], counts["failed"], counts["skipped"])
+    report = os.path.join(build_dir, "python-tests.json")
+    return run_reporting(["/usr/bin/python3", "-u", os.path.join(ROOT, "tests", "run_python.py"),
+                          folder, report, word], report, environment)
 
 
 def run_own(folder, build_dir, word):
     """A stage that is a program of its own: tests/clients/run."""
     report = os.path.join(build_dir, "own-tests.json")
+    return run_reporting([os.path.join(folder, "run"), "--report", report, "-k", word], report,
+                         dict(os.environ, QUIVERD=os.path.join(build_dir, "quiverd")))
+
+
+def run_reporting(command, report, environment):
+    """Runs a program that leaves its counts in the file `report`."""
     if os.path.exists(report):
         os.unlink(report)
-    subprocess.run([os.path.join(folder, "run"), "--report", report, "-k", word],
-                   env=dict(os.environ, QUIVERD=os.path.join(build_dir, "quiverd")))
+    subprocess.run(command, env=environment)
     try:
         with open(report) as file:
             counts = json.load(file)
     except (OSError, ValueError):
-        print("%s/run ended without a result" % folder)
+        print("%s ended without a result" % " ".join(command))
         return Count(failed=1)
     return Count(counts["passed"], counts["failed"], counts["skipped"])
 

@@ -22,7 +22,7 @@ struct member_post *member_post_new(enum member_post_type type)
 	return p;
 }
 
-void member_post_free(struct member_post *p)
+static void post_free(struct member_post *p)
 {
 	map_unref(p->map);
 	free(p->reports);
@@ -32,7 +32,7 @@ void member_post_free(struct member_post *p)
 void member_post(struct member *m, struct member_post *p)
 {
 	if (!mailbox_post(m->box, &p->mail))
-		member_post_free(p);
+		post_free(p);
 }
 
 struct meta_runtime *member_meta_get(struct member *m)
@@ -335,7 +335,7 @@ static void take(struct member *m, struct member_post *p)
 	case POST_REGISTERED: take_registered(m, &p->result); break;
 	case POST_STOP: m->stopping = true; break;
 	}
-	member_post_free(p);
+	post_free(p);
 }
 
 static void *loop(void *arg)
@@ -475,7 +475,7 @@ void member_free(struct member *m)
 		while (mails != NULL) {
 			struct member_post *p = (struct member_post *)mails;
 			mails = mails->next;
-			member_post_free(p);
+			post_free(p);
 		}
 	}
 	mailbox_free(m->box);

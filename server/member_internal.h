@@ -66,7 +66,6 @@ struct member {
 
 struct member_post *member_post_new(enum member_post_type type);
 void member_post(struct member *m, struct member_post *p); /* takes it over */
-void member_post_free(struct member_post *p);
 /* The control plane, locked against its end; NULL when it is gone. */
 struct meta_runtime *member_meta_get(struct member *m);
 void member_meta_put(struct member *m);

@@ -311,7 +311,6 @@ void note_failure(struct hosted *h, const char *what, const struct error *err);
 /* ---- work.c ---- */
 void work_start(struct hosted *h); /* begins the next background job, if any is due */
 bool work_pending(const struct hosted *h);
-uint64_t field_hash(const struct payload_field *f);
 
 /* ---- reading: each answers the call ---- */
 void serve_search(struct shard *s, struct rpc_call *call);

@@ -40,7 +40,7 @@ void replica_answer(struct replica_update *u, struct replica_write *w, int rc)
 	u->answer_end = &w->next_answer;
 }
 
-void replica_finish(struct replica_update *u, struct replica_write *w, int rc)
+static void finish(struct replica_update *u, struct replica_write *w, int rc)
 {
 	replica_answer(u, w, rc);
 	write_list_push(&u->release, w);
@@ -51,7 +51,7 @@ void replica_finish_all(struct replica_update *u, struct write_list *l, int rc)
 	struct replica_write *w;
 
 	while ((w = write_list_pop(l)))
-		replica_finish(u, w, rc);
+		finish(u, w, rc);
 }
 
 /* ---- the log ---- */
@@ -105,7 +105,7 @@ void replica_cut(struct replica *r, struct replica_update *u, uint64_t seq, int 
 		if (w->seq <= seq)
 			write_list_push(&r->flight, w);
 		else
-			replica_finish(u, w, rc);
+			finish(u, w, rc);
 	while (r->n_runs && r->runs[r->n_runs - 1].first_seq > seq)
 		r->n_runs--;
 	r->last_seq = seq;
@@ -223,7 +223,7 @@ static bool take_head(struct replica *r, struct replica_update *u, uint64_t *byt
 		w->seq = known->seq;
 		w->changed = known->changed;
 		if (MUTANT(retry_answered_at_once))
-			replica_finish(u, w, 0);
+			finish(u, w, 0);
 		else
 			await_others(r, w);
 		return true;
@@ -267,9 +267,9 @@ static void on_write(struct replica *r, struct replica_write *w, struct replica_
 {
 	w->client = true;
 	if (r->closed)
-		replica_finish(u, w, ERR_CLOSED);
+		finish(u, w, ERR_CLOSED);
 	else if (r->config.epoch == 0 || r->config.primary != r->self)
-		replica_finish(u, w, ERR_STALE);
+		finish(u, w, ERR_STALE);
 	else
 		write_list_push(&r->queue, w);
 }
@@ -288,10 +288,10 @@ static void on_resolved(struct replica *r, const struct replica_event *e, struct
 	assert(r->applied_seq == r->last_seq);
 	r->resolving = NULL;
 	if (e->rc < 0) {
-		replica_finish(u, w, e->rc);
+		finish(u, w, e->rc);
 	} else if (w->bytes == 0) {
 		w->seq = r->applied_seq;
-		replica_finish(u, w, may_say_nothing(r) ? 0 : ERR_STALE);
+		finish(u, w, may_say_nothing(r) ? 0 : ERR_STALE);
 	} else {
 		/* Back to the head: nothing may come between it and the state it was resolved
 		 * against. */
@@ -389,7 +389,7 @@ static void answer_applied(struct replica *r, struct replica_update *u)
 		return;
 	upto = replica_applied_everywhere(r);
 	while (r->answering.first && r->answering.first->seq <= upto)
-		replica_finish(u, write_list_pop(&r->answering), 0);
+		finish(u, write_list_pop(&r->answering), 0);
 }
 
 static bool is_late(const struct replica *r, const struct replica_write *w)
@@ -417,7 +417,7 @@ static void give_up_late(struct replica *r, struct replica_update *u)
 	r->queue = (struct write_list){0};
 	while ((w = write_list_pop(&waiting)))
 		if (is_late(r, w))
-			replica_finish(u, w, ERR_TIMEOUT);
+			finish(u, w, ERR_TIMEOUT);
 		else
 			write_list_push(&r->queue, w);
 }

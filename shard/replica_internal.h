@@ -65,7 +65,6 @@ void replica_cut(struct replica *r, struct replica_update *u, uint64_t seq, int 
 void replica_begin_job(struct replica *r, struct replica_update *u);
 /* Answers the client, if there is one; the item stays. */
 void replica_answer(struct replica_update *u, struct replica_write *w, int rc);
-void replica_finish(struct replica_update *u, struct replica_write *w, int rc);
 void replica_finish_all(struct replica_update *u, struct write_list *l, int rc);
 
 /* ---- replica_role.c ---- */
@@ -81,7 +80,6 @@ void replica_on_config(struct replica *r, const struct map_partition *c, struct 
 void replica_look_caught_up(struct replica *r);
 
 /* ---- replica_primary.c ---- */
-bool replica_counts(const struct replica_member *m); /* commits and answers wait for it */
 void replica_commit(struct replica *r);
 uint64_t replica_applied_everywhere(const struct replica *r);
 void replica_hold_for_leavers(struct replica *r, const struct map_partition *next);

@@ -7,7 +7,8 @@ enum {
 	JOIN_AGAIN_US = 5000000 /* after the healer took a learner out that seems well from here */
 };
 
-bool replica_counts(const struct replica_member *m)
+/* Do commits and answers wait for it? */
+static bool counts(const struct replica_member *m)
 {
 	return m->in_sync || (m->required && !MUTANT(required_not_counted));
 }
@@ -19,7 +20,7 @@ static uint64_t durable_everywhere(const struct replica *r)
 	uint64_t seq = MUTANT(commit_unsynced) ? r->last_seq : r->durable_seq;
 
 	for (uint32_t i = 0; i < r->n_members; i++)
-		if (replica_counts(&r->members[i]) && !(MUTANT(commit_without_all) && i > 0))
+		if (counts(&r->members[i]) && !(MUTANT(commit_without_all) && i > 0))
 			seq = min_u64(seq, r->members[i].durable_seq);
 	return seq;
 }
@@ -42,7 +43,7 @@ uint64_t replica_applied_everywhere(const struct replica *r)
 	uint64_t seq = r->applied_seq;
 
 	for (uint32_t i = 0; i < r->n_members; i++)
-		if (replica_counts(&r->members[i]) && !MUTANT(answer_before_applied))
+		if (counts(&r->members[i]) && !MUTANT(answer_before_applied))
 			seq = min_u64(seq, r->members[i].applied_seq);
 	return seq;
 }

@@ -47,7 +47,7 @@ struct work {
 
 /* ---- payload indexes ---- */
 
-uint64_t field_hash(const struct payload_field *f)
+static uint64_t field_hash(const struct payload_field *f)
 {
 	const struct text_options *t = &f->text;
 	const uint32_t how[7] = {f->type,      t->tokenizer, t->min_token_len,   t->max_token_len,

@@ -469,8 +469,7 @@ struct token_eval {
 	const struct pindex *p;
 	bool any; /* one token is enough */
 	struct bitset *out;
-	uint32_t n;        /* tokens so far */
-	uint32_t estimate; /* of rows */
+	uint32_t n; /* tokens so far */
 	bool good;
 	struct buf key;
 };
@@ -524,19 +523,6 @@ static int eval_text(const struct pindex *p, const struct cond *c, struct bitset
 	decide_by_payload(p, c, &undecided, out);
 	bitset_fini(&undecided);
 	return 1;
-}
-
-static void estimate_token(void *ctx, const char *token, size_t n)
-{
-	struct token_eval *e = ctx;
-	const struct pindex_list *l = find_token(e, token, n);
-	uint32_t rows = l != NULL ? l->n : 0;
-	if (e->n++ == 0)
-		e->estimate = rows;
-	else if (!e->any)
-		e->estimate = rows < e->estimate ? rows : e->estimate;
-	else
-		e->estimate = rows > UINT32_MAX - e->estimate ? UINT32_MAX : e->estimate + rows;
 }
 
 /* ---- places ---- */
@@ -643,58 +629,6 @@ int pindex_eval(const struct pindex *p, const struct cond *c, struct bitset *out
 		return 1;
 	default: return 0;
 	}
-}
-
-static uint32_t estimate_any(const struct pindex *p, const struct cond *c)
-{
-	struct buf scratch = BUF_INIT;
-	uint64_t sum = 0;
-	for (uint32_t i = 0; i < c->n_values; i++) {
-		const struct pindex_list *l = find_value(p, &c->values[i], &scratch);
-		sum += l != NULL ? l->n : 0;
-	}
-	buf_fini(&scratch);
-	return sum < p->header.n_rows ? (uint32_t)sum : p->header.n_rows;
-}
-
-static uint32_t estimate_text(const struct pindex *p, const struct cond *c)
-{
-	struct token_eval e = {.p = p, .any = c->type == COND_MATCH_TEXT_ANY};
-	text_tokens(&p->field.text, c->text, c->text_n, true, estimate_token, &e);
-	buf_fini(&e.key);
-	return e.estimate < p->header.n_rows ? e.estimate : p->header.n_rows;
-}
-
-uint32_t pindex_estimate(const struct pindex *p, const struct cond *c)
-{
-	uint32_t from, to;
-	enum field_type type = (enum field_type)p->header.type;
-	if (!same_path(p, c))
-		return UINT32_MAX;
-	switch (c->type) {
-	case COND_MATCH_ANY:
-		return pindex_has_keys(type) && keys_good(p) ? estimate_any(p, c) : UINT32_MAX;
-	case COND_MATCH_TEXT:
-	case COND_MATCH_TEXT_ANY:
-	case COND_MATCH_PHRASE:
-		return type == FIELD_TEXT && keys_good(p) ? estimate_text(p, c) : UINT32_MAX;
-	case COND_RANGE:
-	case COND_DATETIME_RANGE:
-		if (!has_range(p, c) || !values_good(p))
-			return UINT32_MAX;
-		find_range(p, c, &from, &to);
-		break;
-	case COND_GEO_RADIUS:
-	case COND_GEO_BOX:
-	case COND_GEO_POLYGON:
-		if (type != FIELD_GEO || !places_good(p))
-			return UINT32_MAX;
-		place_range(p, c, &from, &to);
-		break;
-	default: return UINT32_MAX;
-	}
-	uint32_t n = to > from ? to - from : 0;
-	return n < p->header.n_rows ? n : p->header.n_rows;
 }
 
 /* ---- facets ---- */

@@ -303,11 +303,6 @@ uint32_t segment_find(const struct segment *s, const struct point_id *id)
 	return UINT32_MAX;
 }
 
-const uint32_t *segment_order(const struct segment *s)
-{
-	return s->order;
-}
-
 struct pv_slice segment_payload(const struct segment *s, uint32_t row)
 {
 	assert(row < s->meta.n_rows);

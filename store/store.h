@@ -171,8 +171,6 @@ struct pv_slice segment_payload(const struct segment *s, uint32_t row);
 bool segment_damaged(const struct segment *s);
 /* Row of an id; UINT32_MAX when the segment does not have it. */
 uint32_t segment_find(const struct segment *s, const struct point_id *id);
-/* All rows in the order of their ids. */
-const uint32_t *segment_order(const struct segment *s);
 /* Dense vectors of a space are stored without gaps: ordinal 0..n-1. `row_of` maps ordinal -> row, `ord_of` row ->
  * ordinal (UINT32_MAX: none); both NULL when every row has the vector (ordinal = row). data is 64-byte aligned: n x dim
  * elements of the type that the space had when the segment was written (model/element.h). */
@@ -225,8 +223,6 @@ int segment_pindex_build(const struct store_io *io, const struct segment *s,
 /* Evaluates a condition exactly as cond_match would for every row: fills `out` (n_bits = rows) and returns 1; 0 when this
  * index cannot answer it and the rows must be scanned. */
 int pindex_eval(const struct pindex *p, const struct cond *c, struct bitset *out);
-/* Upper estimate of matching rows without materialising; UINT32_MAX when unknown. */
-uint32_t pindex_estimate(const struct pindex *p, const struct cond *c);
 uint32_t pindex_points(const struct pindex *p); /* rows that have at least one indexed value */
 /* Every number (integer and float fields) or date in microseconds (date fields), ascending, with its row; a row with
  * several values is there several times. false: the index has no such column, or it is damaged. */

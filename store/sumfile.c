@@ -39,7 +39,8 @@ int sum_create(struct sum_writer *w, const struct store_io *io, const char *path
 	return rc;
 }
 
-uint64_t sum_offset(const struct sum_writer *w)
+/* Bytes of the body so far. */
+static uint64_t body_offset(const struct sum_writer *w)
 {
 	return w->trailer.body_bytes + w->pending.len;
 }
@@ -81,14 +82,14 @@ static void end_section(struct sum_writer *w)
 	if (w->trailer.n_sections == 0)
 		return;
 	struct sum_section *s = &w->trailer.sections[w->trailer.n_sections - 1];
-	s->n = sum_offset(w) - s->offset;
+	s->n = body_offset(w) - s->offset;
 }
 
 /* So that sections, and the sums behind the last one, are aligned in the mapping. Never crosses a block
  * border, which is aligned, too. */
 static void pad(struct sum_writer *w)
 {
-	size_t gap = (size_t)(-sum_offset(w) % SUM_ALIGN);
+	size_t gap = (size_t)(-body_offset(w) % SUM_ALIGN);
 	if (gap != 0)
 		memset(buf_extend(&w->pending, gap), 0, gap);
 }
@@ -98,7 +99,7 @@ void sum_begin(struct sum_writer *w)
 	end_section(w);
 	assert(w->trailer.n_sections < SUM_SECTIONS_MAX);
 	pad(w);
-	w->trailer.sections[w->trailer.n_sections++].offset = sum_offset(w);
+	w->trailer.sections[w->trailer.n_sections++].offset = body_offset(w);
 }
 
 int sum_put(struct sum_writer *w, const void *bytes, size_t n, struct error *err)

@@ -67,8 +67,7 @@ int sum_write(struct sum_writer *w, const void *bytes, size_t n, struct error *e
 int sum_put(struct sum_writer *w, const void *bytes, size_t n, struct error *err);
 /* Writes sums and trailer, into the file or (detached) into `sums_path`, and syncs; closes in any case. */
 int sum_finish(struct sum_writer *w, const char *sums_path, struct error *err);
-void sum_abort(struct sum_writer *w);            /* closes; accepts a finished or zeroed one */
-uint64_t sum_offset(const struct sum_writer *w); /* bytes of the body so far */
+void sum_abort(struct sum_writer *w); /* closes; accepts a finished or zeroed one */
 
 /* ---- reading ---- */
 

@@ -95,7 +95,8 @@ bool wal_head_valid(const struct wal_head *h, uint64_t seed, uint64_t offset)
 	       h->n <= WAL_RECORD_BYTES_MAX && h->hash == head_hash(h, seed, offset);
 }
 
-bool wal_head_follows(const struct wal_head *h, const struct wal_place *place)
+/* Is h the record that follows `place`? */
+static bool head_follows(const struct wal_head *h, const struct wal_place *place)
 {
 	if (h->magic == WAL_MARK)
 		return h->seq == place->seq && h->chain == place->chain;
@@ -151,7 +152,7 @@ static int damaged(const struct wal_scan *s, uint64_t last_lost, struct error *e
 static bool only_a_mark(struct wal_scan *s, uint64_t first_whole, const struct wal_head *h)
 {
 	if (first_whole == s->n || first_whole != s->end + WAL_HEAD_BYTES ||
-	    h->magic != WAL_RECORD || !wal_head_follows(h, &s->place))
+	    h->magic != WAL_RECORD || !head_follows(h, &s->place))
 		return false;
 	s->end = first_whole;
 	return true;
@@ -202,7 +203,7 @@ int wal_scan(struct wal_scan *s, struct error *err)
 	s->ends_in_mark = s->torn = false;
 	while (s->end < s->n) {
 		struct wal_head h;
-		if (!whole_at(s, s->end, &h) || !wal_head_follows(&h, &s->place)) {
+		if (!whole_at(s, s->end, &h) || !head_follows(&h, &s->place)) {
 			bool resume;
 			int rc = judge(s, &resume, err);
 			if (rc != 0 || !resume)

@@ -76,8 +76,7 @@ void wal_put_mark(struct buf *out, uint64_t seed, uint64_t offset, const struct 
 
 /* A head that was written at this place of this file? */
 bool wal_head_valid(const struct wal_head *h, uint64_t seed, uint64_t offset);
-/* Is `payload` (with padding) the payload of h, and h the record that follows `place`? */
-bool wal_head_follows(const struct wal_head *h, const struct wal_place *place);
+/* Is `payload` (with padding) the payload of h? */
 bool wal_payload_valid(const struct wal_head *h, const uint8_t *payload);
 
 /* Reads a whole file. Calls `each` (may be NULL) for every good record with its offset. */

@@ -41,8 +41,6 @@ void wal_index_add(struct wal_file *f, uint64_t seq, uint64_t offset);
 /* Creates the file of the next record and makes it current. Durable on return. */
 int wal_begin_file(struct wal *w, struct error *err);
 void wal_write_mark(struct wal *w);
-/* Index of the file that holds seq, which must be in the log. */
-size_t wal_find_file(const struct wal *w, uint64_t seq);
 /* Finds the head of record seq in file i: its offset and itself. */
 int wal_locate(struct wal *w, size_t i, uint64_t seq, uint64_t *offset, struct wal_head *h,
 	       struct error *err);

@@ -88,7 +88,8 @@ static int next_head(struct window *win, uint64_t seed, uint64_t seq, uint64_t *
 	return bad_record(win, *offset - 2 * WAL_HEAD_BYTES, seq, err);
 }
 
-size_t wal_find_file(const struct wal *w, uint64_t seq)
+/* Index of the file that holds seq, which must be in the log. */
+static size_t find_file(const struct wal *w, uint64_t seq)
 {
 	assert(w->n_files != 0 && seq >= w->files[0].header.first_seq && seq <= w->place.seq);
 	size_t i = w->n_files - 1;
@@ -183,7 +184,7 @@ int wal_read(struct wal *w, uint64_t from, int (*fn)(void *ctx, const struct wal
 			"record %llu is no longer in the log %s, which begins at record %llu",
 			(unsigned long long)from, w->dir, (unsigned long long)first);
 	int rc = 0;
-	for (size_t i = wal_find_file(w, from); i < w->n_files && rc == 0; i++) {
+	for (size_t i = find_file(w, from); i < w->n_files && rc == 0; i++) {
 		uint64_t begin = w->files[i].header.first_seq;
 		if (begin > w->place.seq)
 			break; /* a file that was begun and has no record yet */

@@ -1,27 +1,10 @@
 /* Bodies of the REST API: the first byte picks the parser, the rest is JSON (or the binary form). */
 #include "api/parse.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/api/books.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Dense "" (4, Cosine) and "image" (3, Dot); sparse "words"; a text field. */
-static struct collection *schema(void)
-{
-	struct collection *c = collection_new();
-
-	c->name = "books";
-	c->n_partitions = c->replication_factor = 1;
-	c->n_spaces = 2;
-	c->spaces = arena_zalloc(c->arena, 2 * sizeof(*c->spaces));
-	c->spaces[0] = (struct vector_space){.name = "", .dim = 4, .distance = DISTANCE_COSINE};
-	c->spaces[1] = (struct vector_space){.name = "image", .dim = 3, .distance = DISTANCE_DOT};
-	c->n_sparse = 1;
-	c->sparse = arena_zalloc(c->arena, sizeof(*c->sparse));
-	c->sparse[0].name = "words";
-	c->body = PV_EMPTY_OBJECT;
-	return c;
-}
 
 static int parse_body(struct parse *p, uint8_t what, const struct json *v)
 {
@@ -85,7 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n == 0)
 		return 0;
 	arena = arena_new(4096);
-	c = schema();
+	c = books_new();
+	c->body = PV_EMPTY_OBJECT;
 	struct parse p = parse_make(arena, c, &err);
 	if (data[0] == 255)
 		rc = parse_binary_body(&p, data + 1, n - 1);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "api/parse.h"
+#include "tests/unit/api/books.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,24 +20,13 @@ struct fixture {
 	struct parse p;
 };
 
-/* Dense "" (4, Cosine) and "image" (3, Dot); sparse "words". */
+/* With the collection of books.h. */
 static inline void fixture_init(struct fixture *f)
 {
-	struct collection *c = collection_new();
-
 	memset(f, 0, sizeof(*f));
 	f->arena = arena_new(4096);
-	c->name = "books";
-	c->n_partitions = c->replication_factor = 1;
-	c->n_spaces = 2;
-	c->spaces = arena_zalloc(c->arena, 2 * sizeof(*c->spaces));
-	c->spaces[0] = (struct vector_space){.name = "", .dim = 4, .distance = DISTANCE_COSINE};
-	c->spaces[1] = (struct vector_space){.name = "image", .dim = 3, .distance = DISTANCE_DOT};
-	c->n_sparse = 1;
-	c->sparse = arena_zalloc(c->arena, sizeof(*c->sparse));
-	c->sparse[0].name = "words";
-	f->collection = c;
-	f->p = parse_make(f->arena, c, &f->err);
+	f->collection = books_new();
+	f->p = parse_make(f->arena, f->collection, &f->err);
 }
 
 static inline void fixture_fini(struct fixture *f)

@@ -69,21 +69,6 @@ static void huge_values_count_as_the_largest_seen(void **state)
 	assert_int_equal(histogram_quantile(&h, 0.5), UINT64_MAX);
 }
 
-static void merging_adds(void **state)
-{
-	static struct histogram a, b;
-	for (uint64_t i = 0; i < 100; i++) {
-		histogram_record(&a, 10);
-		histogram_record(&b, 1000);
-	}
-	histogram_merge(&a, &b);
-	assert_int_equal(a.count, 200);
-	assert_int_equal(a.sum, 101000);
-	assert_int_equal(a.max, 1000);
-	assert_int_equal(histogram_quantile(&a, 0.5), 10);
-	assert_true(histogram_quantile(&a, 0.51) >= 1000);
-}
-
 static void *record_many(void *arg)
 {
 	for (uint64_t i = 0; i < 10000; i++)
@@ -110,7 +95,6 @@ int main(void)
 		cmocka_unit_test(one_value_is_found_within_the_bound),
 		cmocka_unit_test(quantiles_are_those_of_the_values),
 		cmocka_unit_test(huge_values_count_as_the_largest_seen),
-		cmocka_unit_test(merging_adds),
 		cmocka_unit_test(threads_lose_no_record),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

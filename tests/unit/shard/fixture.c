@@ -185,6 +185,20 @@ uint64_t fixture_write(struct fixture *f, const struct write *w)
 	return out.changed;
 }
 
+void fixture_upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
+{
+	struct point *points = arena_zalloc(f->arena, n * sizeof *points);
+	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points}};
+
+	for (uint32_t i = 0; i < n; i++) {
+		float v[] = {(float)(first + i), 1, 2, 3};
+
+		test_point(f->arena, &points[i], first + i, v, 4,
+			   test_payload(f->arena, value, "a"));
+	}
+	assert_int_equal(fixture_write(f, &w), n);
+}
+
 uint64_t fixture_count(struct fixture *f, const struct filter *filter)
 {
 	struct rpc_count_request request = {fixture_target(f, 0), filter, true};

@@ -40,6 +40,8 @@ int fixture_send(struct fixture *f, enum rpc_type type, const void *request, voi
 struct rpc_target fixture_target(const struct fixture *f, uint32_t partition);
 /* To partition 0, must succeed; returns the points concerned. */
 uint64_t fixture_write(struct fixture *f, const struct write *w);
+/* Points first..first+n-1 with the vector {id, 1, 2, 3} and payload {"n": value, "tag": "a"}. */
+void fixture_upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value);
 int fixture_try_write(struct fixture *f, const struct write *w, struct rpc_write_response *out);
 uint64_t fixture_count(struct fixture *f, const struct filter *filter);
 struct rpc_info_response fixture_info(struct fixture *f);

@@ -10,20 +10,6 @@
 
 enum { DIM = 4, ROWS = 100 };
 
-static void upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
-{
-	struct point *points = arena_zalloc(f->arena, n * sizeof *points);
-	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points}};
-
-	for (uint32_t i = 0; i < n; i++) {
-		float v[DIM] = {(float)(first + i), 1, 2, 3};
-
-		test_point(f->arena, &points[i], first + i, v, DIM,
-			   test_payload(f->arena, value, "a"));
-	}
-	assert_int_equal(fixture_write(f, &w), n);
-}
-
 /* Two sealed segments of a hundred points, with n = 0 and n = 1, and five points in memory. */
 static void start(struct fixture *f)
 {
@@ -34,10 +20,10 @@ static void start(struct fixture *f)
 	f->options.seal_idle_ms = 100000; /* no merging */
 	fixture_start(f);
 	for (uint64_t i = 0; i < 2; i++) {
-		upsert(f, i * ROWS, ROWS, (int64_t)i);
+		fixture_upsert(f, i * ROWS, ROWS, (int64_t)i);
 		fixture_settle(f);
 	}
-	upsert(f, 2 * ROWS, 5, 9);
+	fixture_upsert(f, 2 * ROWS, 5, 9);
 }
 
 /* One byte of the file, which the running node has mapped. */
@@ -108,7 +94,7 @@ static void a_block_that_goes_bad_is_met_said_and_put_aside(void **state)
 		assert_true(incomplete);
 		assert_in_range(n, 5, 2 * ROWS + 4);
 		for (int wait = 0; fixture_info(&f).status != REPLICA_RED && wait < 1000; wait++) {
-			upsert(&f, 5000, 1, 50); /* something to do */
+			fixture_upsert(&f, 5000, 1, 50); /* something to do */
 			usleep(10000);
 		}
 		assert_int_equal(fixture_info(&f).status, REPLICA_RED);
@@ -119,7 +105,7 @@ static void a_block_that_goes_bad_is_met_said_and_put_aside(void **state)
 		/* the other segment and the points in memory are all there; what is missing is said */
 		assert_int_equal(search(&f, &incomplete), ROWS + 5);
 		assert_true(incomplete);
-		upsert(&f, 3 * ROWS, 1, 9);
+		fixture_upsert(&f, 3 * ROWS, 1, 9);
 		assert_int_equal(search(&f, &incomplete), ROWS + 6);
 		fixture_stop(&f);
 		fixture_start(&f); /* and the manifest remembers */

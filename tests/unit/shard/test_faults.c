@@ -11,20 +11,6 @@
 
 enum { DIM = 4 };
 
-static void upsert(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
-{
-	struct point *points = arena_zalloc(f->arena, n * sizeof *points);
-	struct write w = {.op = {.type = OP_UPSERT, .n_points = n, .points = points}};
-
-	for (uint32_t i = 0; i < n; i++) {
-		float v[DIM] = {(float)(first + i), 1, 2, 3};
-
-		test_point(f->arena, &points[i], first + i, v, DIM,
-			   test_payload(f->arena, value, "a"));
-	}
-	assert_int_equal(fixture_write(f, &w), n);
-}
-
 static uint64_t set_value(struct fixture *f, uint64_t first, uint32_t n, int64_t value)
 {
 	struct write w = {.op = {.type = OP_SET_PAYLOAD, .n_ids = n}};
@@ -57,7 +43,7 @@ static void full_disk_refuses_and_goes_on(void **state)
 
 	setup(&f, INDEX_HNSW);
 	fixture_start(&f);
-	upsert(&f, 0, 30, 1);
+	fixture_upsert(&f, 0, 30, 1);
 	f.faults = (struct fault_plan){.ops = FAULT_WRITE | FAULT_ALLOCATE,
 				       .at = 1,
 				       .code = ERR_DISK_FULL,
@@ -130,7 +116,7 @@ static void background_work_survives_faults(void **state)
 		f.options.seal_rows = 1000000; /* nothing is sealed before the fault is set */
 		fixture_start(&f);
 		for (int i = 0; i < 3; i++)
-			upsert(&f, (uint64_t)i * 60, 90, i);
+			fixture_upsert(&f, (uint64_t)i * 60, 90, i);
 		f.faults = (struct fault_plan){.ops = FAULT_ALL & ~FAULT_READ,
 					       .at = at,
 					       .code = codes[at % 2],
@@ -199,10 +185,10 @@ static void three_segments(struct fixture *f)
 	f->options.seal_idle_ms = 100000; /* no merging */
 	fixture_start(f);
 	for (uint64_t i = 0; i < 3; i++) {
-		upsert(f, i * 100, 100, (int64_t)i);
+		fixture_upsert(f, i * 100, 100, (int64_t)i);
 		fixture_settle(f);
 	}
-	upsert(f, 300, 5, 9);
+	fixture_upsert(f, 300, 5, 9);
 	assert_true(shard_ready(f->shard, NULL));
 	fixture_stop(f);
 }
@@ -244,7 +230,7 @@ static void corrupt_segment_is_quarantined_and_named(void **state)
 			     wait++)
 				usleep(10000);
 			check_quarantine(&f, 205 + round);
-			upsert(&f, 1000, 1, 1); /* it goes on taking writes */
+			fixture_upsert(&f, 1000, 1, 1); /* it goes on taking writes */
 			fixture_stop(&f);
 		}
 		fixture_fini(&f);
@@ -286,8 +272,8 @@ static void damaged_log_keeps_the_others_serving(void **state)
 	setup(&f, INDEX_HNSW);
 	f.schema->n_partitions = 2;
 	fixture_start(&f);
-	upsert(&f, 0, 50, 1);
-	upsert(&f, 50, 1, 1);
+	fixture_upsert(&f, 0, 50, 1);
+	fixture_upsert(&f, 50, 1, 1);
 	fixture_stop(&f);
 	snprintf(
 		command, sizeof command,
@@ -329,7 +315,7 @@ static void lost_manifest_is_noticed(void **state)
 
 	setup(&f, INDEX_FLAT);
 	fixture_start(&f);
-	upsert(&f, 0, 120, 1);
+	fixture_upsert(&f, 0, 120, 1);
 	fixture_settle(&f);
 	fixture_stop(&f);
 	snprintf(command, sizeof command, "rm %s/replicas/7/0/MANIFEST-*", f.root);
@@ -354,7 +340,7 @@ static void compaction_keeps_what_the_replay_needs(void **state)
 	f.options.seal_idle_ms = 400;
 	fixture_start(&f);
 	for (uint64_t i = 0; i < 3; i++)
-		upsert(&f, i * 100, 100, 1);
+		fixture_upsert(&f, i * 100, 100, 1);
 	assert_int_equal(set_value(&f, 50, 90, 2), 90); /* not sealed: fewer than seal_rows */
 	fixture_wait_for(&f, "compactions_total", 1);
 	while (count_folders(&f) !=
@@ -386,11 +372,11 @@ static void retried_batches_are_done_once(void **state)
 
 	setup(&f, INDEX_HNSW);
 	fixture_start(&f);
-	upsert(&f, 0, 150, 1);
+	fixture_upsert(&f, 0, 150, 1);
 	w.select = test_range(f.arena, 1, 2);
 	assert_int_equal(fixture_try_write(&f, &w, &first), 0);
 	assert_int_equal(first.changed, 150);
-	upsert(&f, 0, 10, 1);
+	fixture_upsert(&f, 0, 10, 1);
 	for (int i = 0; i < 2;
 	     i++) { /* before and after a restart: from the log, then from the manifest */
 		assert_int_equal(fixture_try_write(&f, &w, &again), 0);
@@ -416,7 +402,7 @@ static void a_later_payload_index_gives_the_same_answers(void **state)
 	setup(&f, INDEX_HNSW);
 	fixture_start(&f);
 	for (uint64_t i = 0; i < 5; i++)
-		upsert(&f, i * 70, 110, (int64_t)i);
+		fixture_upsert(&f, i * 70, 110, (int64_t)i);
 	fixture_settle(&f);
 	before[0] = fixture_count(&f, test_range(f.arena, 2, 4));
 	before[1] = fixture_count(&f, test_tag(f.arena, "a"));
@@ -444,7 +430,7 @@ static void dropped_shards_leave_no_files(void **state)
 
 	setup(&f, INDEX_HNSW);
 	fixture_start(&f);
-	upsert(&f, 0, 150, 1);
+	fixture_upsert(&f, 0, 150, 1);
 	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
 	snprintf(folder, sizeof folder, "%s/replicas/7/0", f.root);
 	assert_int_not_equal(access(folder, F_OK), 0);
@@ -463,7 +449,7 @@ static void what_an_old_assignment_leaves_out_is_kept_until_it_is_swept(void **s
 	setup(&f, INDEX_HNSW);
 	f.options.old_assignments = true;
 	fixture_start(&f);
-	upsert(&f, 0, 150, 1);
+	fixture_upsert(&f, 0, 150, 1);
 	snprintf(folder, sizeof folder, "%s/replicas/7/0", f.root);
 	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
 	assert_int_equal(access(folder, F_OK), 0);

@@ -4,6 +4,7 @@
  *
  * QUIVER_SEED=n tries that seed alone, QUIVER_SEEDS=n as many. */
 #include "tests/unit/store/random_util.h"
+#include "tests/unit/store/crash_util.h"
 #include "tests/unit/store/wal_util.h"
 
 enum { ROUNDS = 7, SEGMENT_BYTES = 4000, INDEX_BYTES = 300 };
@@ -146,11 +147,6 @@ static void recover(struct life *l, uint64_t least)
 	l->last = l->durable = last;
 }
 
-static struct {
-	uint64_t seed, change;
-	int mode;
-} at; /* for the message when a check fails */
-
 /* Returns false when the life ended before the n-th change. */
 static bool crash_at(struct life *l, uint64_t change, int mode)
 {
@@ -174,17 +170,11 @@ static bool crash_at(struct life *l, uint64_t change, int mode)
 	return stopped;
 }
 
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-	return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void the_files_of_a_replica_survive_every_crash(void **state)
 {
 	uint64_t states = 0;
-	uint64_t first = from_environment("QUIVER_SEED", 1);
-	uint64_t last = getenv("QUIVER_SEED") != NULL ? first : from_environment("QUIVER_SEEDS", 1);
+	uint64_t first, last;
+	crash_seeds(&first, &last, 1);
 	for (at.seed = first; at.seed <= last; at.seed++) {
 		for (at.mode = CRASH_KILL; at.mode <= CRASH_ANY; at.mode++) {
 			bool more = true;
@@ -206,13 +196,6 @@ static void the_files_of_a_replica_survive_every_crash(void **state)
 	}
 	print_message("%lu crash states\n", (unsigned long)states);
 	assert_true(states > 400);
-}
-
-static int say_where(void **state)
-{
-	print_message("ended at seed %lu (QUIVER_SEED), mode %d, change %lu\n",
-		      (unsigned long)at.seed, at.mode, (unsigned long)at.change);
-	return 0;
 }
 
 int main(void)

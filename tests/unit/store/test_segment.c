@@ -80,7 +80,7 @@ static void check_sparse(const struct segment *s, const struct rows *r)
 static void check_rows(const struct segment *s, const struct rows *r)
 {
 	assert_int_equal(segment_rows(s), r->n);
-	const uint32_t *order = segment_order(s);
+	const uint32_t *order = s->order;
 	for (uint32_t row = 0; row < r->n; row++) {
 		struct point_id id = segment_point_id(s, row);
 		struct pv_slice payload = segment_payload(s, row), want = r->payloads[row];

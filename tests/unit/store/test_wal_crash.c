@@ -1,5 +1,6 @@
 /* Power loss after every change to the disk, with every kind of loss. What was durable must be there, nothing that
  * was not appended may be, and the log must open without complaint. */
+#include "tests/unit/store/crash_util.h"
 #include "tests/unit/store/wal_util.h"
 
 enum { SEGMENT = 3000, STEPS = 60, SEQ_MAX = 1000 };
@@ -72,11 +73,6 @@ static void check_after_crash(struct wal *w, const struct model *m)
 	check_log(w, first, last, m->life);
 }
 
-static struct {
-	uint64_t seed, change;
-	int mode;
-} at; /* for the message when a check fails */
-
 /* Runs a workload of one seed until the n-th change; returns false when it ended before. */
 static bool run(uint64_t seed, uint64_t stop_at, enum memory_crash mode, uint64_t *states)
 {
@@ -116,30 +112,17 @@ static bool run(uint64_t seed, uint64_t stop_at, enum memory_crash mode, uint64_
 }
 
 /* QUIVER_SEED=n tries that seed alone, QUIVER_SEEDS=n as many, for longer runs than the usual one. */
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-	return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void every_crash_leaves_a_log_that_opens(void **state)
 {
 	uint64_t states = 0;
-	uint64_t first = from_environment("QUIVER_SEED", 1);
-	uint64_t last = getenv("QUIVER_SEED") != NULL ? first : from_environment("QUIVER_SEEDS", 5);
+	uint64_t first, last;
+	crash_seeds(&first, &last, 5);
 	for (uint64_t seed = first; seed <= last; seed++)
 		for (int mode = CRASH_KILL; mode <= CRASH_ANY; mode++)
 			for (uint64_t n = 1; run(seed, n, (enum memory_crash)mode, &states);)
 				n++;
 	print_message("%lu crash states\n", (unsigned long)states);
 	assert_true(states > 400);
-}
-
-static int say_where(void **state)
-{
-	print_message("ended at seed %lu (QUIVER_SEED), mode %d, change %lu\n",
-		      (unsigned long)at.seed, at.mode, (unsigned long)at.change);
-	return 0;
 }
 
 int main(void)
