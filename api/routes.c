@@ -147,10 +147,21 @@ static int decode_args(struct api_request *r, const struct span args[ROUTE_ARGS]
 	return 0;
 }
 
+/* Is the path one of ours, with whatever method? */
+static bool is_known(const char *path, size_t n)
+{
+	for (unsigned i = 0; i < api_n_routes; i++) {
+		struct span args[ROUTE_ARGS] = {{NULL, 0}};
+
+		if (match(api_routes[i].pattern, path, n, args))
+			return true;
+	}
+	return false;
+}
+
 int route_find(struct api_request *r, const char *path, struct error *err)
 {
 	size_t n = strlen(path);
-	bool other_method = false;
 
 	while (n > 1 && path[n - 1] == '/')
 		n--;
@@ -158,16 +169,12 @@ int route_find(struct api_request *r, const char *path, struct error *err)
 		const struct route *route = &api_routes[i];
 		struct span args[ROUTE_ARGS] = {{NULL, 0}};
 
-		if (!match(route->pattern, path, n, args))
+		if (route->method != r->method || !match(route->pattern, path, n, args))
 			continue;
-		if (route->method != r->method) {
-			other_method = true;
-			continue;
-		}
 		r->route = route;
 		return decode_args(r, args, err);
 	}
-	if (other_method)
+	if (is_known(path, n))
 		return error_set(err, ERR_FORBIDDEN, "%.*s: not with this method",
 				 (int)(n < 200 ? n : 200), path);
 	return error_set(err, ERR_NOT_FOUND, "no such path: %.*s", (int)(n < 200 ? n : 200), path);
