@@ -351,11 +351,92 @@ static void test_messages_do_not_wait(void **state)
 	node_fini(&b);
 }
 
+static unsigned long long frames_of(struct node *n)
+{
+	struct buf metrics = BUF_INIT;
+	unsigned long long frames = 0;
+
+	rpc_metrics(n->rpc, &metrics);
+	buf_put_u8(&metrics, 0);
+	sscanf(strstr((char *)metrics.data, "\nquiver_rpc_frames_sent_total "), "%*s %llu",
+	       &frames);
+	buf_fini(&metrics);
+	return frames;
+}
+
+static void prepare(struct counting *c, uint64_t value, bool more)
+{
+	memset(c, 0, sizeof(*c));
+	c->request.target.collection_id = value;
+	c->call = (struct rpc_call){.type = RPC_TYPE_count,
+				    .request = &c->request,
+				    .response = &c->response,
+				    .arena = arena_new(64),
+				    .more = more,
+				    .done = on_done};
+}
+
+/* Calls of which all but the last say that more follows share a message also when nothing is under way. The timer, which comes
+ * every few milliseconds, may find some waiting and send them: then once more. */
+static void test_announced_calls_share_a_message(void **state)
+{
+	struct node a, b;
+	enum { CALLS = 5, TRIES = 200 };
+	struct counting calls[CALLS];
+	bool shared = false;
+
+	node_init(&a, 1, 77, "127.0.0.1:0");
+	node_init(&b, 2, 77, "127.0.0.1:0");
+	connect_nodes(&a, &b);
+	for (int t = 0; t < TRIES && !shared; t++) {
+		unsigned long long before = frames_of(&a);
+
+		for (unsigned i = 0; i < CALLS; i++)
+			prepare(&calls[i], 10 + i, i + 1 < CALLS);
+		for (unsigned i = 0; i < CALLS; i++)
+			rpc_send(a.rpc, 2, &calls[i].call);
+		for (unsigned i = 0; i < CALLS; i++) {
+			wait_done(&calls[i]);
+			assert_int_equal(calls[i].call.rc, 0);
+			assert_int_equal(calls[i].response.count, 2 * (10 + i));
+			arena_free(calls[i].call.arena);
+		}
+		shared = frames_of(&a) == before + 1;
+	}
+	assert_true(shared);
+	node_fini(&a);
+	node_fini(&b);
+}
+
+/* What was announced need not come. */
+static void test_announced_call_goes_alone(void **state)
+{
+	struct node a, b;
+	struct counting c;
+
+	node_init(&a, 1, 77, "127.0.0.1:0");
+	node_init(&b, 2, 77, "127.0.0.1:0");
+	connect_nodes(&a, &b);
+	for (unsigned i = 0; i < 3; i++) {
+		prepare(&c, 4, true);
+		rpc_send(a.rpc, 2, &c.call);
+		wait_done(&c);
+		assert_int_equal(c.call.rc, 0);
+		assert_int_equal(c.response.count, 8);
+		arena_free(c.call.arena);
+		usleep(300000); /* until the timer sleeps: the call must wake it */
+	}
+	node_fini(&a);
+	node_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers_and_errors),
 		cmocka_unit_test(test_messages_do_not_wait),
+		cmocka_unit_test(test_announced_calls_share_a_message),
+		cmocka_unit_test(test_announced_call_goes_alone),
 		cmocka_unit_test(test_thousands_at_once),
 		cmocka_unit_test(test_window_and_queue),
 		cmocka_unit_test(test_overload_is_refused),
