@@ -7,8 +7,8 @@
  * late: nothing here knows a clock.
  *
  * Constants, set by scripts/model: N replicas, S sequence numbers, E epochs, CRASHES, WIPES (a disk lost), REFUSALS (a full
- * disk), MIN_ISR, IN_SYNC (bits of the first in-sync set), STRAYS (late requests overlap later ones), MUTANT (a seeded bug; with MUTANTS it is
- * read from the environment).
+ * disk), MIN_ISR, IN_SYNC (bits of the first in-sync set), STRAYS (late requests overlap later ones), LOSSES (messages are lost),
+ * PRIMARIES (how many of the replicas may be promoted), MUTANT (a seeded bug; with MUTANTS it is read from the environment).
  */
 #ifdef MUTANT /* fixed, for reading a trail */
 #define MUT(number) (MUTANT == number)
@@ -629,7 +629,9 @@ end:	do
 
 	EACH(SENDS, x)
 	EACH(HEAR, x)
+#if LOSSES
 	EACH(GIVE_UP, x)
+#endif
 	EACH(GIVE_UP_LATE, x)
 	EACH(TAKE, x)
 	EACH(TAKE_STRAY, x)
@@ -707,8 +709,10 @@ end:	do
 	PROMOTE(0) PROMOTE(1)
 	HEAL(0) HEAL(1)
 	WIN(1) WIN(2) WIN(3)
-#if N == 3
+#if PRIMARIES == 3
 	PROMOTE(2)
+#endif
+#if N == 3
 	HEAL(2)
 	WIN(4) WIN(5) WIN(6) WIN(7)
 #endif
