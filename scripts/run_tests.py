@@ -7,6 +7,7 @@ A C test program that says nothing in TAP counts as one test; one that dies, or 
 stops, counts as one failure more than it had printed.
 """
 import argparse
+import glob
 import json
 import os
 import re
@@ -30,7 +31,10 @@ STAGES = {
     "cluster": ("release", None, None),
     "clients": ("release", "quiverd", "clients"),
     "tsan": ("tsan", "unit_tests", "unit"),
+    "tsan_cluster": ("tsan", ["quiverd", "quiver"], None),
 }
+# A stage that runs the Python tests of another one's folder, with its own build.
+FOLDERS = {"tsan_cluster": "cluster"}
 # The tests of the API once more, on a cluster of three nodes; without -k those that answers of several partitions could break.
 # scripts/nightly runs all.
 API3 = "test_query.|test_query_details|Recommend|TieTest|test_points.Points.|FiltersWithIndexes|Bm25|Collections|MapKeys|Restart|Selection"
@@ -113,8 +117,27 @@ def run_python(folder, build_dir, word, **more):
                        QUIVER_BUILD_DIR=build_dir, QUIVERD=os.path.join(build_dir, "quiverd"),
                        QUIVER=os.path.join(build_dir, "quiver"), **more)
     report = os.path.join(build_dir, "python-tests.json")
-    return run_reporting(["/usr/bin/python3", "-u", os.path.join(ROOT, "tests", "run_python.py"),
-                          folder, report, word], report, environment)
+    races = sanitizer_reports(build_dir, environment)
+    count = run_reporting(["/usr/bin/python3", "-u", os.path.join(ROOT, "tests", "run_python.py"),
+                           folder, report, word], report, environment)
+    for path in glob.glob(races + "*") if races else []:
+        with open(path) as file:
+            print("== %s\n%s" % (path, file.read()[:6000]))
+        count.failed += 1
+    return count
+
+
+def sanitizer_reports(build_dir, environment):
+    """Of the nodes that a test starts, under the thread sanitizer: into files, each of which is a failure. None: not built so."""
+    if not build_dir.endswith(BUILD_DIR["tsan"]):
+        return None
+    reports = os.path.join(build_dir, "race.")
+    for path in glob.glob(reports + "*"):
+        os.unlink(path)
+    environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1",
+                       TSAN_OPTIONS="halt_on_error=0:suppressions=%s:log_path=%s" % (
+                           os.path.join(ROOT, "tests", "tsan.supp"), reports[:-1]))
+    return reports
 
 
 def run_own(folder, build_dir, word):
@@ -153,7 +176,7 @@ def run_stage(stage, word):
         print("== %s: built in %.0f s" % (stage, time.monotonic() - start))
         for name in [suite] if isinstance(suite, str) else suite or []:
             count.add(run_meson(build_dir, name, word))
-    folder = os.path.join(ROOT, "tests", stage)
+    folder = os.path.join(ROOT, "tests", FOLDERS.get(stage, stage))
     if stage == "api3":
         count.add(run_python(os.path.join(ROOT, "tests", "api"), build_dir, word or API3, QUIVER_API_NODES="3"))
     elif os.path.exists(os.path.join(folder, "run")):

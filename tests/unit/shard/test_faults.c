@@ -102,14 +102,17 @@ static void writes_are_refused_while_nothing_can_be_sealed(void **state)
 	(void)state;
 }
 
-/* Every file operation of sealing, compacting and building fails once in turn; nothing is ever
- * lost. */
+/* Every file operation of sealing, compacting and building fails once in turn (each QUIVER_FAULT_STEP-th, 7); nothing is
+ * ever lost. */
 static void background_work_survives_faults(void **state)
 {
 	static const int codes[] = {ERR_DISK_FULL, ERR_IO};
 	uint32_t fired = 0;
 
-	for (uint64_t at = 1; at < 60; at += 5) {
+	const char *step = getenv("QUIVER_FAULT_STEP");
+	uint64_t at = 1, each = step ? strtoul(step, NULL, 10) : 7;
+
+	for (bool more = true; more; at += each) {
 		struct fixture f;
 
 		setup(&f, INDEX_HNSW);
@@ -123,6 +126,7 @@ static void background_work_survives_faults(void **state)
 					       .partly = true};
 		fixture_settle(&f);
 		fired += f.faults.fired;
+		more = f.faults.fired;
 		f.faults.at = 0;
 		assert_int_equal(fixture_count(&f, NULL), 210);
 		set_value(&f, 0, 60, 77);
@@ -133,6 +137,8 @@ static void background_work_survives_faults(void **state)
 		assert_int_equal(fixture_info(&f).status == REPLICA_RED, 0);
 		fixture_fini(&f);
 	}
+	print_message("%u operations of background work failed, of %llu\n", fired,
+		      (unsigned long long)at);
 	assert_true(fired > 3);
 	(void)state;
 }
@@ -191,6 +197,35 @@ static void three_segments(struct fixture *f)
 	fixture_upsert(f, 300, 5, 9);
 	assert_true(shard_ready(f->shard, NULL));
 	fixture_stop(f);
+}
+
+/* Every file operation of a start fails once in turn. It may fail as a whole or start without its index; the next start has
+ * everything: what could not be read once is not given up. */
+static void a_start_survives_faults(void **state)
+{
+	struct fixture f;
+	uint32_t refused = 0;
+	uint64_t at = 1;
+
+	three_segments(&f);
+	for (bool fired = true; fired; at++) {
+		f.faults = (struct fault_plan){.ops = FAULT_ALL, .at = at, .code = ERR_IO};
+		refused += fixture_try_start(&f) != 0;
+		fixture_stop(&f);
+		fired = f.faults.fired;
+		f.faults = (struct fault_plan){0};
+		fixture_start(&f);
+		if (fixture_count(&f, NULL) != 305 || fixture_info(&f).status == REPLICA_RED)
+			fail_msg("after a failure of operation %llu: %llu points",
+				 (unsigned long long)at,
+				 (unsigned long long)fixture_count(&f, NULL));
+		fixture_stop(&f);
+	}
+	print_message("%llu operations of a start failed, %u of them all of it\n",
+		      (unsigned long long)at - 2, refused);
+	assert_true(at > 60 && refused > 10);
+	fixture_fini(&f);
+	(void)state;
 }
 
 static void check_quarantine(struct fixture *f, uint64_t points)
@@ -469,6 +504,7 @@ int main(void)
 		cmocka_unit_test(full_disk_refuses_and_goes_on),
 		cmocka_unit_test(writes_are_refused_while_nothing_can_be_sealed),
 		cmocka_unit_test(background_work_survives_faults),
+		cmocka_unit_test(a_start_survives_faults),
 		cmocka_unit_test(corrupt_segment_is_quarantined_and_named),
 		cmocka_unit_test(damaged_index_is_built_again),
 		cmocka_unit_test(damaged_log_keeps_the_others_serving),

@@ -373,6 +373,7 @@ static void a_failed_operation_leaves_the_state_whole(void **state)
 		uint64_t n = 1;
 		while (fail_at(n, how % 2 == 0 ? ERR_IO : ERR_DISK_FULL, how >= 2))
 			n++;
+		print_message("%lu operations failed\n", (unsigned long)n - 1);
 		assert_true(n > 150);
 	}
 }

@@ -273,6 +273,7 @@ static void a_failed_operation_leaves_nothing(void **state)
 		while (run_with_fault(ops, n, how % 2 != 0 ? ERR_IO : ERR_DISK_FULL, (how & 1) != 0,
 				      (how & 2) != 0))
 			n++;
+		print_message("%lu operations failed\n", (unsigned long)n - 1);
 		assert_true(n > 40);
 	}
 }
@@ -326,6 +327,7 @@ static void a_failed_open_or_cut_loses_nothing(void **state)
 		uint64_t n = 1;
 		while (open_with_fault(n, lasting != 0))
 			n++;
+		print_message("%lu operations failed\n", (unsigned long)n - 1);
 		assert_true(n > 40);
 	}
 }
