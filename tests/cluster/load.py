@@ -151,6 +151,13 @@ class Load:
         for thread in self.threads:
             thread.join()
 
+    def missed_longer_than(self, seconds):
+        """(when a search began, [(id, seconds since its acknowledgement)]) of what was that old and was not found."""
+        acknowledged = {first + i: when for _, when, first in self.writes for i in range(self.batch)}
+        found = [(began, [(i, began - acknowledged[i]) for i in missing if began - acknowledged[i] > seconds])
+                 for began, missing in self.missed]
+        return [entry for entry in found if entry[1]]
+
     def left(self, node):
         """Nobody waits for an answer of this node. (It is not `usable` any more.)"""
         return all(client.asking is not node for client in self.clients)

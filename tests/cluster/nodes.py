@@ -100,15 +100,17 @@ class Node:
 
 
 class Cluster:
-    """n nodes that bootstrap a cluster. With links, what passes between them can be cut."""
+    """n nodes that bootstrap a cluster. With links, what passes between them can be cut. prepare(node) comes before its start."""
 
-    def __init__(self, n, *flags, links=None):
+    def __init__(self, n, *flags, links=None, prepare=None):
         self.folder = tempfile.mkdtemp(prefix="quiver-cluster-")
         self.flags, self.links = list(flags), links
         self.nodes = [Node(self.folder, "abcdefgh"[i], [], links) for i in range(n)]
         self.bootstrap = ",".join("%s@%s" % (node.name, node.address) for node in self.nodes)
         for node in self.nodes:
             node.flags = self.flags + ["--bootstrap", self.bootstrap]
+            if prepare:
+                prepare(node)
             node.start()
         self.wait_ready()
 
@@ -172,8 +174,8 @@ class Cluster:
 class ClusterTest(unittest.TestCase):
     maxDiff = 4000
 
-    def cluster(self, n, *flags, linked=False):
-        c = Cluster(n, *flags, links=Links() if linked else None)
+    def cluster(self, n, *flags, linked=False, prepare=None):
+        c = Cluster(n, *flags, links=Links() if linked else None, prepare=prepare)
         self.addCleanup(c.close)
         return c
 

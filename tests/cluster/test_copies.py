@@ -17,6 +17,7 @@ class Copies(ClusterTest):
         return c, self.put_load(c, **load)
 
     def make(self, c, shards, factor=2):
+        c.wait(lambda: len(self.peers(c[0])) == len(c.nodes), "all nodes are known")
         self.ok(c[0], "PUT", "/collections/t",
                 {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": shards,
                  "replication_factor": factor})

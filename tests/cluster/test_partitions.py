@@ -49,17 +49,10 @@ class Partitions(ClusterTest):
         self.goes_on(c, load)
         c.wait(lambda: all(len(copies) == factor for copies in self.places(c[0], "t").values()), "all copies in sync")
         load.stop()
-        self.assertEqual(self.old(load), [])
+        self.assertEqual(load.missed_longer_than(GAP_S), [])
         c.wait(lambda: self.whole(c[0], "t", factor), "copies alike")
         for node in c.nodes:
             self.assertEqual(load.missing(node), [], node.name)
-
-    def old(self, load):
-        """Searches that missed what had been acknowledged longer than GAP_S before they began."""
-        acknowledged = {first + i: when for _, when, first in load.writes for i in range(load.batch)}
-        found = [(began, [(i, began - acknowledged[i]) for i in missing if began - acknowledged[i] > GAP_S])
-                 for began, missing in load.missed]
-        return [entry for entry in found if entry[1]]
 
     def test_a_node_that_is_cut_off_answers_nothing_old(self):
         """Each in turn, for longer than it takes to be dead. Who talks to the others notices nothing; a search at the node itself
