@@ -103,6 +103,8 @@ static void put_partition(struct buf *b, const struct map_collection *c, uint32_
 	put_ids(b, "learners", p->learners, p->n_learners);
 	if (p->leaving != 0)
 		buf_printf(b, ",\"leaving\":%" PRIu64, p->leaving);
+	if (p->pinned != 0)
+		buf_printf(b, ",\"pinned\":%" PRIu64, p->pinned);
 	json_put_literal(b, "}");
 }
 
@@ -308,8 +310,10 @@ static void put_replica(struct buf *b, const struct map *map, const struct coord
 			   ",\"epoch\":%" PRIu64 ",\"last_operation\":%" PRIu64
 			   ",\"applied_operation\":%" PRIu64 ",\"points\":%" PRIu64,
 			   info->epoch, info->last_seq, info->applied_seq, info->points);
-	else
+	if (replica->rc != 0)
 		put_text(b, "problem", replica->err.text);
+	else if (info->warning != NULL)
+		put_text(b, "problem", info->warning);
 	json_put_literal(b, "}");
 }
 

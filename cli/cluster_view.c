@@ -125,6 +125,7 @@ static void print_partitions(const struct json *view)
 	while (json_next(&it)) {
 		const struct json *p = it.value;
 		const struct json *leaving = client_get(p, "leaving");
+		const struct json *pinned = client_get(p, "pinned");
 
 		printf("%s/%" PRIu64 "  %s, primary %s", client_text(client_get(p, "collection")),
 		       client_number(client_get(p, "partition")),
@@ -134,6 +135,8 @@ static void print_partitions(const struct json *view)
 		print_ids(view, "copying to", client_get(p, "learners"));
 		if (leaving != NULL)
 			printf(", leaves %s", name_of(view, client_number(leaving)));
+		if (pinned != NULL)
+			printf(", stays on %s", name_of(view, client_number(pinned)));
 		printf("\n");
 	}
 }

@@ -247,6 +247,8 @@ static uint64_t surplus_member(struct heal *h, const struct map_partition *p)
 		uint64_t w = 2 * (uint64_t)replicas_on(h, id) + (id != p->primary);
 		if (node == NULL || node->state == NODE_DRAINING)
 			w += UINT64_C(1) << 32;
+		else if (id == p->pinned)
+			w = 0;
 		if (worst == 0 || w > weight) {
 			worst = id;
 			weight = w;

@@ -15,7 +15,7 @@
 
 enum {
 	MAP_MAGIC = 0x50414d51, /* "QMAP" */
-	MAP_VERSION = 2,        /* 1 had no `leaving` */
+	MAP_VERSION = MAP_VERSION_PINNED,
 	MAP_VERSION_OLDEST = 1,
 	PARTITION_MIN_BYTES = 8 + 8 + 4 + 4 + 4 + 4 + 4,
 	MAP_ADDRESS_BYTES = 512, /* a name or an address */
@@ -278,7 +278,7 @@ uint32_t map_route(const struct map_collection *c, const struct point_id *id)
 
 /* ---- bytes ---- */
 
-void map_put_partition(struct buf *b, const struct map_partition *p)
+void map_put_partition(struct buf *b, uint16_t version, const struct map_partition *p)
 {
 	buf_put_u64(b, p->epoch);
 	buf_put_u64(b, p->primary);
@@ -292,6 +292,8 @@ void map_put_partition(struct buf *b, const struct map_partition *p)
 	buf_put_u32(b, p->slot_first);
 	buf_put_u32(b, p->slot_last);
 	buf_put_u64(b, p->leaving);
+	if (version >= MAP_VERSION_PINNED)
+		buf_put_u64(b, p->pinned);
 }
 
 static uint32_t read_replicas(struct reader *r, uint64_t out[LIMIT_REPLICAS])
@@ -317,7 +319,8 @@ void map_read_partition(struct reader *r, uint16_t version, struct map_partition
 	p->min_isr = reader_u32(r);
 	p->slot_first = reader_u32(r);
 	p->slot_last = reader_u32(r);
-	p->leaving = version > 1 ? reader_u64(r) : 0;
+	p->leaving = version >= MAP_VERSION_LEAVING ? reader_u64(r) : 0;
+	p->pinned = version >= MAP_VERSION_PINNED ? reader_u64(r) : 0;
 }
 
 static bool holds(const uint64_t *ids, uint32_t n, uint64_t id)
@@ -406,10 +409,21 @@ void map_read_node(struct reader *r, struct arena *arena, struct map_node *n)
 	n->capacity_bytes = reader_u64(r);
 }
 
+static uint16_t version_needed(const struct map *m)
+{
+	for (uint32_t i = 0; i < m->n_collections; i++)
+		for (uint32_t j = 0; j < m->collections[i].collection->n_partitions; j++)
+			if (m->collections[i].partitions[j].pinned != 0)
+				return MAP_VERSION_PINNED;
+	return MAP_VERSION_LEAVING;
+}
+
 void map_encode(struct buf *b, const struct map *m)
 {
+	uint16_t version = version_needed(m);
+
 	buf_put_u32(b, MAP_MAGIC);
-	buf_put_u16(b, MAP_VERSION);
+	buf_put_u16(b, version);
 	buf_put_u64(b, m->index);
 	buf_put_u64(b, m->cluster_id);
 	buf_put_u64(b, m->next_id);
@@ -423,7 +437,7 @@ void map_encode(struct buf *b, const struct map *m)
 		collection_encode(b, c->collection);
 		buf_put_u32(b, c->collection->n_partitions);
 		for (uint32_t j = 0; j < c->collection->n_partitions; j++)
-			map_put_partition(b, &c->partitions[j]);
+			map_put_partition(b, version, &c->partitions[j]);
 	}
 	buf_put_u32(b, m->n_aliases);
 	for (uint32_t i = 0; i < m->n_aliases; i++) {

@@ -32,6 +32,7 @@ struct map_partition {
 	uint64_t learners[LIMIT_REPLICAS];
 	uint32_t n_learners;
 	uint64_t leaving; /* the replica that a move takes away once the learner is in sync; 0 = none */
+	uint64_t pinned; /* an operator has put a replica there: balancing does not take it away; 0 = none */
 	uint32_t min_isr;
 	uint32_t slot_first, slot_last; /* hash slots it owns, inclusive */
 };

@@ -465,6 +465,9 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 	copy[c->partition].epoch = now->epoch + 1;
 	if (!move_goes_on(collection->collection, &c->config))
 		copy[c->partition].leaving = 0;
+	if (!among(c->config.in_sync, c->config.n_in_sync, c->config.pinned) &&
+	    !among(c->config.learners, c->config.n_learners, c->config.pinned))
+		copy[c->partition].pinned = 0;
 	map_partitions_unref(collection->partitions);
 	collection->partitions = copy;
 	return 0;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	COMMAND_VERSION = 2, /* as MAP_VERSION */
+	COMMAND_VERSION = MAP_VERSION_PINNED,
 	COMMAND_VERSION_OLDEST = 1,
 	MAP_ACTIONS_LIMIT = 1000, /* alias actions in one command */
 	HEAD_BYTES = 2 + 1 + 8 + 8,
@@ -44,7 +44,9 @@ static void put_key(struct buf *b, const struct map_command *c)
 
 void map_command_encode(struct buf *b, const struct map_command *c)
 {
-	buf_put_u16(b, COMMAND_VERSION);
+	uint16_t version = c->config.pinned != 0 ? MAP_VERSION_PINNED : MAP_VERSION_LEAVING;
+
+	buf_put_u16(b, version);
 	buf_put_u8(b, (uint8_t)c->type);
 	buf_put_u64(b, c->command_hi);
 	buf_put_u64(b, c->command_lo);
@@ -63,7 +65,7 @@ void map_command_encode(struct buf *b, const struct map_command *c)
 		buf_put_u64(b, c->collection_id);
 		buf_put_u32(b, c->partition);
 		buf_put_u64(b, c->expect_epoch);
-		map_put_partition(b, &c->config);
+		map_put_partition(b, version, &c->config);
 		break;
 	case MAP_KEY_PUT: put_key(b, c); break;
 	case MAP_KEY_REMOVE: buf_put_str(b, c->name != NULL ? c->name : c->key.name); break;

@@ -256,6 +256,7 @@ static bool find_move(const struct map *m, struct candidates *all, struct candid
 			struct candidate *to;
 
 			if (p->n_learners > 0 || !holds_replica(p, from->id) ||
+			    (p->pinned == from->id && !from->draining) ||
 			    in_moves(moves, n_moves, c->collection->id, j))
 				continue;
 			to = target_of(all, p);

@@ -114,6 +114,7 @@ static int start_move(const struct map *m, const struct map_collection *c,
 	*out = partition_set(c, q->partition);
 	out->config.learners[out->config.n_learners++] = q->to;
 	out->config.leaving = q->from;
+	out->config.pinned = q->to; /* balancing would undo it */
 	return 0;
 }
 

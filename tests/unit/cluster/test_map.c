@@ -320,6 +320,35 @@ static void test_a_move_is_remembered(void **state)
 	map_unref(m);
 }
 
+/* As long as it is there; a map without such a thing can be read by a program that does not know of it. */
+static void test_a_pin_is_remembered(void **state)
+{
+	uint64_t index = 0;
+	struct map *m = fixture_map(4, &index), *again = NULL;
+	struct buf before = BUF_INIT, after = BUF_INIT;
+	struct map_command c;
+
+	fixture_create(&m, ++index, fixture_collection("a", 2, 2), PAIR, 2, NULL);
+	map_encode(&before, m);
+	c = partition_set(m, 1);
+	c.config.pinned = 2;
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	assert_int_equal(m->collections[0].partitions[1].pinned, 2);
+	map_encode(&after, m);
+	assert_int_equal(before.data[4], 2);
+	assert_int_equal(after.data[4], 3);
+	assert_int_equal(map_decode(after.data, after.len, &again, NULL), 0);
+	assert_int_equal(again->collections[0].partitions[1].pinned, 2);
+	map_unref(again);
+	c.expect_epoch = 2;
+	c.config.pinned = 4; /* it has none */
+	assert_int_equal(fixture_apply(&m, ++index, &c, NULL), 0);
+	assert_int_equal(m->collections[0].partitions[1].pinned, 0);
+	buf_fini(&before);
+	buf_fini(&after);
+	map_unref(m);
+}
+
 /* Only the command that says so makes a learner primary; everything else about it is checked as ever. */
 static void test_recovery_from_a_learner(void **state)
 {
@@ -374,7 +403,7 @@ static void test_the_version_before(void **state)
 	assert_int_equal(map_decode(b.data, b.len, &back, NULL), 0);
 	assert_int_equal(back->collections[0].partitions[0].primary, 2);
 	map_unref(back);
-	b.data[4] = 3;
+	b.data[4] = 4;
 	assert_int_equal(map_decode(b.data, b.len, &back, NULL), ERR_VERSION);
 
 	c = (struct map_command){.type = MAP_PARTITION_SET,
@@ -642,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_partition_compare_and_set),
 		cmocka_unit_test(test_a_move_is_remembered),
+		cmocka_unit_test(test_a_pin_is_remembered),
 		cmocka_unit_test(test_recovery_from_a_learner),
 		cmocka_unit_test(test_the_version_before),
 		cmocka_unit_test(test_retry_applies_once),

@@ -59,6 +59,29 @@ static void test_balanced(void **state)
 	map_unref(m);
 }
 
+/* Three of four partitions were sent to one node: those stay, and the others make up for it as far as they can. */
+static void test_what_an_operator_put_there_stays(void **state)
+{
+	uint64_t index = 0;
+	struct map *m = fixture_map(3, &index);
+	struct place_move moves[8];
+
+	create(&m, &index, "a", 6, 1);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct map_partition *p = &m->collections[0].partitions[i];
+
+		p->primary = p->in_sync[0] = i < 4 ? 1 : 2;
+		p->pinned = i < 3 ? 1 : 0;
+	}
+	assert_int_equal(place_balance(m, moves, 8), 1);
+	assert_int_equal(moves[0].partition, 3);
+	assert_int_equal(moves[0].to, 3);
+	/* A node that is to be emptied is emptied. */
+	m->nodes[0].state = NODE_DRAINING;
+	assert_int_equal(place_balance(m, moves, 8), 4);
+	map_unref(m);
+}
+
 static void test_lost_node_is_spread(void **state)
 {
 	uint64_t index = 0;
@@ -213,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_balanced),
+		cmocka_unit_test(test_what_an_operator_put_there_stays),
 		cmocka_unit_test(test_lost_node_is_spread),
 		cmocka_unit_test(test_factor_above_servers),
 		cmocka_unit_test(test_silent_nodes),

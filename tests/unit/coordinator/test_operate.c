@@ -93,6 +93,7 @@ static void test_a_move(void **state)
 	assert_non_null(strstr(err.text, "is not up"));
 	assert_int_equal(operate(&m, &index, OPERATE_MOVE, 1, 3, &err), 0);
 	assert_int_equal(partition(m, 0)->leaving, 1);
+	assert_int_equal(partition(m, 0)->pinned, 3);
 	assert_int_equal(partition(m, 0)->learners[0], 3);
 	assert_int_equal(partition(m, 0)->n_in_sync, 2);
 	set_state(&m, &index, 4, NODE_UP);
@@ -103,6 +104,7 @@ static void test_a_move(void **state)
 	assert_int_equal(operate(&m, &index, OPERATE_ABORT, 0, 0, &err), 0);
 	assert_int_equal(partition(m, 0)->n_learners, 0);
 	assert_int_equal(partition(m, 0)->leaving, 0);
+	assert_int_equal(partition(m, 0)->pinned, 0);
 	assert_int_equal(operate(&m, &index, OPERATE_MOVE, 1, 3, &err), 0);
 	now_in_sync(&m, &index, 3);
 	assert_int_equal(partition(m, 0)->leaving, 1);
