@@ -196,7 +196,9 @@ static void lead(struct heal *h, const struct heal_event *e)
 static void heartbeat(struct heal *h, const struct heal_event *e)
 {
 	struct watched *w = heal_watched(h, e->node);
-	/* One of an older incarnation is a process that should have ended, or a copy; 0: it has not registered. */
+	if (w != NULL && e->incarnation == 0)
+		w->asked_us = h->now_us; /* it has not registered */
+	/* One of an older incarnation is a process that should have ended, or a copy. */
 	if (!h->leads || w == NULL || e->incarnation < w->incarnation || e->incarnation == 0)
 		return;
 	if (earlier(h->now_us, w->heard_us) >= h->options.suspect_us)
@@ -324,6 +326,14 @@ static size_t voters_wanted(struct heal *h)
 	return alive >= 5 ? 5 : alive >= 3 ? 3 : 1;
 }
 
+/* Is a process of it there that could not register yet? */
+static bool asks(struct heal *h, uint64_t id)
+{
+	const struct watched *w = heal_watched(h, id);
+	return w != NULL && w->asked_us != 0 &&
+	       earlier(h->now_us, w->asked_us) < h->options.suspect_us;
+}
+
 /* One step at a time: who is no member becomes a learner (every node follows the map's log), learners become voters, lost voters
  * leave once their successor votes. */
 static void plan_members(struct heal *h, const struct heal_event *e, struct heal_update *out)
@@ -349,8 +359,9 @@ static void plan_members(struct heal *h, const struct heal_event *e, struct heal
 	}
 	for (uint32_t i = 0; i < h->map->n_nodes; i++) {
 		const struct map_node *node = &h->map->nodes[i];
-		/* One that has asked to join cannot register before it follows the log. */
-		bool waits = !heal_dead(h, node->id) || node->incarnation == 0;
+		/* One that has asked to join, or has come back after another one took its place, cannot register before it
+		 * follows the log. */
+		bool waits = !heal_dead(h, node->id) || node->incarnation == 0 || asks(h, node->id);
 		if (member_of(e, node->id) == NULL && waits && node->rpc_address[0] != '\0') {
 			change_member(h, out, 1, node->id);
 			return;

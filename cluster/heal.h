@@ -4,7 +4,7 @@
  *
  * Rules:
  *   detect    a node that was silent for suspect_us is probed through other nodes; silent for dead_us, and nobody
- *             vouched for it: NODE_DOWN. A new leader starts with fresh timers. Time in which this process itself stood still
+ *             vouched for it (it was not reached, or says itself that it does not get on): NODE_DOWN. A new leader starts with fresh timers. Time in which this process itself stood still
  *             is not counted. A node that comes and goes must stay for a while before it counts again.
  *   promote   the primary is dead: the in-sync member with the highest reported (epoch, seq) takes over. Never another one; when
  *             all in-sync members are dead the partition stays as it is.

@@ -16,6 +16,7 @@ struct watched {
 	uint64_t vouched_us; /* last time that another node could reach it */
 	uint64_t steady_us;  /* heartbeats have come without a gap since */
 	uint64_t down_us;    /* dead since, as this leader saw it */
+	uint64_t asked_us;   /* a process of it that could not register yet was heard last */
 	uint64_t probed_us, submitted_us;
 	uint32_t probe_turn;
 	uint32_t failures; /* in the last minutes */

@@ -56,6 +56,7 @@ struct meta_runtime {
 	pthread_t thread;
 	bool has_thread; /* the loop runs, or is about to */
 	atomic_uint n_messages;
+	atomic_ullong busy_since_us; /* 0: it waits for something to do */
 
 	/* The loop's own. */
 	struct mail *taken; /* posts that were taken and not yet looked at */
@@ -194,6 +195,14 @@ void meta_runtime_status(struct meta_runtime *rt, struct meta_runtime_status *ou
 	pthread_mutex_lock(&rt->status_lock);
 	*out = rt->status;
 	pthread_mutex_unlock(&rt->status_lock);
+}
+
+uint64_t meta_runtime_busy_us(struct meta_runtime *rt)
+{
+	uint64_t since = atomic_load_explicit(&rt->busy_since_us, memory_order_relaxed);
+	uint64_t now = now_us(rt);
+
+	return since != 0 && now > since ? now - since : 0;
 }
 
 /* ---- executing updates ---- */
@@ -421,11 +430,13 @@ static void *loop(void *arg)
 		struct post *p;
 
 		rt->taken = mailbox_take(rt->mailbox, rt->tick_us > now ? rt->tick_us - now : 0);
+		atomic_store_explicit(&rt->busy_since_us, now_us(rt), memory_order_relaxed);
 		while ((p = next_post(rt)) != NULL)
 			take(rt, p);
 		if (now_us(rt) >= rt->tick_us)
 			step(rt, &tick);
 		sync_and_tell(rt);
+		atomic_store_explicit(&rt->busy_since_us, 0, memory_order_relaxed);
 	}
 	return NULL;
 }
@@ -523,10 +534,11 @@ void meta_runtime_stop(struct meta_runtime *rt)
 {
 	struct post *p;
 
-	if (rt == NULL)
+	if (rt == NULL || !rt->has_thread)
 		return;
 	post_send(rt, post_new(POST_STOP));
 	pthread_join(rt->thread, NULL);
+	rt->has_thread = false;
 	mailbox_close(rt->mailbox);
 	while ((rt->taken = mailbox_take(rt->mailbox, 0)) != NULL) {
 		while ((p = next_post(rt)) != NULL)
@@ -537,6 +549,13 @@ void meta_runtime_stop(struct meta_runtime *rt)
 		refuse(p, ERR_CLOSED,
 		       "the node stopped before the result was known; asking again is safe");
 	}
+}
+
+void meta_runtime_free(struct meta_runtime *rt)
+{
+	if (rt == NULL)
+		return;
+	meta_runtime_stop(rt);
 	runtime_free(rt);
 }
 

@@ -33,8 +33,11 @@ struct meta_runtime_options {
 /* Recovers what the folder holds. A single node leads, and its map is current, on return. */
 int meta_runtime_start(struct meta_runtime **out, const struct meta_runtime_options *o,
 		       struct error *err);
-/* Requests that are not done are answered with ERR_CLOSED. NULL ok. */
+/* Requests that are not done, and later ones, are answered with ERR_CLOSED. The map and the status can still be asked for.
+ * NULL ok. */
 void meta_runtime_stop(struct meta_runtime *rt);
+/* Stops it if nobody has. NULL ok. */
+void meta_runtime_free(struct meta_runtime *rt);
 
 /* `done` runs exactly once, on the runtime's thread or, when the runtime is at its end, the
  * caller's. result->code 0: applied, durable, and on_map has returned for that map. See struct
@@ -69,3 +72,5 @@ struct meta_runtime_status {
 	struct error broken; /* code 0 = at work; else why it stopped taking part */
 };
 void meta_runtime_status(struct meta_runtime *rt, struct meta_runtime_status *out);
+/* How long the thread has been at what it does now, without looking at what comes in: long when the disk hangs. */
+uint64_t meta_runtime_busy_us(struct meta_runtime *rt);

@@ -256,25 +256,44 @@ static void own_beat(struct member *m, const struct replica_report *reports, siz
 	free(own);
 }
 
+static bool is_member(const struct meta_runtime_status *s, uint64_t id)
+{
+	for (uint32_t i = 0; i < s->n_members; i++)
+		if (s->members[i].id == id)
+			return true;
+	return false;
+}
+
+/* Nobody leads as far as this node knows: whoever does hears it, and knows where this node is now. After a start the map may still be
+ * unknown, but not who followed the control plane; and who did not vote then may lead now, with others in the places of those
+ * that did. */
+static void beat_all(struct member *m, const struct meta_runtime_status *s,
+		     const struct replica_report *reports, uint32_t n)
+{
+	for (uint32_t i = 0; i < s->n_members; i++) {
+		const struct meta_runtime_member *other = &s->members[i];
+		if (other->id == m->self)
+			continue;
+		member_peer(m, other->id, other->address, false);
+		member_send_beat(m, other->id, reports, n);
+	}
+	for (uint32_t i = 0; m->map != NULL && i < m->map->n_nodes; i++) {
+		const struct map_node *node = &m->map->nodes[i];
+		if (node->coordinator && node->id != m->self && !is_member(s, node->id))
+			member_send_beat(m, node->id, reports, n);
+	}
+}
+
 static void beat(struct member *m, const struct meta_runtime_status *s)
 {
 	struct replica_report *reports;
 	size_t n = shard_reports(m->options.shard, &reports);
-	if (s->is_leader) {
+	if (s->is_leader)
 		own_beat(m, reports, n);
-	} else if (s->leader != 0) {
+	else if (s->leader != 0)
 		member_send_beat(m, s->leader, reports, (uint32_t)n);
-	} else {
-		/* Whoever leads hears it, and knows where this node is now. After a start the map may still be unknown, but
-		 * not who votes. */
-		for (uint32_t i = 0; i < s->n_members; i++) {
-			const struct meta_runtime_member *voter = &s->members[i];
-			if (!voter->voter || voter->id == m->self)
-				continue;
-			member_peer(m, voter->id, voter->address, false);
-			member_send_beat(m, voter->id, reports, (uint32_t)n);
-		}
-	}
+	else
+		beat_all(m, s, reports, (uint32_t)n);
 	free(reports);
 }
 
@@ -460,7 +479,6 @@ void member_stop(struct member *m)
 	m->closed = true;
 	pthread_rwlock_unlock(&m->meta_lock);
 	meta_runtime_stop(m->meta);
-	m->meta = NULL;
 	hosting_stop(m->hosting);
 	m->hosting = NULL;
 	mailbox_close(m->box);
@@ -479,6 +497,7 @@ void member_free(struct member *m)
 		}
 	}
 	mailbox_free(m->box);
+	meta_runtime_free(m->meta);
 	heal_free(m->heal);
 	map_unref(m->map);
 	pthread_rwlock_destroy(&m->meta_lock);

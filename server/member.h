@@ -33,9 +33,10 @@ struct member_options {
 int member_new(struct member **out, const struct member_options *o, struct error *err);
 /* Recovers the control plane and what the shard hosts; then registers in the background. */
 int member_start(struct member *m, struct error *err);
-/* Ends the threads and the control plane. Messages that come in later are refused. */
+/* Ends the threads and the control plane, whose map can still be read. Messages that come in later are refused. */
 void member_stop(struct member *m); /* NULL ok */
-void member_free(struct member *m); /* after rpc_hang_up; NULL ok */
+/* After rpc_hang_up, and after the coordinator, which reads the map until its last request is answered. NULL ok. */
+void member_free(struct member *m);
 struct meta_runtime *member_meta(struct member *m);
 /* What struct shard_options calls propose; ctx is the member. */
 void member_propose(void *ctx, const struct shard_proposal *proposal);

@@ -16,6 +16,7 @@ enum {
 		1000000, /* a message of the control plane that is not delivered by then is lost */
 	BEAT_CALL_US = 500000,
 	PROBE_CALL_US = 300000,
+	STALLED_US = 3000000, /* the control plane of a node has not got on for so long */
 };
 
 enum member_post_type { POST_HEARTBEAT, POST_PROBED, POST_MAP, POST_REGISTERED, POST_STOP };

@@ -117,7 +117,7 @@ static void asked(struct rpc_call *call)
 	struct asking *a = (struct asking *)call;
 	struct rpc_probe_response *answer = a->asked_by->response;
 	struct rpc_call *by = a->asked_by;
-	answer->reachable = call->rc == 0;
+	answer->reachable = call->rc == 0 && a->response.reachable;
 	answer->node = a->response.node;
 	answer->start_id = a->response.start_id;
 	arena_free(call->arena);
@@ -178,6 +178,17 @@ static void serve_about(struct member *m, struct rpc_call *call)
 		rpc_finish(call, 0);
 }
 
+/* Whoever asks wants to know whether this node does its part. With a disk that hangs it may believe that it leads, and tell
+ * nobody how it is. */
+static bool gets_on(struct member *m)
+{
+	struct meta_runtime *meta = member_meta_get(m);
+	uint64_t busy_us = meta != NULL ? meta_runtime_busy_us(meta) : 0;
+	if (meta != NULL)
+		member_meta_put(m);
+	return busy_us < STALLED_US;
+}
+
 static void serve_probe(struct member *m, struct rpc_call *call)
 {
 	const struct rpc_probe_request *q = call->request;
@@ -190,7 +201,7 @@ static void serve_probe(struct member *m, struct rpc_call *call)
 		return;
 	}
 	if (q->node == 0 || q->node == m->self) {
-		*answer = (struct rpc_probe_response){.reachable = true,
+		*answer = (struct rpc_probe_response){.reachable = gets_on(m),
 						      .node = m->self,
 						      .start_id = m->start_id};
 		rpc_finish(call, 0);

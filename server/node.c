@@ -586,15 +586,18 @@ void node_stop(struct node *n)
 	http_server_stop(n->http);
 	api_free(n->api);
 	coord_close(n->coord);
-	/* Other nodes' calls end before what serves them, own calls before the coordinator that waits for them. */
+	/* Other nodes' calls end before what serves them; own calls and changes of the map before the coordinator that waits for
+	 * them; and the map goes last, for what is answered on the way looks into it. */
 	member_stop(n->member);
+	if (!n->clustered)
+		meta_runtime_stop(n->meta);
 	if (n->shard != NULL)
 		shard_leave(n->shard);
 	if (n->clustered && n->rpc != NULL)
 		rpc_hang_up(n->rpc);
 	coord_stop(n->coord);
 	if (!n->clustered)
-		meta_runtime_stop(n->meta);
+		meta_runtime_free(n->meta);
 	member_free(n->member);
 	shard_stop(n->shard);
 	rpc_free(n->rpc);

@@ -89,7 +89,7 @@ static void node_stop(struct node *n)
 	pthread_rwlock_wrlock(&n->cluster->lock);
 	n->rt = NULL;
 	pthread_rwlock_unlock(&n->cluster->lock);
-	meta_runtime_stop(rt);
+	meta_runtime_free(rt);
 }
 
 static struct cluster *cluster_new(size_t n)

@@ -251,7 +251,7 @@ static int tear_down(void **state)
 	collection_unref(w->one);
 	collection_unref(w->five);
 	coord_stop(w->coord);
-	meta_runtime_stop(w->meta);
+	meta_runtime_free(w->meta);
 	shard_stop(w->shard);
 	rpc_free(w->rpc);
 	pool_free(w->pool);
