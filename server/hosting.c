@@ -12,9 +12,10 @@ struct hosting {
 	uint64_t self;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	const struct map *next; /* NULL: nothing new */
-	uint64_t contact_us;    /* to be told when nothing is new; 0: none */
-	bool sweep, swept;      /* the map is current for the first time */
+	const struct map *next;    /* NULL: nothing new */
+	const struct map *current; /* assigned last; NULL: none yet */
+	uint64_t contact_us;       /* to be told when nothing is new; 0: none */
+	bool sweep, swept;         /* the map is current for the first time */
 	bool busy, stopping;
 	pthread_t thread;
 };
@@ -50,12 +51,15 @@ void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
 	free(list);
 }
 
-/* The lock is held, and let go meanwhile. */
+/* The lock is held, and let go meanwhile; `current` is this thread's. */
 static void sweep(struct hosting *h)
 {
 	h->sweep = false;
 	pthread_mutex_unlock(&h->lock);
 	shard_sweep(h->shard);
+	/* What the shard would not begin on the word of an old map. */
+	if (h->current != NULL)
+		hosting_assign(h->shard, h->self, h->current);
 	pthread_mutex_lock(&h->lock);
 }
 
@@ -88,7 +92,8 @@ static void *loop(void *arg)
 		h->busy = true;
 		pthread_mutex_unlock(&h->lock);
 		hosting_assign(h->shard, h->self, map);
-		map_unref(map);
+		map_unref(h->current);
+		h->current = map;
 		pthread_mutex_lock(&h->lock);
 		h->busy = false;
 		pthread_cond_broadcast(&h->changed);
@@ -127,6 +132,7 @@ void hosting_stop(struct hosting *h)
 	pthread_mutex_unlock(&h->lock);
 	pthread_join(h->thread, NULL);
 	map_unref(h->next);
+	map_unref(h->current);
 	pthread_mutex_destroy(&h->lock);
 	pthread_cond_destroy(&h->changed);
 	free(h);

@@ -133,6 +133,8 @@ static void close_hosted(struct shard *s, struct hosted *h)
 static void drop(struct shard *s, struct hosted *h)
 {
 	char folder[sizeof h->folder];
+	uint64_t collection_id = h->collection_id;
+	uint32_t partition = h->partition;
 
 	memcpy(folder, h->folder, sizeof folder);
 	__atomic_store_n(&h->doomed, true, __ATOMIC_RELEASE);
@@ -143,6 +145,7 @@ static void drop(struct shard *s, struct hosted *h)
 		return; /* a newer one may name it again, with what is in it */
 	staging_remove(s, folder);
 	remove_folder(s, folder);
+	known_remove(s, collection_id, partition);
 }
 
 void assign_close_all(struct shard *s)
@@ -223,6 +226,10 @@ static struct hosted *open_one(struct shard *s, const struct shard_assignment *a
 
 	if (opened == 0) {
 		ask_loop(s, h, host_on_loop, a);
+		return h;
+	}
+	if (opened == ERR_UNAVAILABLE) { /* it is asked for again when the map is confirmed */
+		log_debug("shard", "%s", own.text);
 		return h;
 	}
 	log_error("shard", "%s", own.text);

@@ -36,8 +36,9 @@ static void answer_all(struct hosted *h, struct replica_write *first)
 		if (w->rc == ERR_TIMEOUT && item->call)
 			error_set(
 				&item->call->err, ERR_TIMEOUT,
-				"shard %u could not bring the write to its other replicas in time: it may be "
-				"carried out yet; send it again",
+				"the outcome is unknown: shard %u could not make the write durable on all of its "
+				"replicas in time, it may be carried out yet; send it again with the same batch "
+				"id, or read to see",
 				h->partition);
 		item_finish(item, w->rc);
 	}

@@ -36,10 +36,16 @@ struct worker { /* a thread that runs tasks in order and hands them on to the lo
 	pthread_t thread;
 	struct mailbox *box;
 	struct shard *shard;
+	uint64_t busy_since_us; /* atomic: when it began the task that it is at; 0: at none */
 	bool started;
 };
 
-enum { DISK_THREADS = 2, FROZEN_MAX = 4 };
+enum {
+	DISK_THREADS = 2,
+	FROZEN_MAX = 4,
+	/* A write to a log takes milliseconds, on a bad disk a second. From here on others should do the work. */
+	DISK_STALLED_US = 3000000
+};
 
 struct seeds;
 
@@ -56,6 +62,7 @@ struct shard {
 	bool stopping;           /* atomic: no new calls */
 	uint64_t calls;          /* atomic: threads inside handle() */
 	bool loop_ends;          /* atomic */
+	bool stalled;            /* the loop's: as it was said in the log */
 	uint64_t pending_bytes;  /* atomic: writes in flight */
 	uint64_t reserved_bytes; /* atomic: memory promised to running jobs */
 	uint64_t rows_bytes;     /* atomic: unsealed rows of all replicas */
@@ -203,6 +210,8 @@ void task_to_loop(struct task *t);
 void task_to_worker(struct worker *w, struct task *t); /* counted in h->tasks */
 void task_to_background(struct task *t);
 uint64_t now_us(const struct shard *s);
+/* How long the disk has not answered, once that is too long; else 0. Any thread. */
+uint64_t disk_stalled_us(const struct shard *s);
 static inline void count(struct shard *s, enum counter c, uint64_t n)
 {
 	__atomic_fetch_add(&s->counters[c], n, __ATOMIC_RELAXED);
@@ -290,6 +299,12 @@ int hosted_open(struct shard *s, const struct shard_assignment *a, struct hosted
 void hosted_free(struct hosted *h); /* closes the files */
 /* What belongs to the state but to no segment: digest and batch ids. */
 void extra_encode(struct buf *out, const struct hosted *h);
+
+/* ---- known.c: under assign_lock ---- */
+bool known_has(struct shard *s, uint64_t collection_id, uint32_t partition);
+int known_add(struct shard *s, uint64_t collection_id, uint32_t partition, struct error *err);
+void known_remove(struct shard *s, uint64_t collection_id, uint32_t partition);
+void known_sweep(struct shard *s); /* of what is not hosted */
 
 /* ---- seal.c ---- */
 void seal_start(struct hosted *h);     /* seals the oldest frozen segment unless that is going on */

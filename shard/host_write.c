@@ -183,6 +183,10 @@ static void write_arrived(struct task *t)
 		refuse(item, error_set(&item->call->err, ERR_CLOSED, "this shard is being closed"));
 		return;
 	}
+	if (item->w.deadline_us && now_us(h->shard) >= item->w.deadline_us) {
+		refuse(item, ERR_TIMEOUT);
+		return;
+	}
 	if (h->parked.first || too_far_behind(h)) {
 		park(h, item);
 		return;

@@ -83,6 +83,8 @@ void shard_metrics(struct shard *s, struct buf *out)
 	gauge(out, "log_bytes", "Bytes of logs", sum.log_bytes);
 	gauge(out, "pending_write_bytes", "Bytes of writes in flight",
 	      __atomic_load_n(&s->pending_bytes, __ATOMIC_RELAXED));
+	gauge(out, "disk_stalled_ms", "How long the disk has not answered, when that is too long",
+	      disk_stalled_us(s) / 1000);
 	gauge(out, "reserved_bytes", "Memory promised to background jobs",
 	      __atomic_load_n(&s->reserved_bytes, __ATOMIC_RELAXED));
 	seeds_metrics(s, out);
@@ -90,8 +92,14 @@ void shard_metrics(struct shard *s, struct buf *out)
 
 bool shard_ready(struct shard *s, struct error *why)
 {
+	uint64_t stalled_us = disk_stalled_us(s);
 	bool ready = true;
 
+	if (stalled_us) {
+		error_set(why, ERR_UNAVAILABLE, "the disk has not answered for %llu s",
+			  (unsigned long long)(stalled_us / 1000000));
+		return false;
+	}
 	pthread_rwlock_rdlock(&s->table_lock);
 	for (size_t i = 0; i < s->n_table && ready; i++) {
 		struct hosted *h = s->table[i];

@@ -341,18 +341,44 @@ static int store_first_manifest(struct hosted *h, struct error *err)
 	return 0;
 }
 
-/* The map counts this node among those that have everything, and it has nothing: its folder was lost.
- * It must not pass for one of them. */
+/* The map counts this node among those that have everything, and it has nothing. A new collection is like that; but a replica whose folder
+ * was lost must not pass for a new one, and what an old map says is no reason to begin one. */
 static int check_fresh(const struct hosted *h, const struct map_partition *c, struct error *err)
 {
-	for (uint32_t i = 0; c->epoch > 1 && i < c->n_in_sync; i++)
-		if (c->in_sync[i] == h->shard->options.self_node)
-			return error_set(
-				err, ERR_CORRUPT,
-				"the folder is empty, though this node has a full copy by the map "
-				"(epoch %llu): what it held was lost",
-				(unsigned long long)c->epoch);
+	struct shard *s = h->shard;
+	bool named = false;
+
+	for (uint32_t i = 0; i < c->n_in_sync; i++)
+		named |= c->in_sync[i] == s->options.self_node;
+	if (!named)
+		return 0;
+	if (c->epoch > 1 || known_has(s, h->collection_id, h->partition))
+		return error_set(err, ERR_CORRUPT,
+				 "the folder is empty, though this node has a full copy by the map "
+				 "(epoch %llu): what it held was lost",
+				 (unsigned long long)c->epoch);
+	if (s->options.old_assignments)
+		return error_set(err, ERR_UNAVAILABLE,
+				 "it is new by the shard map, which nobody has confirmed since the "
+				 "start");
 	return 0;
+}
+
+/* The folder is that of a replica now, and must not be found missing. */
+static int remember(const struct hosted *h, bool fresh, struct error *err)
+{
+	struct error own = {0};
+
+	if (known_has(h->shard, h->collection_id, h->partition) ||
+	    known_add(h->shard, h->collection_id, h->partition, &own) == 0)
+		return 0;
+	if (!fresh) { /* as well the next time */
+		log_warn("shard", "%s: %s", h->folder, own.text);
+		return 0;
+	}
+	if (err)
+		*err = own;
+	return own.code;
 }
 
 static int open_files(struct hosted *h, const struct map_partition *config, struct error *err)
@@ -366,6 +392,8 @@ static int open_files(struct hosted *h, const struct map_partition *config, stru
 		return rc;
 	if (fresh || h->base_changed)
 		rc = store_first_manifest(h, err);
+	if (rc == 0)
+		rc = remember(h, fresh, err);
 	if (rc || (rc = manifest_sweep(&h->io, &h->kept, err)))
 		return rc;
 	snap_copy(&h->state.now, &h->base);

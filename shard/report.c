@@ -2,7 +2,7 @@
 #include "base/memory.h"
 #include "shard/host.h"
 
-static struct replica_report report_of(struct hosted *h)
+static struct replica_report report_of(struct hosted *h, bool stalled)
 {
 	struct replica_report r = {.collection_id = h->collection_id,
 				   .partition = h->partition,
@@ -17,20 +17,22 @@ static struct replica_report report_of(struct hosted *h)
 	r.commit_seq = h->status.applied_seq;
 	r.digest = h->status.digest;
 	/* Where there may be a better copy this one must not lead. */
-	r.failed = (h->status.quarantined && h->copies) || h->status.diverged;
+	r.failed = (h->status.quarantined && h->copies) || h->status.diverged || stalled;
 	pthread_mutex_unlock(&h->view_lock);
 	return r;
 }
 
 size_t shard_reports(struct shard *s, struct replica_report **out)
 {
+	/* A disk that hangs is no error anywhere: nothing but this tells the map's leader that nothing can be committed here. */
+	bool stalled = disk_stalled_us(s) > 0;
 	size_t n;
 
 	pthread_rwlock_rdlock(&s->table_lock);
 	n = s->n_table;
 	*out = mem_array(n + 1, sizeof **out);
 	for (size_t i = 0; i < n; i++)
-		(*out)[i] = report_of(s->table[i]);
+		(*out)[i] = report_of(s->table[i], stalled);
 	pthread_rwlock_unlock(&s->table_lock);
 	return n;
 }

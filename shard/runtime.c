@@ -73,17 +73,47 @@ static void *worker_main(void *arg)
 			struct mail *next = mail->next;
 			struct task *t = CONTAINER(mail, struct task, mail);
 
+			__atomic_store_n(&w->busy_since_us, now_us(w->shard), __ATOMIC_RELAXED);
 			t->run(t);
+			__atomic_store_n(&w->busy_since_us, 0, __ATOMIC_RELAXED);
 			task_to_loop(t);
 			mail = next;
 		}
 	return NULL;
 }
 
+uint64_t disk_stalled_us(const struct shard *s)
+{
+	uint64_t now = now_us(s), longest = 0;
+
+	for (int i = 0; i < DISK_THREADS; i++) {
+		uint64_t since = __atomic_load_n(&s->disks[i].busy_since_us, __ATOMIC_RELAXED);
+
+		if (since && now > since && now - since > longest)
+			longest = now - since;
+	}
+	return longest >= DISK_STALLED_US ? longest : 0;
+}
+
+static void look_at_disk(struct shard *s)
+{
+	uint64_t stalled_us = disk_stalled_us(s);
+
+	if (stalled_us && !s->stalled)
+		log_error("shard",
+			  "the disk has not answered for %llu ms: copies on other nodes take over "
+			  "what this node leads",
+			  (unsigned long long)(stalled_us / 1000));
+	else if (!stalled_us && s->stalled)
+		log_info("shard", "the disk answers again");
+	s->stalled = stalled_us > 0;
+}
+
 static void tick(struct shard *s)
 {
 	struct hosted *next;
 
+	look_at_disk(s);
 	for (struct hosted *h = s->hosted; h; h = next) {
 		next = h->next;
 		hosted_tick(h);

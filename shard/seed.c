@@ -316,12 +316,16 @@ static bool too_many(struct shard *s)
 	return many;
 }
 
-static bool is_damaged(struct hosted *h)
+enum { DAMAGE = sizeof((struct host_status){0}.warning) };
+
+/* `damage`: which segments, and how much is in them. */
+static bool is_damaged(struct hosted *h, char damage[DAMAGE])
 {
 	bool damaged;
 
 	pthread_mutex_lock(&h->view_lock);
 	damaged = h->status.quarantined;
+	memcpy(damage, h->status.warning, DAMAGE);
 	pthread_mutex_unlock(&h->view_lock);
 	return damaged;
 }
@@ -331,6 +335,7 @@ void serve_seed_open(struct shard *s, struct rpc_call *call)
 	const struct rpc_seed_open_request *q = call->request;
 	struct hosted *h = table_find(s, q->target.collection_id, q->target.partition);
 	struct opening *o;
+	char damage[DAMAGE];
 	int rc = 0;
 
 	if (h == NULL)
@@ -339,11 +344,11 @@ void serve_seed_open(struct shard *s, struct rpc_call *call)
 	else if (h->failed.code)
 		rc = error_set(&call->err, ERR_UNAVAILABLE, "shard %u could not be opened: %s",
 			       h->partition, h->failed.text);
-	else if (is_damaged(h))
+	else if (is_damaged(h, damage))
 		rc = error_set(
 			&call->err, ERR_CORRUPT,
-			"shard %u has damaged segments here: a copy of it would lack the same",
-			h->partition);
+			"shard %u is damaged on node %llu, a copy of it would lack the same: %s",
+			h->partition, (unsigned long long)s->options.self_node, damage);
 	else if (too_many(s))
 		rc = error_set(&call->err, ERR_BUSY, "%d copies of shards are being made here",
 			       SEED_PINS_MAX);

@@ -23,6 +23,7 @@ struct seeds {
 	bool started, stopping;
 	pthread_cond_t changed;
 	struct seed_job *jobs; /* in the order of their turn; the running one is the first */
+	uint64_t complained_us; /* the thread's: when it said in the log what keeps it from copying */
 	uint64_t done, failed, bytes, refetched; /* atomic counters */
 };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { AGAIN_US = 1000000 };
+enum { AGAIN_US = 1000000, COMPLAIN_US = 30000000 };
 
 bool seed_job_ends(struct seed_job *job)
 {
@@ -58,6 +58,21 @@ static void put_off(struct seeds *seeds, struct seed_job *job)
 	pthread_cond_clockwait(&seeds->changed, &seeds->lock, CLOCK_MONOTONIC, &until);
 }
 
+/* That the source is damaged does not pass by itself, and it is tried again and again. */
+static void complain(struct seeds *seeds, const struct seed_job *job, int rc,
+		     const struct error *err)
+{
+	uint64_t now = clock_monotonic_us();
+
+	if (rc != ERR_CORRUPT ||
+	    (seeds->complained_us && now < seeds->complained_us + COMPLAIN_US)) {
+		log_debug("shard", "copying %s: %s", job->h->folder, err->text);
+		return;
+	}
+	seeds->complained_us = now;
+	log_warn("shard", "%s cannot be copied: %s", job->h->folder, err->text);
+}
+
 /* The first job is done or given up. The lock is held, and let go meanwhile. */
 static void run_first(struct seeds *seeds)
 {
@@ -70,7 +85,7 @@ static void run_first(struct seeds *seeds)
 	rc = seed_pull(job, &err);
 	__atomic_fetch_add(rc ? &seeds->failed : &seeds->done, 1, __ATOMIC_RELAXED);
 	if (rc)
-		log_debug("shard", "copying %s: %s", job->h->folder, err.text);
+		complain(seeds, job, rc, &err);
 	pthread_mutex_lock(&seeds->lock);
 	for (struct seed_job **at = &seeds->jobs; *at != NULL; at = &(*at)->next) {
 		if (*at == job) {

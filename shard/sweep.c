@@ -72,6 +72,7 @@ void shard_sweep(struct shard *s)
 	if (io->list(io->ctx, REPLICAS, collect, &names, NULL) == 0)
 		for (size_t at = 0; at < names.len; at += strlen((char *)names.data + at) + 1)
 			sweep_collection(s, (char *)names.data + at);
+	known_sweep(s);
 	pthread_mutex_unlock(&s->assign_lock);
 	buf_fini(&names);
 }

@@ -1,64 +1,19 @@
 """Collections with two copies under load: nodes are killed, paused, added and drained. No search may fail or miss what was
 acknowledged before it, no acknowledged write may be lost, and in the end every partition has its copies again, all alike."""
 import os
+import shutil
 import signal
 import time
 import unittest
 
-from load import DIM, Load
-from nodes import ClusterTest
+from load import DIM
+from loaded import LoadedTest
 
 
-class Copies(ClusterTest):
-    def start(self, n=3, shards=8, flags=(), **load):
-        """A cluster with collection `t` and a load on it that has begun to write."""
-        c = self.cluster(n, "--heal-grace-s", "2", *flags)
-        self.make(c, shards)
-        return c, self.put_load(c, **load)
-
-    def make(self, c, shards, factor=2):
-        c.wait(lambda: len(self.peers(c[0])) == len(c.nodes), "all nodes are known")
-        self.ok(c[0], "PUT", "/collections/t",
-                {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": shards,
-                 "replication_factor": factor})
-        self.known(c, "t")
-
-    def put_load(self, c, **options):
-        load = Load(c.nodes, "t", **options).start()
-        self.addCleanup(load.stop)
-        self.goes_on(c, load)
-        return load
-
-    def goes_on(self, c, load, n=60):
-        """Writes and searches go on."""
-        acked, searches = load.acknowledged(), len(load.searches)
-        c.wait(lambda: load.acknowledged() >= acked + n and len(load.searches) >= searches + n or
-               load.errors, "writes go on")
-
-    def check(self, c, load, nodes=None, factor=2):
-        """Ends the load; nothing was wrong, nothing is lost, and the copies are whole and alike."""
-        load.stop()
-        self.assertEqual(load.errors, [], c.logs())
-        self.assertEqual(load.refused, [], c.logs())
-        self.assertGreater(len(load.searches), 50)
-        alive = [node for node in c.nodes if node.runs()]
-        c.wait(lambda: self.whole(alive[0], "t", factor, nodes), "whole again")
-        for node in alive:
-            self.assertEqual(load.missing(node), [], node.name)
-            # Yellow also means that something is being indexed.
-            c.wait(lambda: self.ok(node, "GET", "/collections/t")["status"] == "green", "green")
-
-    def kill(self, c, node):
-        node.usable = False
-        node.kill()
-
-    def revive(self, c, node):
-        node.start()
-        c.wait_ready()
-        node.usable = True
-
+class Copies(LoadedTest):
     def test_each_node_is_killed_in_turn(self):
-        c, load = self.start()
+        """The small form of what scripts/failover measures."""
+        c, load = self.start(writers=4, searchers=32, pause=0.1)
         for node in list(c.nodes):
             others = [other for other in c.nodes if other is not node]
             self.kill(c, node)
@@ -165,6 +120,43 @@ class Copies(ClusterTest):
         self.assertIn("was removed from the cluster", leaves.log())
         self.goes_on(c, load)
         self.check(c, load)
+
+    def test_an_emptied_folder_is_no_copy(self):
+        """A new collection, nothing about it has ever changed in the map; all nodes are killed at once, and one loses what it held. It must
+        not pass for the new copy that it was."""
+        c = self.cluster(3, "--heal-grace-s", "600")
+        self.make(c, 3)
+        self.upsert_some(c)
+        for node in c.nodes:
+            node.send(signal.SIGKILL)
+        for node in c.nodes:
+            node.process.wait()
+        shutil.rmtree(os.path.join(c[1].data, "replicas"))
+        for node in c.nodes:
+            node.start()
+        c.wait(lambda: c[0].ready() and c[2].ready(), "those that lost nothing")
+        c.wait(lambda: self.whole(c[0], "t", 2), "whole again")
+        self.assertIn("what it held was lost", c[1].log())
+        for node in c.nodes:
+            self.assertEqual(self.count(node, "t"), 90)
+
+    def test_an_emptied_folder_of_the_only_copy_is_an_error(self):
+        c = self.cluster(3)
+        self.make(c, 1, factor=1)
+        self.upsert_some(c)
+        lost = c.nodes[next(iter(self.places(c[0], "t")[0])) - 1]
+        other = next(node for node in c.nodes if node is not lost)
+        self.assertEqual(lost.stop(), 0)
+        shutil.rmtree(os.path.join(lost.data, "replicas"))
+        lost.start()
+        c.wait(lambda: "what it held was lost" in lost.log(), "it is noticed")
+        c.wait(lambda: self.ok(other, "GET", "/collections/t")["status"] == "red", "red")
+        for node in c.nodes:
+            self.assertNotEqual(node.call("POST", "/collections/t/points/count?timeout=1", {"exact": True})[0], 200)
+
+    def upsert_some(self, c):
+        self.ok(c[0], "PUT", "/collections/t/points?wait=true", {"points": [
+            {"id": i, "vector": [float(i)] * DIM, "payload": {"n": i}} for i in range(90)]})
 
     def test_a_copy_is_made_from_segments_when_the_log_is_gone(self):
         c = self.cluster(3, "--heal-grace-s", "600", "--log-keep-mb", "1", "--seal-rows", "100")

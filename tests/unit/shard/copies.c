@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_US = 20000, PATIENCE_TICKS = 6000, PAUSE_US = 10000, DIM = 8 };
+enum { TICK_US = 20000, PATIENCE_TICKS = 40000, PAUSE_US = 10000, DIM = 8 };
 
 /* ---- the map ---- */
 
@@ -183,6 +183,16 @@ void copy_stop(struct copies *c, uint64_t node)
 	pthread_mutex_lock(&c->assigning);
 	bring_down(&c->nodes[node - 1]);
 	pthread_mutex_unlock(&c->assigning);
+}
+
+bool copies_failed(struct copies *c, uint64_t node)
+{
+	struct replica_report *reports;
+	size_t n = shard_reports(c->nodes[node - 1].shard, &reports);
+	bool failed = n == 1 && reports[0].failed;
+
+	free(reports);
+	return failed;
 }
 
 void copy_start(struct copies *c, uint64_t node)

@@ -53,6 +53,7 @@ void copies_start_tuned(struct copies *c, uint32_t n, uint32_t in_sync,
 void copies_fini(struct copies *c);
 void copy_stop(struct copies *c, uint64_t node);
 void copy_start(struct copies *c, uint64_t node);
+bool copies_failed(struct copies *c, uint64_t node); /* could it not be opened? */
 void copy_cut(struct copies *c, uint64_t node, bool cut);
 /* As the map's leader does when it finds the primary dead: a new epoch with another primary, and the
  * old one a learner. */

@@ -482,9 +482,11 @@ static void what_an_old_assignment_leaves_out_is_kept_until_it_is_swept(void **s
 	char folder[128];
 
 	setup(&f, INDEX_HNSW);
-	f.options.old_assignments = true;
 	fixture_start(&f);
 	fixture_upsert(&f, 0, 150, 1);
+	fixture_stop(&f);
+	f.options.old_assignments = true;
+	fixture_start(&f);
 	snprintf(folder, sizeof folder, "%s/replicas/7/0", f.root);
 	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
 	assert_int_equal(access(folder, F_OK), 0);
@@ -494,6 +496,49 @@ static void what_an_old_assignment_leaves_out_is_kept_until_it_is_swept(void **s
 	assert_int_equal(fixture_count(&f, NULL), 150);
 	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
 	assert_int_not_equal(access(folder, F_OK), 0);
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* The map after a start may be older than what was here: what is new by it waits until the map is confirmed. */
+static void nothing_is_begun_on_the_word_of_an_old_map(void **state)
+{
+	struct fixture f;
+	struct rpc_count_request q = {.exact = true};
+	struct rpc_count_response a = {0};
+
+	setup(&f, INDEX_HNSW);
+	f.options.old_assignments = true;
+	fixture_start(&f);
+	q.target = fixture_target(&f, 0);
+	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &q, &a), ERR_UNAVAILABLE);
+	assert_non_null(strstr(f.err.text, "nobody has confirmed"));
+	shard_sweep(f.shard);
+	assert_int_equal(fixture_assign(&f), 0);
+	fixture_upsert(&f, 0, 50, 1);
+	assert_int_equal(fixture_count(&f, NULL), 50);
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* The folder of a node's only copy is emptied while the node is down. */
+static void an_emptied_folder_is_no_new_replica(void **state)
+{
+	struct fixture f;
+	char command[128];
+	struct rpc_count_request q = {.exact = true};
+	struct rpc_count_response a = {0};
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	fixture_upsert(&f, 0, 50, 1);
+	fixture_stop(&f);
+	snprintf(command, sizeof command, "rm -rf '%s/replicas'", f.root);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(fixture_try_start(&f), ERR_CORRUPT);
+	q.target = fixture_target(&f, 0);
+	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &q, &a), ERR_UNAVAILABLE);
+	assert_non_null(strstr(f.err.text, "what it held was lost"));
 	fixture_fini(&f);
 	(void)state;
 }
@@ -514,6 +559,8 @@ int main(void)
 		cmocka_unit_test(a_later_payload_index_gives_the_same_answers),
 		cmocka_unit_test(dropped_shards_leave_no_files),
 		cmocka_unit_test(what_an_old_assignment_leaves_out_is_kept_until_it_is_swept),
+		cmocka_unit_test(nothing_is_begun_on_the_word_of_an_old_map),
+		cmocka_unit_test(an_emptied_folder_is_no_new_replica),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { POINTS = 3000, BATCH = 50, SLOW = 400 << 10 };
+enum { POINTS = 3000, BATCH = 50, SLOW = 400 << 10, SLOWER = 64 << 10, PATIENCE = 40000 };
 
 static const struct copies_tuning TUNED = {.log_keep_bytes = 16 << 10};
 
@@ -23,14 +23,15 @@ static uint64_t counter(struct copies *c, uint64_t node, const char *name)
 static void wait_counter(struct copies *c, uint64_t node, const char *name, uint64_t value)
 {
 	for (int i = 0; counter(c, node, name) < value; i++) {
-		if (i == 6000)
+		if (i == PATIENCE)
 			fail_msg("%s does not reach %llu", name, (unsigned long long)value);
 		usleep(10000);
 	}
 }
 
 static uint64_t bytes_found;
-static char some_file[512]; /* the largest of them */
+static char some_file
+	[512]; /* the largest of them that is whole; no index, which would be built again if it were damaged */
 static off_t some_size;
 
 static int add_bytes(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -38,7 +39,7 @@ static int add_bytes(const char *path, const struct stat *st, int type, struct F
 	if (type != FTW_F || !strstr(path, "/seg-"))
 		return 0;
 	bytes_found += (uint64_t)st->st_size;
-	if (st->st_size > some_size && !strstr(path, ".part")) {
+	if (st->st_size > some_size && !strstr(path, ".part") && !strstr(path, "/index-")) {
 		some_size = st->st_size;
 		snprintf(some_file, sizeof some_file, "%s", path);
 	}
@@ -106,7 +107,7 @@ static void start_behind(struct copies *c, const struct copies_tuning *tuning)
 	copies_fill(c, 0, POINTS, BATCH, "a");
 	delete_some(c, 30, 60);
 	for (int i = 0; copies_info(c, 1).indexed_vectors < POINTS / 2; i++) {
-		if (i == 6000)
+		if (i == PATIENCE)
 			fail_msg("node 1 does not index what it has");
 		usleep(10000);
 	}
@@ -163,7 +164,7 @@ static void the_built_index_comes_along(void **state)
 	start_behind(&c, &TUNED);
 	copy_start(&c, 2);
 	wait_counter(&c, 2, "seeds_total", 1);
-	for (int i = 0; copies_info(&c, 2).segments == 0 && i < 6000; i++)
+	for (int i = 0; copies_info(&c, 2).segments == 0 && i < PATIENCE; i++)
 		usleep(1000);
 	assert_true(copies_info(&c, 2).indexed_vectors >= POINTS / 2);
 	same_as_source(&c, POINTS - 120);
@@ -218,14 +219,19 @@ static void what_was_damaged_on_the_disk_is_fetched_again(void **state)
 	struct copies_tuning slow = TUNED;
 	struct copies c;
 
-	slow.seed_bytes_per_s = SLOW;
+	/* After each file it pauses for seconds: one is there, and some are not. */
+	slow.seed_bytes_per_s = SLOWER;
 	start_behind(&c, &slow);
 	copy_start(&c, 2);
-	wait_counter(&c, 2, "seed_bytes_total", segment_bytes(&c, 1, "0") / 2);
+	for (int i = 0; some_size < 200; i++) {
+		if (i == PATIENCE)
+			fail_msg("no file arrives");
+		usleep(2000);
+		segment_bytes(&c, 2, "0.seed");
+	}
 	copy_stop(&c, 2);
-	segment_bytes(&c, 2, "0.seed");
-	assert_true(some_size > 200);
 	flip(some_file, some_size / 3);
+	c.tuning.seed_bytes_per_s = 0; /* as fast as usual */
 	copy_start(&c, 2);
 	same_as_source(&c, POINTS - 120);
 	assert_true(counter(&c, 2, "seed_refetched_total") > 0);
@@ -297,7 +303,8 @@ static void start_equal(struct copies *c, const struct copies_tuning *tuning)
 	copies_start_tuned(c, 2, 2, tuning);
 	copies_fill(c, 0, POINTS, BATCH, "a");
 	for (uint64_t node = 1; node <= 2; node++)
-		for (int i = 0; copies_info(c, node).indexed_vectors < POINTS / 2 && i < 6000; i++)
+		for (int i = 0; copies_info(c, node).indexed_vectors < POINTS / 2 && i < PATIENCE;
+		     i++)
 			usleep(10000);
 	copies_wait_equal(c);
 }
@@ -309,9 +316,6 @@ static void a_copy_with_a_damaged_segment_is_made_anew(void **state)
 	start_equal(&c, &TUNED);
 	copy_stop(&c, 2);
 	segment_bytes(&c, 2, "0");
-	/* An index would be built again from the vectors. */
-	char *name = strrchr(some_file, '/');
-	snprintf(name, sizeof some_file - (size_t)(name - some_file), "/payload");
 	flip(some_file, 100);
 	copy_start(&c, 2);
 	wait_counter(&c, 2, "seeds_total", 1);
@@ -376,6 +380,25 @@ static void a_copy_that_lost_its_folder_is_made_anew(void **state)
 	copies_fill(&c, POINTS, 100, BATCH, "b");
 	wait_counter(&c, 2, "seeds_total", 1);
 	same_as_source(&c, POINTS + 200);
+	copies_fini(&c);
+}
+
+/* The same with a new collection: nothing has changed in the map since it was made, so nothing there tells. */
+static void an_emptied_folder_is_not_a_new_replica(void **state)
+{
+	struct copies c;
+	char command[200];
+
+	start_equal(&c, &TUNED);
+	copy_stop(&c, 1); /* who would have changed the map */
+	copy_stop(&c, 2);
+	snprintf(command, sizeof command, "rm -rf '%s/replicas'", c.nodes[1].root);
+	assert_int_equal(system(command), 0);
+	copy_start(&c, 2);
+	assert_true(copies_failed(&c, 2));
+	copy_start(&c, 1);
+	wait_counter(&c, 2, "seeds_total", 1);
+	same_as_source(&c, POINTS);
 	copies_fini(&c);
 }
 
@@ -525,6 +548,7 @@ int main(void)
 		cmocka_unit_test(a_copy_that_cannot_be_opened_is_made_anew),
 		cmocka_unit_test(a_copy_that_is_made_anew_has_the_newest_schema),
 		cmocka_unit_test(a_copy_that_lost_its_folder_is_made_anew),
+		cmocka_unit_test(an_emptied_folder_is_not_a_new_replica),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
