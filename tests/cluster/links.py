@@ -60,10 +60,11 @@ class Links:
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
-    def add(self, node):
-        """Returns the port by which others reach this node; node.rpc is its own."""
+    def add(self, node, port=0):
+        """Returns the port (0: any) by which others reach this node; node.rpc is its own."""
         listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         listener.listen(BACKLOG)
         with self.lock:
             self.nodes[node.name] = node

@@ -50,6 +50,7 @@ class Faults(ClusterTest):
         others = [node for node in c.nodes if node is not leader]
         searches = [Searches(self, node, name, [19, 18, 17]) for node in others]
         leader.kill()
+        self.upsert(others[0], name, [19])  # needs no leader
         # A change of the map needs a new leader.
         self.create(others[0], "after")
         self.assertIsNot(c.leader(), leader)

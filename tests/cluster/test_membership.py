@@ -79,6 +79,56 @@ class Members(ClusterTest):
         c.wait(lambda: c[1].call("PUT", "/collections/t", {"vectors": {"size": 2, "distance": "Dot"}},
                                  timeout=PATIENCE)[0] in (200, 409), "a change without the first node")
 
+    def test_a_dead_voter_is_replaced(self):
+        c = self.cluster(3, "--heal-grace-s", "1")
+        d = c.new_node("d", "--join", c[1].address)
+        d.start()
+        c.wait_ready()
+        lost = c.leader()
+        others = [node for node in c.nodes if node is not lost]
+        lost.kill()
+
+        def votes(node):
+            status, answer = node.call("GET", "/v1/cluster")
+            view = {n["name"]: n["votes"] for n in answer["result"]["nodes"]} if status == 200 else {}
+            return view.get("d") and not view.get(lost.name)
+
+        # On every node: what the leader alone has in its log may be lost with it.
+        c.wait(lambda: all(votes(node) for node in others), "d votes, the lost one does not")
+        # Of the three that vote now one more may be lost.
+        c.leader().kill()
+        left = next(node for node in others if node.runs())
+        c.wait(lambda: left.call("PUT", "/collections/t", {"vectors": {"size": 2, "distance": "Dot"}})[0] in (200, 409),
+               "a change without two of the first three")
+        # It comes back as one that follows.
+        lost.start()
+        c.wait(lost.ready, "it is back")
+
+    def test_five_coordinators_outlive_two(self):
+        c = self.cluster(5)
+        self.assertEqual([n["votes"] for n in self.ok(c[0], "GET", "/v1/cluster")["nodes"]], [True] * 5)
+        for _ in range(2):
+            c.leader().kill()
+        left = next(node for node in c.nodes if node.runs())
+        c.wait(lambda: left.call("PUT", "/collections/t?degraded=true", {"vectors": {"size": 2, "distance": "Dot"}})[0] in
+               (200, 409), "a change without two of five")
+
+    def test_joining_through_any_node(self):
+        """Through one that does not lead, one that holds data only, and one that joined itself just now."""
+        c = self.cluster(3)
+        asked = next(node for node in c.nodes if node is not c.leader())
+        for name, roles in (("d", "shard"), ("e", "shard"), ("f", "coordinator,shard")):
+            node = c.new_node(name, "--roles", roles, "--join", asked.address)
+            node.start()
+            c.wait_ready()
+            asked = node
+        for node in c.nodes:
+            c.wait(lambda: sorted(self.peers(node)) == list("abcdef"), node.name + " knows all")
+        self.create(asked, "t", shards=6)
+        self.known(c, "t")
+        self.upsert(c[0], "t", range(60))
+        self.assertEqual(self.count(asked, "t"), 60)
+
     def test_duplicate_names_are_refused(self):
         c = self.cluster(1)
         x = c.new_node("x", "--join", c[0].address)
