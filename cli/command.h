@@ -72,6 +72,8 @@ int command_numbers(const char *text, uint64_t *out, size_t room, size_t *n, str
 /* The named file, or standard input for "-", as a NUL-terminated text of at most `limit` bytes. */
 int command_read_file(const char *path, size_t limit, struct buf *out, struct error *err);
 
+int command_backup(int argc, char **argv);
+int command_restore(int argc, char **argv);
 int command_collection(int argc, char **argv);
 int command_ingest(int argc, char **argv);
 int command_search(int argc, char **argv);

@@ -14,6 +14,8 @@ static const struct {
 	{"ingest", command_ingest, "load vector files, JSON lines or folders of text"},
 	{"search", command_search, "find the points nearest to a vector or a text"},
 	{"count", command_count, "count the points of a collection, or those that match a filter"},
+	{"backup", command_backup, "write a collection into a folder"},
+	{"restore", command_restore, "make a collection again from such a folder"},
 	{"cluster", command_cluster, "show, plan and change where the data of a cluster is"},
 	{"key", command_key, "create, list and remove API keys"},
 	{"bench", command_bench, "measure recall, throughput and latency of a server"},
