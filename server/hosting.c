@@ -16,6 +16,7 @@ struct hosting {
 	const struct map *current; /* assigned last; NULL: none yet */
 	uint64_t contact_us;       /* to be told when nothing is new; 0: none */
 	bool sweep, swept;         /* the map is current for the first time */
+	bool confirmed;            /* and everything that waited for that is hosted */
 	bool busy, stopping;
 	pthread_t thread;
 };
@@ -61,6 +62,15 @@ static void sweep(struct hosting *h)
 	if (h->current != NULL)
 		hosting_assign(h->shard, h->self, h->current);
 	pthread_mutex_lock(&h->lock);
+	h->confirmed = true;
+}
+
+bool hosting_confirmed(struct hosting *h)
+{
+	pthread_mutex_lock(&h->lock);
+	bool confirmed = h->confirmed;
+	pthread_mutex_unlock(&h->lock);
+	return confirmed;
 }
 
 /* What is announced is hosted, and was current at at_us. The lock is held. */

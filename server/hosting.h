@@ -15,5 +15,7 @@ void hosting_map(struct hosting *h, const struct map *map);
 void hosting_wait(struct hosting *h);
 /* The map as announced so far is as new as any was at at_us: the replicas hear it when they work by that map. */
 void hosting_contact(struct hosting *h, uint64_t at_us);
+/* Has the map been as new as any since the start, and is all of it hosted? A replica that is new by an older one is not begun. */
+bool hosting_confirmed(struct hosting *h);
 /* Without a thread: done on return. */
 void hosting_assign(struct shard *shard, uint64_t self, const struct map *map);

@@ -507,7 +507,7 @@ void member_free(struct member *m)
 
 bool member_ready(struct member *m, struct error *why)
 {
-	if (atomic_load(&m->registered))
+	if (atomic_load(&m->registered) && hosting_confirmed(m->hosting))
 		return true;
 	error_set(
 		why, ERR_UNAVAILABLE,
