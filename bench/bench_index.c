@@ -29,8 +29,8 @@
 
 struct options {
 	uint64_t n, dim, queries, m, ef_construct, k, runs, threads, clusters, rank;
-	double recall, allow;
-	const char *metric, *kernels, *cache, *engines;
+	double recall;
+	const char *metric, *kernels, *cache, *engines, *filters;
 };
 
 static const struct config_row option_rows[] = {
@@ -45,8 +45,9 @@ static const struct config_row option_rows[] = {
 	CONFIG_U64(struct options, clusters, "200", 1, 1e6, "COUNT", "clusters of the vectors"),
 	CONFIG_U64(struct options, rank, "24", 1, 4096, "RANK", "hidden dimensions of the vectors"),
 	CONFIG_F64(struct options, recall, "0.99", 0, 1, "RECALL", "compare at this recall"),
-	CONFIG_F64(struct options, allow, "1", 0, 1, "SHARE",
-		   "search under a filter that a random share of the rows passes (quiver only)"),
+	CONFIG_STR(struct options, filters, NULL, "LIST",
+		   "quiver also under these, such as 0.1,near:0.05,far:0.05: shares of the rows, drawn by "
+		   "chance, or from a half of the space where the queries are, or where they are not"),
 	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
 	CONFIG_STR(struct options, kernels, "avx512", "LEVEL",
 		   "use none above: plain, avx2, avx512"),
@@ -58,8 +59,19 @@ enum { N_OPTIONS = sizeof option_rows / sizeof *option_rows };
 
 struct bench;
 
+/* What is searched for. */
+struct workload {
+	float *queries;
+	uint32_t *truth;     /* queries x k */
+	struct bitset allow; /* n_allow > 0 */
+	uint32_t n_allow;    /* 0: no filter */
+	char name[32];       /* of the filter */
+};
+enum { LOADS_MAX = 32, NEAR = 1, FAR = -1 };
+
 struct engine {
 	const char *name;
+	const struct workload *load;
 	int (*prepare)(struct bench *b, struct engine *e);
 	void (*search)(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out);
 	void *index;
@@ -72,10 +84,11 @@ struct engine {
 struct bench {
 	struct options o;
 	enum distance distance;
-	float *rows, *queries;
-	uint32_t *truth, *found; /* queries x k */
-	struct bitset *allow;    /* NULL: no filter */
-	uint32_t n_allow;
+	struct dataset_shape shape;
+	float *rows;
+	uint32_t *found; /* queries x k */
+	struct workload loads[LOADS_MAX]; /* the first without a filter */
+	size_t n_loads;
 	void *file; /* of quiver's index, mapped */
 	size_t file_bytes;
 	size_t resident_bytes, raw_bytes, ideal_bytes;
@@ -207,15 +220,16 @@ static int prepare_quiver(struct bench *b, struct engine *e)
 
 static void search_quiver(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out)
 {
+	const struct workload *l = e->load;
 	uint32_t k = (uint32_t)b->o.k;
 	struct topk_item out[1000];
 
 	for (uint64_t i = 0; i < b->o.queries; i++) {
-		const struct vindex_query q = {.vector = b->queries + i * b->o.dim,
+		const struct vindex_query q = {.vector = l->queries + i * b->o.dim,
 					       .k = k,
 					       .ef = ef,
-					       .allow = b->allow,
-					       .n_allow = b->n_allow};
+					       .allow = l->n_allow ? &l->allow : NULL,
+					       .n_allow = l->n_allow};
 		struct vindex_stats stats;
 		uint32_t n;
 
@@ -293,7 +307,7 @@ static void search_faiss(struct bench *b, struct engine *e, uint32_t ef, uint32_
 	if (!space)
 		faiss_ParameterSpace_new(&space);
 	faiss_ParameterSpace_set_index_parameter(space, e->index, "efSearch", ef);
-	if (faiss_Index_search(e->index, (idx_t)b->o.queries, b->queries, (idx_t)b->o.k, distances,
+	if (faiss_Index_search(e->index, (idx_t)b->o.queries, e->load->queries, (idx_t)b->o.k, distances,
 			       labels))
 		die("FAISS", "search failed");
 	for (size_t i = 0; i < n; i++)
@@ -334,7 +348,7 @@ static int prepare_hnswlib(struct bench *b, struct engine *e)
 static void search_hnswlib(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out)
 {
 	for (uint64_t i = 0; i < b->o.queries; i++)
-		rival_hnswlib_search(e->index, b->queries + i * b->o.dim, (uint32_t)b->o.k, ef,
+		rival_hnswlib_search(e->index, e->load->queries + i * b->o.dim, (uint32_t)b->o.k, ef,
 				     rows_out + i * b->o.k);
 }
 
@@ -342,14 +356,14 @@ static void search_hnswlib(struct bench *b, struct engine *e, uint32_t ef, uint3
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
-static double recall(const struct bench *b)
+static double recall(const struct bench *b, const struct workload *load)
 {
 	size_t k = b->o.k, same = 0;
 
 	for (uint64_t i = 0; i < b->o.queries; i++) {
 		for (size_t j = 0; j < k; j++) {
 			for (size_t l = 0; l < k; l++)
-				same += b->found[i * k + j] == b->truth[i * k + l];
+				same += b->found[i * k + j] == load->truth[i * k + l];
 		}
 	}
 	return (double)same / (double)(b->o.queries * k);
@@ -358,7 +372,7 @@ static double recall(const struct bench *b)
 static double recall_at(struct bench *b, struct engine *e, uint32_t ef)
 {
 	e->search(b, e, ef, b->found);
-	return recall(b);
+	return recall(b, e->load);
 }
 
 /* The efs below and above the target: doubling, then halving the interval. */
@@ -436,37 +450,39 @@ static void time_all(struct bench *b, struct engine *engines, size_t n)
 	free(times);
 }
 
-static void find_truth(struct bench *b)
+static void find_truth(struct bench *b, struct workload *l)
 {
 	const struct vindex_rows rows = {.data = b->rows,
 					 .n = (uint32_t)b->o.n,
 					 .dim = (uint32_t)b->o.dim};
-	size_t bytes = b->o.queries * b->o.k * sizeof *b->truth;
+	size_t bytes = b->o.queries * b->o.k * sizeof *l->truth;
 	struct topk_item out[1000];
-	char path[600];
+	char path[600], suffix[64];
 	FILE *f;
 
-	cache_path(b, "truth", path, sizeof path);
-	if (b->o.cache && !b->allow && (f = fopen(path, "rb"))) {
-		size_t got = fread(b->truth, 1, bytes, f);
+	l->truth = mem_array(b->o.queries * b->o.k, sizeof *l->truth);
+	snprintf(suffix, sizeof suffix, "%s%struth", l->name, l->n_allow ? "." : "");
+	cache_path(b, suffix, path, sizeof path);
+	if (b->o.cache && (f = fopen(path, "rb"))) {
+		size_t got = fread(l->truth, 1, bytes, f);
 
 		fclose(f);
 		if (got == bytes)
 			return;
 	}
 	for (uint64_t i = 0; i < b->o.queries; i++) {
-		const struct vindex_query q = {.vector = b->queries + i * b->o.dim,
+		const struct vindex_query q = {.vector = l->queries + i * b->o.dim,
 					       .k = (uint32_t)b->o.k,
-					       .allow = b->allow,
-					       .n_allow = b->n_allow};
+					       .allow = l->n_allow ? &l->allow : NULL,
+					       .n_allow = l->n_allow};
 		uint32_t n;
 
 		vindex_scan(&rows, b->distance, &q, out, &n);
 		for (uint32_t j = 0; j < n; j++)
-			b->truth[i * b->o.k + j] = (uint32_t)out[j].tag;
+			l->truth[i * b->o.k + j] = (uint32_t)out[j].tag;
 	}
-	if (b->o.cache && !b->allow && (f = fopen(path, "wb"))) {
-		fwrite(b->truth, 1, bytes, f);
+	if (b->o.cache && (f = fopen(path, "wb"))) {
+		fwrite(l->truth, 1, bytes, f);
 		fclose(f);
 	}
 }
@@ -482,7 +498,7 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 	printf("| engine | ef | recall | QPS | ef | recall | QPS | QPS at %.4f | build s | open s |",
 	       b->o.recall);
 	for (size_t j = 0; j < n; j++) {
-		if (engines[j].ready && strcmp(engines[j].name, "quiver"))
+		if (engines[j].ready && engines[j].load == b->loads)
 			printf(" / %s |", engines[j].name);
 	}
 	printf("\n");
@@ -495,7 +511,7 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 		       e->ef[0], e->recall[0], e->qps[0], e->ef[1], e->recall[1], e->qps[1],
 		       e->at_target, e->build_s, e->open_s);
 		for (size_t j = 0; j < n; j++) {
-			if (engines[j].ready && strcmp(engines[j].name, "quiver"))
+			if (engines[j].ready && engines[j].load == b->loads)
 				printf(" %.2f |", e->at_target / engines[j].at_target);
 		}
 		printf("\n");
@@ -508,41 +524,113 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 		       (double)b->resident_bytes / (double)b->raw_bytes);
 }
 
-static void make_filter(struct bench *b)
+static int compare_items(const void *a, const void *b)
 {
-	static struct bitset allow;
+	const struct topk_item *x = a, *y = b;
+
+	return (x->key > y->key) - (x->key < y->key);
+}
+
+/* Of n vectors in the order in which they lie along a line, the nearest to its end first. */
+static struct topk_item *along_line(const struct bench *b, const float *vectors, size_t n)
+{
+	struct topk_item *items = mem_array(n, sizeof *items);
+	float *line = mem_array(b->o.dim, sizeof *line);
 	struct prng p;
 
-	if (b->o.allow >= 1)
-		return;
-	prng_seed(&p, 17);
-	bitset_init(&allow, (uint32_t)b->o.n, false);
-	for (uint32_t i = 0; i < b->o.n; i++) {
-		if (prng_unit(&p) < b->o.allow)
-			bitset_set(&allow, i);
+	prng_seed(&p, 23);
+	for (size_t d = 0; d < b->o.dim; d++)
+		line[d] = prng_gauss(&p);
+	for (size_t i = 0; i < n; i++) {
+		items[i].tag = i;
+		items[i].key = vindex_distance(DISTANCE_DOT, line, vectors + i * b->o.dim,
+					       (uint32_t)b->o.dim);
 	}
-	b->allow = &allow;
-	b->n_allow = bitset_count(&allow);
+	qsort(items, n, sizeof *items, compare_items);
+	free(line);
+	return items;
+}
+
+/* Queries from the end of the line that the allowed rows are at, or from the other. */
+static void choose_queries(const struct bench *b, struct workload *l, int where)
+{
+	size_t n = b->o.queries * 8, row = b->o.dim * sizeof(float);
+	float *many = mem_array(n * b->o.dim, sizeof *many);
+
+	dataset_fill(&b->shape, 2, (uint32_t)n, many);
+	struct topk_item *items = along_line(b, many, n);
+	l->queries = mem_array(b->o.queries * b->o.dim, sizeof(float));
+	for (size_t i = 0; i < b->o.queries; i++) {
+		size_t from = items[where == NEAR ? i : n - 1 - i].tag;
+
+		memcpy(l->queries + i * b->o.dim, many + from * b->o.dim, row);
+	}
+	free(items);
+	free(many);
+}
+
+static void make_filter(const struct bench *b, struct workload *l, double share, int where)
+{
+	struct prng p;
+
+	prng_seed(&p, 17);
+	bitset_init(&l->allow, (uint32_t)b->o.n, false);
+	if (where) {
+		struct topk_item *items = along_line(b, b->rows, b->o.n);
+
+		for (size_t i = 0; i < (size_t)(share * (double)b->o.n); i++)
+			bitset_set(&l->allow, (uint32_t)items[i].tag);
+		free(items);
+		choose_queries(b, l, where);
+	} else {
+		for (uint32_t i = 0; i < b->o.n; i++) {
+			if (prng_unit(&p) < share)
+				bitset_set(&l->allow, i);
+		}
+		l->queries = b->loads[0].queries;
+	}
+	l->n_allow = bitset_count(&l->allow);
+	if (l->n_allow < b->o.k)
+		die("a filter passes fewer rows than --k", l->name);
+}
+
+static void make_filters(struct bench *b)
+{
+	for (const char *at = b->o.filters; at && *at;) {
+		size_t length = strcspn(at, ",");
+		struct workload *l = &b->loads[b->n_loads++];
+		int where = strncmp(at, "near:", 5) == 0 ? NEAR
+			    : strncmp(at, "far:", 4) == 0 ? FAR
+							  : 0;
+		const char *share = where ? strchr(at, ':') + 1 : at;
+
+		if (b->n_loads == LOADS_MAX || length >= sizeof l->name)
+			die("too many filters, or not a filter", at);
+		memcpy(l->name, at, length);
+		make_filter(b, l, atof(share), where);
+		at += length + (at[length] == ',');
+	}
 }
 
 static void make_data(struct bench *b)
 {
-	const struct dataset_shape shape = {
+	struct workload *free_of_filters = &b->loads[b->n_loads++];
+
+	b->shape = (struct dataset_shape){
 		.dim = (uint32_t)b->o.dim,
 		.n_clusters = (uint32_t)b->o.clusters,
 		.rank = (uint32_t)b->o.rank,
 		.normalise = b->distance == DISTANCE_COSINE,
 		.seed = 42,
 	};
-
 	b->rows = mem_array(b->o.n * b->o.dim, sizeof(float));
-	b->queries = mem_array(b->o.queries * b->o.dim, sizeof(float));
-	b->truth = mem_array(b->o.queries * b->o.k, sizeof *b->truth);
 	b->found = mem_array(b->o.queries * b->o.k, sizeof *b->found);
-	dataset_fill(&shape, 0, (uint32_t)b->o.n, b->rows);
-	dataset_fill(&shape, 1, (uint32_t)b->o.queries, b->queries);
-	make_filter(b);
-	find_truth(b);
+	free_of_filters->queries = mem_array(b->o.queries * b->o.dim, sizeof(float));
+	dataset_fill(&b->shape, 0, (uint32_t)b->o.n, b->rows);
+	dataset_fill(&b->shape, 1, (uint32_t)b->o.queries, free_of_filters->queries);
+	make_filters(b);
+	for (size_t i = 0; i < b->n_loads; i++)
+		find_truth(b, &b->loads[i]);
 }
 
 static void read_options(struct bench *b, int argc, char **argv)
@@ -584,10 +672,26 @@ static bool named(const char *list, const char *name)
 	return false;
 }
 
+/* quiver under the filters, by the index that is open: more engines behind the n there are. */
+static size_t add_filtered(struct bench *b, struct engine *engines, size_t n)
+{
+	const struct engine *quiver = &engines[0];
+
+	for (size_t i = 1; i < b->n_loads && quiver->ready; i++) {
+		engines[n] = *quiver;
+		engines[n].name = b->loads[i].name;
+		engines[n].load = &b->loads[i];
+		engines[n].build_s = engines[n].open_s = NAN;
+		engines[n].ready = bracket(b, &engines[n]);
+		n++;
+	}
+	return n;
+}
+
 int main(int argc, char **argv)
 {
 	static struct bench b;
-	struct engine engines[] = {
+	struct engine engines[8 + LOADS_MAX] = {
 		{.name = "quiver", .prepare = prepare_quiver, .search = search_quiver},
 		{.name = "quiver-faiss", .prepare = prepare_quiver, .search = search_quiver},
 		{.name = "faiss", .prepare = prepare_faiss, .search = search_faiss},
@@ -596,18 +700,19 @@ int main(int argc, char **argv)
 		{.name = "hnswlib", .prepare = prepare_hnswlib, .search = search_hnswlib},
 #endif
 	};
-	size_t n = sizeof engines / sizeof *engines;
+	size_t n = 0;
 
 	read_options(&b, argc, argv);
 	make_data(&b);
-	for (size_t i = 0; i < n; i++) {
-		if (!named(b.o.engines, engines[i].name) ||
-		    (b.allow && engines[i].search != search_quiver))
+	for (; engines[n].name; n++) {
+		engines[n].load = &b.loads[0];
+		if (!named(b.o.engines, engines[n].name))
 			continue;
-		engines[i].build_s = engines[i].open_s = NAN;
-		engines[i].prepare(&b, &engines[i]);
-		engines[i].ready = bracket(&b, &engines[i]);
+		engines[n].build_s = engines[n].open_s = NAN;
+		engines[n].prepare(&b, &engines[n]);
+		engines[n].ready = bracket(&b, &engines[n]);
 	}
+	n = add_filtered(&b, engines, n);
 	time_all(&b, engines, n);
 	print_table(&b, engines, n);
 	return 0;

@@ -13,6 +13,7 @@
 #include "index/pages.h"
 #include "index/rows.h"
 #include "index/walk.h"
+#include "index/walk_cells.h"
 #include <faiss/c_api/Index_c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,18 +176,24 @@ int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err
 	}
 	if (rc || v->n < CURVE_MIN_ROWS)
 		return rc;
+	struct walk_cells *cells;
 	if (!(rc = make_walk(v, err)))
 		rc = fit_curve(v, b, err);
+	if (!rc && !(rc = walk_cells_build(atomic_load(&v->walk), b->cancel, &cells, err)))
+		walk_take_cells(atomic_load(&v->walk), cells);
 	return rc;
 }
 
 int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err)
 {
+	const struct walk *walk = atomic_load(&v->walk);
 	struct faiss_graph graph;
 	int rc;
 
 	view(v, &graph);
 	rc = faiss_file_write_hnsw(&graph, write, ctx, err);
+	if (!rc)
+		rc = walk_cells_write(walk ? walk_cells_of(walk) : NULL, write, ctx, err);
 	return rc ? rc : curve_write(&v->curve, write, ctx, err);
 }
 
@@ -217,18 +224,52 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	return 0;
 }
 
+/* What lies behind the graph: the cells, then the curve. */
+static int read_rest(struct vindex *v, const struct faiss_graph *g, struct walk_cells **cells,
+		     struct error *err)
+{
+	const struct vindex_rows of = {.n = g->flat.n, .dim = g->flat.dim};
+	size_t used;
+	int rc = walk_cells_read(g->rest, g->n_rest, &of, cells, &used, err);
+
+	return rc ? rc : curve_read((const char *)g->rest + used, g->n_rest - used, &v->curve, err);
+}
+
+static int open_walk(struct vindex *v, const struct faiss_graph *graph, struct walk_cells *cells,
+		     struct error *err)
+{
+	struct walk *walk;
+	int rc = new_walk(v, graph, &walk, err);
+
+	if (rc) {
+		walk_cells_free(cells);
+		return rc;
+	}
+	walk_take_cells(walk, cells);
+	/* the links in the file are not read again */
+	pages_let_go(graph->levels, graph->neighbors + 4 * graph->n_neighbors);
+	atomic_store(&v->walk, walk);
+	v->info.link_bytes = walk_link_bytes(walk);
+	v->info.memory_bytes = walk_memory_bytes(walk);
+	vindex_release_rows(v);
+	return 0;
+}
+
 int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 {
+	struct walk_cells *cells = NULL;
 	struct faiss_graph graph;
 	int rc = faiss_file_hnsw(o->bytes, o->n_bytes, &graph, err);
 
+	if (!rc && graph.flat.metric != engine_metric(o->distance))
+		rc = error_set(err, ERR_CORRUPT,
+			       "index file: it was written for another distance");
 	if (!rc)
-		rc = curve_read(graph.rest, graph.n_rest, &v->curve, err);
-	if (rc)
+		rc = read_rest(v, &graph, &cells, err);
+	if (rc) {
+		walk_cells_free(cells);
 		return rc;
-	if (graph.flat.metric != engine_metric(o->distance))
-		return error_set(err, ERR_CORRUPT,
-				 "index file: it was written for another distance");
+	}
 	v->dim = graph.flat.dim;
 	v->n = graph.flat.n;
 	v->rows = (struct vindex_rows){.data = graph.flat.rows, .n = v->n, .dim = v->dim};
@@ -237,26 +278,17 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 		v->rows = o->rows;
 	v->info.kind = INDEX_HNSW;
 	v->info.quantizer = v->config.quantizer;
-	if (o->faiss_only)
-		return open_faiss(v, &graph, err);
-	struct walk *walk;
-	rc = new_walk(v, &graph, &walk, err);
-	if (!rc) {
-		/* the links in the file are not read again */
-		pages_let_go(graph.levels, graph.neighbors + 4 * graph.n_neighbors);
-		atomic_store(&v->walk, walk);
-		v->info.link_bytes = walk_link_bytes(walk);
-		v->info.memory_bytes = walk_memory_bytes(walk);
-		vindex_release_rows(v);
-	}
-	return rc;
+	if (!o->faiss_only)
+		return open_walk(v, &graph, cells, err);
+	walk_cells_free(cells);
+	return open_faiss(v, &graph, err);
 }
 
 /* FAISS walks the graph as if there were no filter and keeps what is allowed, so the effort grows with
  * what is filtered out; where that costs more than looking at every allowed row, we do that. */
 static bool better_scanned(const struct vindex *v, const struct vindex_query *q, uint32_t ef)
 {
-	return q->allow && (q->scan || q->n_allow <= 8 * ef || q->n_allow <= v->n / 10);
+	return q->allow && (q->n_allow <= 8 * ef || q->n_allow <= v->n / 10);
 }
 
 static int search_faiss(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,

@@ -89,7 +89,6 @@ struct vindex_query {
 	const struct bitset *allow;     /* NULL = every row; else only rows whose bit is set */
 	uint32_t n_allow;               /* set bits in allow */
 	const struct topk_order *order; /* of rows that are equally near; NULL: the smaller first */
-	bool scan; /* HNSW, with allow: look at the code of every allowed row, whatever ef is */
 	/* Where the configuration asks for a quantiser; else candidates are always compared by their rows. */
 	bool no_rescore;    /* keys by codes alone: no row is read */
 	bool ignore_codes;  /* every candidate that the search keeps is compared by its row */

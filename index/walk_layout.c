@@ -209,6 +209,7 @@ void walk_free(struct walk *w)
 	}
 	free(w->levels);
 	code_scale_fini(&w->scale);
+	walk_cells_free(w->cells);
 	pages_unmap(&w->pages);
 	free(w);
 }
@@ -228,5 +229,8 @@ size_t walk_memory_bytes(const struct walk *w)
 
 	for (uint32_t i = 0; i < w->n_levels; i++)
 		bytes += (size_t)w->levels[i].n * 2 * sizeof(uint32_t);
+	if (w->cells)
+		bytes += (size_t)w->cells->n_rows * sizeof(uint32_t) +
+			 (size_t)w->cells->n * (w->stride + w->dim * sizeof(float));
 	return bytes + walk_link_bytes(w);
 }

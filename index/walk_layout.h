@@ -5,6 +5,7 @@
 #include "index/pages.h"
 #include "index/rows.h"
 #include "index/walk.h"
+#include "index/walk_cells.h"
 #include <stdbool.h>
 
 enum { WALK_NONE = UINT32_MAX, WALK_MORE = 1u << 31, WALK_SLOTS = 8 /* or a multiple */ };
@@ -36,6 +37,7 @@ struct walk {
 	uint32_t *more;  /* n_more: the rest of the long lists, each with WALK_NONE at its end */
 	uint32_t n_more;
 	float *norms; /* n: of the decoded rows; Euclid only, else NULL */
+	struct walk_cells *cells; /* NULL: none */
 };
 
 static inline bool walk_has_bits(const struct walk *w)

@@ -8,9 +8,12 @@
  *
  * Under a filter only allowed nodes enter the pool. Where too few neighbours of a node are allowed, the
  * walk looks through those that are not at their neighbours (two hops; ACORN-1, Patel et al.,
- * SIGMOD 2024). Inner products are an exception (through_all). When few rows are allowed at all, every one of them is looked at instead.
+ * SIGMOD 2024). Inner products are an exception (through_all). Where fewer rows are allowed, the cells
+ * (walk_cells.h) are gone through instead, and where very few are, the code of every one of them is
+ * looked at; choose_plan() has the estimate.
  */
 #include "base/clock.h"
+#include "index/select.h"
 #include "index/walk_layout.h"
 #include "index/walk_scratch.h"
 #include <math.h>
@@ -19,17 +22,22 @@
 enum {
 	EF_MIN = 64,
 	GATHER_MAX = 1024,
+	VIAS = 8, /* lists of second neighbours looked at before those found are counted */
 	CLOCK_EVERY = 16, /* expansions between looks at the clock */
-	SCAN_CHUNK = 64,
+	CELL_CHUNK = 32, /* rows of cells that are computed at once, at least */
+	CELL_WHOLE = 256, /* the weight of a cell that has its share of the allowed rows */
 	SCAN_POOL = 4,       /* candidates kept by a scan, times k */
 	FETCH_LINES = 4,     /* of a code, fetched while gathering */
 	RESCORE_FETCH = 512, /* bytes of a row, fetched ahead */
 };
 
+enum plan { PLAN_WALK, PLAN_SCAN, PLAN_CELLS };
+
 struct search {
 	const struct walk *w;
 	const struct vindex_query *q;
 	code_fn sums; /* of the codes */
+	select_fn select;
 	struct walk_scratch *s;
 	struct code_query query;
 	struct vindex_stats *stats;
@@ -38,6 +46,7 @@ struct search {
 	uint32_t cursor;   /* everything before it is expanded */
 	bool allowed_only; /* only allowed nodes enter the pool */
 	uint32_t enough;   /* then: gathered nodes that make a second hop needless */
+	uint32_t *vias, *found; /* then: room for one list, and for VIAS lists */
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -61,6 +70,13 @@ static inline uint32_t key_of(const struct search *x, int32_t sum, uint32_t node
 	case DISTANCE_DOT:
 	default: return 0x80000000u - (uint32_t)sum;
 	}
+}
+
+static inline uint32_t cell_key(const struct search *x, int32_t sum, uint32_t cell)
+{
+	if (x->w->distance == DISTANCE_MANHATTAN)
+		return (uint32_t)sum;
+	return key_of_float(x->w->cells->norms[cell] - x->query.factor * (float)sum);
 }
 
 static inline void compute(struct search *x, const uint32_t *ids, uint32_t n, int32_t *sums)
@@ -210,31 +226,45 @@ static inline void look_ahead(const struct search *x)
 	}
 }
 
-/* Neighbours of `via` that are allowed and were not seen before, after the n in ids. Without branches on
- * the bits, which no processor can guess. */
-static uint32_t gather_second(struct search *x, uint32_t via, uint32_t *ids, uint32_t n)
+/* Neighbours of some nodes that are allowed. The rest of a long list, which lies elsewhere, is asked for
+ * and read at the end. */
+static uint32_t select_second(const struct search *x, const uint32_t *vias, uint32_t n_vias,
+			      uint32_t *out)
 {
-	struct walk_list l = walk_links(x->w, via);
+	const struct walk *w = x->w;
 	const uint64_t *allow = x->q->allow->words;
-	uint64_t *visited = x->s->visited;
-	const uint32_t n_nodes = x->w->n;
-	uint32_t first = n, i;
+	struct walk_list rest[VIAS];
+	uint32_t n = 0, n_rest = 0, n_read;
 
-	do {
-		for (i = 0; i < l.most && l.at[i] < n_nodes; i++) {
-			uint32_t node = l.at[i], shift = node & 63;
-			uint64_t fresh = (allow[node >> 6] & ~visited[node >> 6]) >> shift & 1;
+	for (uint32_t i = 0; i < n_vias; i++) {
+		struct walk_list l = walk_links(w, vias[i]);
 
-			visited[node >> 6] |= fresh << shift;
-			ids[n] = node;
-			n += (uint32_t)fresh;
+		n += x->select(allow, l.at, l.most, w->n, out + n, &n_read);
+		if (walk_more(w, &l, n_read)) {
+			__builtin_prefetch(l.at);
+			rest[n_rest++] = l;
 		}
-	} while (walk_more(x->w, &l, i));
+	}
+	for (uint32_t i = 0; i < n_rest; i++)
+		n += x->select(allow, rest[i].at, rest[i].most, w->n, out + n, &n_read);
+	return n;
+}
+
+/* Those of them that were not seen before, after the n in ids. */
+static uint32_t gather_second(struct search *x, const uint32_t *vias, uint32_t n_vias,
+			      uint32_t *ids, uint32_t n)
+{
+	uint32_t *found = x->found, first = n;
+	uint32_t n_found = select_second(x, vias, n_vias, found);
+
+	for (uint32_t i = 0; i < n_found; i++) {
+		ids[n] = found[i];
+		fetch_code(x->w, found[i]);
+		n += visit(x->s, found[i]);
+	}
 	walk_scratch_touch(x->s, n - first);
 	memcpy(x->s->touched + x->s->n_touched, ids + first, (n - first) * sizeof *ids);
 	x->s->n_touched += n - first;
-	for (i = first; i < n; i++)
-		fetch_code(x->w, ids[i]);
 	return n;
 }
 
@@ -244,8 +274,8 @@ static uint32_t gather_allowed(struct search *x, uint32_t node, uint32_t *ids)
 {
 	struct walk_scratch *s = x->s;
 	const uint64_t *allow = x->q->allow->words;
-	uint32_t *vias = ids + GATHER_MAX + 2 * (size_t)x->w->width;
-	uint32_t n_seen = fresh_neighbors(x, node), n = 0, n_vias = 0;
+	uint32_t *vias = x->vias, n_vias = 0, n = 0;
+	uint32_t n_seen = fresh_neighbors(x, node);
 	const uint32_t *seen = s->touched + s->n_touched;
 
 	for (uint32_t i = 0; i < n_seen; i++) {
@@ -260,8 +290,8 @@ static uint32_t gather_allowed(struct search *x, uint32_t node, uint32_t *ids)
 		fetch_code(x->w, ids[i]);
 	for (uint32_t i = 0; i < n_vias && n < x->enough; i++)
 		fetch_links(x->w, vias[i]);
-	for (uint32_t i = 0; i < n_vias && n < x->enough; i++)
-		n = gather_second(x, vias[i], ids, n);
+	for (uint32_t i = 0; i < n_vias && n < x->enough; i += VIAS)
+		n = gather_second(x, vias + i, n_vias - i < VIAS ? n_vias - i : VIAS, ids, n);
 	return n;
 }
 
@@ -353,21 +383,131 @@ static void walk_level_0(struct search *x, uint32_t start)
 static void scan_codes(struct search *x)
 {
 	const struct bitset *allow = x->q->allow;
+	size_t n_words = bitset_words(x->w->n);
 	uint32_t *ids = x->s->ids, n = 0;
 
 	x->size = 0;
 	x->cursor = 0;
-	for (size_t i = 0; i < bitset_words(x->w->n); i++) {
-		for (uint64_t word = allow->words[i]; word; word &= word - 1) {
-			ids[n] = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(word);
-			fetch_code(x->w, ids[n++]);
-		}
-		if (n >= SCAN_CHUNK || i + 1 == bitset_words(x->w->n)) {
+	for (size_t i = 0; i < n_words; i++) {
+		for (uint64_t word = allow->words[i]; word; word &= word - 1)
+			ids[n++] = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(word);
+		if (n > GATHER_MAX - 64 || i + 1 == n_words) {
 			compute(x, ids, n, x->s->sums);
 			insert_all(x, ids, x->s->sums, n);
 			n = 0;
 		}
 	}
+}
+
+/* ---- cells ----------------------------------------------------------------------------------- */
+
+static inline void heap_down(uint64_t *heap, uint32_t n, uint32_t at)
+{
+	uint64_t entry = heap[at];
+
+	for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+		child += child + 1 < n && heap[child + 1] < heap[child];
+		if (heap[child] >= entry)
+			break;
+		heap[at] = heap[child];
+	}
+	heap[at] = entry;
+}
+
+/* The cells as a heap, the nearest first: key << 32 | cell. */
+static void rank_cells(struct search *x, uint64_t *heap)
+{
+	const struct walk_cells *c = x->w->cells;
+	uint32_t *ids = x->s->ids, n;
+
+	for (uint32_t from = 0; from < c->n; from += n) {
+		n = c->n - from < GATHER_MAX ? c->n - from : GATHER_MAX;
+		for (uint32_t i = 0; i < n; i++)
+			ids[i] = from + i;
+		x->sums(x->query.bytes, c->codes, x->w->stride, ids, n, x->s->sums);
+		for (uint32_t i = 0; i < n; i++)
+			heap[from + i] = (uint64_t)cell_key(x, x->s->sums[i], from + i) << 32 |
+					 (from + i);
+	}
+	x->stats->distances += c->n;
+	for (uint32_t i = c->n / 2; i-- > 0;)
+		heap_down(heap, c->n, i);
+}
+
+/* The key of the last of the k best so far. */
+static inline uint64_t bound_of(const struct search *x)
+{
+	return x->size < x->q->k ? UINT64_MAX : x->s->pool[x->q->k - 1];
+}
+
+/* Computes gathered rows; whether one of them is among the k best. */
+static bool take_rows(struct search *x, uint32_t n)
+{
+	uint64_t bound = bound_of(x);
+
+	compute(x, x->s->ids, n, x->s->sums);
+	insert_all(x, x->s->ids, x->s->sums, n);
+	return bound_of(x) != bound;
+}
+
+/* What a cell has of the allowed rows that are its share: in a part of the space that the filter leaves empty a
+ * search does not lose its patience, and where it leaves more than elsewhere at most twice as soon. */
+static inline uint32_t cell_weight(const struct search *x, uint32_t n_allowed)
+{
+	uint64_t weight = (uint64_t)n_allowed * CELL_WHOLE * x->w->cells->n / x->q->n_allow;
+
+	return weight < 2 * CELL_WHOLE ? (uint32_t)weight : 2 * CELL_WHOLE;
+}
+
+/* The allowed rows of a cell, behind those that are gathered. Computes them when they are enough; whether
+ * one was among the k best. */
+static bool enter_cell(struct search *x, uint32_t cell, uint32_t *gathered, uint32_t *n_allowed)
+{
+	const struct walk_cells *c = x->w->cells;
+	uint32_t at = c->begin[cell], end = c->begin[cell + 1], n_read;
+	bool better = false;
+
+	*n_allowed = 0;
+	for (; at < end; at += n_read) {
+		uint32_t part = end - at < GATHER_MAX ? end - at : GATHER_MAX;
+		uint32_t n = x->select(x->q->allow->words, c->rows + at, part, x->w->n,
+				       x->s->ids + *gathered, &n_read);
+
+		*n_allowed += n;
+		*gathered += n;
+		if (*gathered >= CELL_CHUNK) {
+			better |= take_rows(x, *gathered);
+			*gathered = 0;
+		}
+	}
+	return better;
+}
+
+/* From the nearest cell on, until so many in a row have not changed the k best: three for four candidates of a
+ * walk, with which it finds no less than the walk does (measured). */
+static void search_cells(struct search *x)
+{
+	const struct walk_cells *c = x->w->cells;
+	uint64_t *heap = x->s->pool + x->ef + 1;
+	uint64_t since = 0, patience = (uint64_t)CELL_WHOLE * (3 * (uint64_t)x->ef / 4 + 1);
+	uint32_t n_cells = c->n, gathered = 0, n_allowed, until_clock = 1;
+
+	rank_cells(x, heap);
+	x->size = 0;
+	x->cursor = 0;
+	while (n_cells && (since < patience || x->size < x->q->k) && !late(x, &until_clock)) {
+		uint32_t cell = (uint32_t)heap[0];
+
+		heap[0] = heap[--n_cells];
+		if (n_cells) {
+			heap_down(heap, n_cells, 0);
+			__builtin_prefetch(c->rows + c->begin[(uint32_t)heap[0]]);
+			__builtin_prefetch(c->rows + c->begin[(uint32_t)heap[0]] + 16);
+		}
+		bool better = enter_cell(x, cell, &gathered, &n_allowed);
+		since = better ? 0 : since + cell_weight(x, n_allowed);
+	}
+	take_rows(x, gathered);
 }
 
 static uint32_t candidates_wanted(const struct walk *w, const struct vindex_query *q)
@@ -456,16 +596,25 @@ static bool through_all(const struct walk *w, const struct vindex_query *q)
 	return w->distance == DISTANCE_DOT && q->n_allow >= w->n / 5;
 }
 
-/* In looks at a code: a walk takes about 60 for each place of its pool, and more the fewer rows are allowed,
- * since it goes through those that are not (measured: 50 % 31 us, 10 % 55 us, 5 % 115 us; a look 6 ns). */
-static bool better_scanned(const struct walk *w, const struct vindex_query *q, uint32_t ef)
+/* What is cheapest under a filter, in nanoseconds of the machine where the figures were taken; what counts is
+ * how they compare, and most of each is cache lines that come from memory. Under a filter a walk needs the
+ * links of more nodes the fewer rows are allowed. */
+static enum plan choose_plan(const struct walk *w, const struct vindex_query *q, uint32_t ef)
 {
-	uint64_t walk;
+	double share, code = 4 + 3 * (double)w->stride / 64, effort = (double)ef + 8;
+	double walk, scan, cells = INFINITY;
 
 	if (!q->allow)
-		return false;
-	walk = (uint64_t)(ef < EF_MIN ? EF_MIN : ef) * (60 + 10 * (uint64_t)w->n / q->n_allow);
-	return q->scan || q->n_allow <= walk || q->n_allow <= w->n / 64;
+		return PLAN_WALK;
+	share = (double)q->n_allow / w->n;
+	scan = q->n_allow * code + w->n / 128.0;
+	walk = effort * (60 * code + 100 / share);
+	if (w->cells)
+		cells = w->cells->n * code / 4 +
+			effort * ((double)w->n / w->cells->n) * (0.6 + share * code);
+	if (scan <= fmin(walk, cells))
+		return PLAN_SCAN;
+	return cells <= walk ? PLAN_CELLS : PLAN_WALK;
 }
 
 /* A scan does not lose its way: its pool only has to hold what may be among the best. One bit says too
@@ -481,35 +630,57 @@ static uint32_t scan_pool(const struct walk *w, const struct vindex_query *q, ui
 	return most < EF_MIN ? EF_MIN : most;
 }
 
+/* Candidates that the plan keeps. */
+static uint32_t pool_size(const struct search *x, enum plan plan, uint32_t ef)
+{
+	const struct walk *w = x->w;
+
+	if (plan == PLAN_SCAN)
+		ef = scan_pool(w, x->q, ef);
+	else if (plan == PLAN_WALK && x->q->allow && !x->allowed_only)
+		ef = (uint32_t)((uint64_t)ef * w->n / x->q->n_allow);
+	if (x->allowed_only)
+		ef++; /* the node where it begins may not be allowed, and takes a place */
+	return ef > w->n ? w->n : ef;
+}
+
+static void prepare(struct search *x, enum plan plan)
+{
+	const struct walk *w = x->w;
+	/* nodes gathered at once: those of a list or a chunk; enough and VIAS lists */
+	size_t lists = 2 * GATHER_MAX + (1 + VIAS) * (size_t)w->width + SELECT_SPARE;
+	size_t heap = plan == PLAN_CELLS ? w->cells->n : 0;
+
+	x->enough = w->width;
+	x->s = walk_scratch_get(w, (size_t)x->ef + 1 + heap, 2 * lists + w->width);
+	x->found = x->s->ids + lists;
+	x->vias = x->s->ids + 2 * lists;
+	x->query.bytes = x->s->query_bytes;
+	x->select = select_get();
+	init_codes(x);
+}
+
 int walk_search(const struct walk *w, const struct vindex_query *q, struct topk_item *out,
 		uint32_t *n_out, struct vindex_stats *stats, struct error *err)
 {
-	uint32_t ef = q->ef ? q->ef : EF_MIN;
-	/* nodes gathered at once: a list and one more than is enough, or a chunk of a scan */
-	size_t gather_room = GATHER_MAX + 3 * (size_t)w->width;
 	struct search x = {.w = w, .q = q, .stats = stats};
-	bool scan;
+	uint32_t ef = q->ef ? q->ef : EF_MIN;
+	enum plan plan;
 
 	if (ef < candidates_wanted(w, q))
 		ef = candidates_wanted(w, q);
-	scan = better_scanned(w, q, ef);
+	plan = choose_plan(w, q, ef);
 	x.allowed_only = q->allow && !through_all(w, q);
-	if (scan)
-		ef = scan_pool(w, q, ef);
-	else if (q->allow && !x.allowed_only)
-		ef = (uint32_t)((uint64_t)ef * w->n / q->n_allow);
-	if (x.allowed_only)
-		ef++; /* the node where it begins may not be allowed, and takes a place */
-	x.ef = ef > w->n ? w->n : ef;
-	x.enough = w->width;
-	x.s = walk_scratch_get(w, (size_t)x.ef + 1, gather_room);
-	x.query.bytes = x.s->query_bytes;
-	init_codes(&x);
-	if (scan) {
-		scan_codes(&x);
-	} else {
+	x.ef = pool_size(&x, plan, ef);
+	prepare(&x, plan);
+	switch (plan) {
+	case PLAN_SCAN: scan_codes(&x); break;
+	case PLAN_CELLS: search_cells(&x); break;
+	case PLAN_WALK:
+	default:
 		walk_level_0(&x, descend(&x));
 		walk_scratch_done(x.s);
+		break;
 	}
 	rescore(&x, out, n_out);
 	return 0;

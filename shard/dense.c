@@ -1,8 +1,8 @@
 /* Dense search of one segment: which plan, which rows.
  *
- * A sealed segment with an index is walked unless the rows allowed (live, and matching the filter)
- * are so few that looking at each of them costs no more. The cost of a filtered walk grows with
- * what is filtered out: about ef * n / n_allow nodes with some dozen distances each against n_allow
+ * A sealed segment with an index is searched through it unless the rows allowed (live, and matching the filter)
+ * are so few that looking at each of them costs no more. A graph decides that itself, where it can scan or go
+ * through cells by codes; an inverted file looks at about ef * n / n_allow lists' worth of rows against n_allow
  * distances of a scan, which are cheaper by a factor of three because the rows lie in order. */
 #include "base/assert.h"
 #include "model/element.h"
@@ -26,10 +26,15 @@ static bool exact_is_cheaper(const struct leaf *l, const struct vindex *index, u
 
 	if (ef < l->top)
 		ef = l->top;
-	if (n_allow <= EXACT_ROWS || n_allow <= n / EXACT_SHARE)
+	if (n_allow <= EXACT_ROWS)
 		return true;
-	/* from here on a graph knows itself when to look at all that is allowed */
+	/* A graph knows itself when to look at all that is allowed, by codes: but one bit says little, and a long
+	 * list is sorted as it grows. */
 	vindex_describe(index, &info);
+	if (info.kind == INDEX_HNSW && info.quantizer != QUANTIZER_BINARY && l->top <= CODES_TOP)
+		return false;
+	if (n_allow <= n / EXACT_SHARE)
+		return true;
 	return info.kind != INDEX_HNSW && n_allow < n && n_allow * n_allow < WALK_COST * ef * n;
 }
 
@@ -178,7 +183,7 @@ static uint32_t choose_nprobe(const struct unit *u, const struct vindex *index, 
 }
 
 static void walk_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a,
-			const struct vindex *index, bool scan)
+			const struct vindex *index)
 {
 	const struct search_params *params = &u->leaf->params;
 	const struct tie_order ties = unit_ties(u, 0, v->row_of);
@@ -189,7 +194,6 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 		.k = u->leaf->top < a->n ? u->leaf->top : a->n,
 		.allow = a->bits,
 		.n_allow = a->n,
-		.scan = scan,
 		.no_rescore = params->no_rescore,
 		.ignore_codes = params->ignore_quantization,
 		.oversampling = params->oversampling,
@@ -219,19 +223,6 @@ static void walk_sealed(struct unit *u, const struct segment_vectors *v, const s
 	push_all(u, items, n_out, 0, v->row_of);
 }
 
-/* Whether each allowed row is looked at by its code in the index instead of by its floats, which lie
- * four times as far apart. A unit without a filter may be a part of the segment; codes are for all. The
- * pool of a scan is sorted, which is for short lists. */
-static bool scan_by_codes(const struct unit *u, const struct allowed *a, const struct vindex *index)
-{
-	struct vindex_info info;
-
-	if (filter_is_trivial(u->leaf->filter) || a->n <= EXACT_ROWS || u->leaf->top > CODES_TOP)
-		return false;
-	vindex_describe(index, &info);
-	return info.kind == INDEX_HNSW && info.quantizer != QUANTIZER_BINARY;
-}
-
 static void search_sealed(struct unit *u)
 {
 	const struct view_entry *e = unit_entry(u);
@@ -245,13 +236,10 @@ static void search_sealed(struct unit *u)
 		return;
 	find_allowed(u, &v, &a);
 	if (a.n > 0) {
-		bool exact = !index || must_be_exact(l);
-		bool scan = exact || exact_is_cheaper(l, index, a.n, v.n);
-
-		if (scan && (exact || !scan_by_codes(u, &a, index)))
+		if (!index || must_be_exact(l) || exact_is_cheaper(l, index, a.n, v.n))
 			scan_sealed(u, &v, &a);
 		else
-			walk_sealed(u, &v, &a, index, scan);
+			walk_sealed(u, &v, &a, index);
 	}
 	if (a.own.words)
 		bitset_fini(&a.own);

@@ -4,6 +4,7 @@
 
 #include "index/curve.h"
 #include "index/engine.h"
+#include "index/walk_cells.h"
 #include "tests/unit/index/index_util.h"
 
 enum { N = 6000, DIM = 24, QUERIES = 200, K_MOST = 100 };
@@ -147,12 +148,17 @@ static void test_no_curve_no_choice(void **state)
 static void test_damaged_curves_are_refused(void **state)
 {
 	struct made m = make(DISTANCE_COSINE, false);
+	struct walk_cells *cells;
 	struct faiss_graph g;
+	size_t n_cells;
 	bool good;
 
 	assert_int_equal(faiss_file_hnsw(m.file.data, m.file.len, &g, NULL), 0);
-	assert_true(g.n_rest > 100);
-	size_t from = m.file.len - g.n_rest, whole = m.file.len;
+	const struct vindex_rows shape = {.n = N, .dim = DIM};
+	assert_int_equal(walk_cells_read(g.rest, g.n_rest, &shape, &cells, &n_cells, NULL), 0);
+	walk_cells_free(cells);
+	assert_true(g.n_rest > n_cells + 100);
+	size_t from = m.file.len - g.n_rest + n_cells, whole = m.file.len;
 	/* every byte of it, and every length: without any of it, there is none */
 	for (size_t i = from; i < whole; i++) {
 		m.file.data[i] ^= 0x41;

@@ -153,7 +153,7 @@ static void test_filters(void **state)
 	}
 }
 
-/* Every allowed row is looked at, by its code: as many distances, and nothing that a walk might miss. */
+/* Where few rows are allowed each is looked at, by its code: nothing is missed that a walk might miss. */
 static void test_scan_of_what_is_allowed(void **state)
 {
 	struct fixture *f = *state;
@@ -162,8 +162,9 @@ static void test_scan_of_what_is_allowed(void **state)
 	struct bitset allow;
 	uint32_t n_want, n_got, found = 0;
 
-	bitset_init(&allow, f->s.n, true);
-	bitset_unset(&allow, 3);
+	bitset_init(&allow, f->s.n, false);
+	for (uint32_t i = 0; i < f->s.n; i += 25)
+		bitset_set(&allow, i);
 	for (size_t d = 0; d < 4; d++) {
 		struct vindex *v = open_saved(f, CONFIG_HNSW, d, false);
 
@@ -172,10 +173,9 @@ static void test_scan_of_what_is_allowed(void **state)
 			const struct vindex_query q = {
 				.vector = f->s.queries + (size_t)i * f->s.dim,
 				.k = K,
-				.ef = 1,
+				.ef = 10,
 				.allow = &allow,
-				.n_allow = f->s.n - 1,
-				.scan = true,
+				.n_allow = bitset_count(&allow),
 			};
 			struct vindex_stats stats = {0};
 
