@@ -45,9 +45,10 @@ static const struct config_row option_rows[] = {
 	CONFIG_U64(struct options, clusters, "200", 1, 1e6, "COUNT", "clusters of the vectors"),
 	CONFIG_U64(struct options, rank, "24", 1, 4096, "RANK", "hidden dimensions of the vectors"),
 	CONFIG_F64(struct options, recall, "0.99", 0, 1, "RECALL", "compare at this recall"),
-	CONFIG_STR(struct options, filters, NULL, "LIST",
-		   "quiver also under these, such as 0.1,near:0.05,far:0.05: shares of the rows, drawn by "
-		   "chance, or from a half of the space where the queries are, or where they are not"),
+	CONFIG_STR(
+		struct options, filters, NULL, "LIST",
+		"quiver also under these, such as 0.1,near:0.05,far:0.05: shares of the rows, drawn by "
+		"chance, or from a half of the space where the queries are, or where they are not"),
 	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
 	CONFIG_STR(struct options, kernels, "avx512", "LEVEL",
 		   "use none above: plain, avx2, avx512"),
@@ -86,7 +87,7 @@ struct bench {
 	enum distance distance;
 	struct dataset_shape shape;
 	float *rows;
-	uint32_t *found; /* queries x k */
+	uint32_t *found;                  /* queries x k */
 	struct workload loads[LOADS_MAX]; /* the first without a filter */
 	size_t n_loads;
 	void *file; /* of quiver's index, mapped */
@@ -307,8 +308,8 @@ static void search_faiss(struct bench *b, struct engine *e, uint32_t ef, uint32_
 	if (!space)
 		faiss_ParameterSpace_new(&space);
 	faiss_ParameterSpace_set_index_parameter(space, e->index, "efSearch", ef);
-	if (faiss_Index_search(e->index, (idx_t)b->o.queries, e->load->queries, (idx_t)b->o.k, distances,
-			       labels))
+	if (faiss_Index_search(e->index, (idx_t)b->o.queries, e->load->queries, (idx_t)b->o.k,
+			       distances, labels))
 		die("FAISS", "search failed");
 	for (size_t i = 0; i < n; i++)
 		rows_out[i] = (uint32_t)labels[i];
@@ -348,8 +349,8 @@ static int prepare_hnswlib(struct bench *b, struct engine *e)
 static void search_hnswlib(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out)
 {
 	for (uint64_t i = 0; i < b->o.queries; i++)
-		rival_hnswlib_search(e->index, e->load->queries + i * b->o.dim, (uint32_t)b->o.k, ef,
-				     rows_out + i * b->o.k);
+		rival_hnswlib_search(e->index, e->load->queries + i * b->o.dim, (uint32_t)b->o.k,
+				     ef, rows_out + i * b->o.k);
 }
 
 #endif
@@ -599,15 +600,17 @@ static void make_filters(struct bench *b)
 	for (const char *at = b->o.filters; at && *at;) {
 		size_t length = strcspn(at, ",");
 		struct workload *l = &b->loads[b->n_loads++];
-		int where = strncmp(at, "near:", 5) == 0 ? NEAR
+		int where = strncmp(at, "near:", 5) == 0  ? NEAR
 			    : strncmp(at, "far:", 4) == 0 ? FAR
 							  : 0;
-		const char *share = where ? strchr(at, ':') + 1 : at;
+		char *end;
+		double share = strtod(where ? strchr(at, ':') + 1 : at, &end);
 
-		if (b->n_loads == LOADS_MAX || length >= sizeof l->name)
+		if (b->n_loads == LOADS_MAX || length >= sizeof l->name || end != at + length ||
+		    !(share > 0 && share <= 1))
 			die("too many filters, or not a filter", at);
 		memcpy(l->name, at, length);
-		make_filter(b, l, atof(share), where);
+		make_filter(b, l, share, where);
 		at += length + (at[length] == ',');
 	}
 }

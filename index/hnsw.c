@@ -262,8 +262,7 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 	int rc = faiss_file_hnsw(o->bytes, o->n_bytes, &graph, err);
 
 	if (!rc && graph.flat.metric != engine_metric(o->distance))
-		rc = error_set(err, ERR_CORRUPT,
-			       "index file: it was written for another distance");
+		rc = error_set(err, ERR_CORRUPT, "index file: it was written for another distance");
 	if (!rc)
 		rc = read_rest(v, &graph, &cells, err);
 	if (rc) {

@@ -36,7 +36,7 @@ struct walk {
 	uint32_t *links; /* n x slots; WALK_NONE ends a list; WALK_MORE + i: it goes on at more[i] */
 	uint32_t *more;  /* n_more: the rest of the long lists, each with WALK_NONE at its end */
 	uint32_t n_more;
-	float *norms; /* n: of the decoded rows; Euclid only, else NULL */
+	float *norms;             /* n: of the decoded rows; Euclid only, else NULL */
 	struct walk_cells *cells; /* NULL: none */
 };
 

@@ -22,12 +22,12 @@
 enum {
 	EF_MIN = 64,
 	GATHER_MAX = 1024,
-	VIAS = 8, /* lists of second neighbours looked at before those found are counted */
+	VIAS = 8,         /* lists of second neighbours looked at before those found are counted */
 	CLOCK_EVERY = 16, /* expansions between looks at the clock */
-	CELL_CHUNK = 32, /* rows of cells that are computed at once, at least */
+	CELL_CHUNK = 32,  /* rows of cells that are computed at once, at least */
 	CELL_WHOLE = 256, /* the weight of a cell that has its share of the allowed rows */
-	SCAN_POOL = 4,       /* candidates kept by a scan, times k */
-	FETCH_LINES = 4,     /* of a code, fetched while gathering */
+	SCAN_POOL = 4,    /* candidates kept by a scan, times k */
+	FETCH_LINES = 4,  /* of a code, fetched while gathering */
 	RESCORE_FETCH = 512, /* bytes of a row, fetched ahead */
 };
 
@@ -42,10 +42,10 @@ struct search {
 	struct code_query query;
 	struct vindex_stats *stats;
 	uint32_t ef;
-	uint32_t size;     /* of the pool */
-	uint32_t cursor;   /* everything before it is expanded */
-	bool allowed_only; /* only allowed nodes enter the pool */
-	uint32_t enough;   /* then: gathered nodes that make a second hop needless */
+	uint32_t size;          /* of the pool */
+	uint32_t cursor;        /* everything before it is expanded */
+	bool allowed_only;      /* only allowed nodes enter the pool */
+	uint32_t enough;        /* then: gathered nodes that make a second hop needless */
 	uint32_t *vias, *found; /* then: room for one list, and for VIAS lists */
 };
 

@@ -159,7 +159,8 @@ static void test_recall_under_filters(void **state)
 	for (size_t d = 0; d < 4; d++) {
 		struct made m = make(all_distances[d], false);
 
-		for (size_t i = 0; i < 3; i++) {
+		/* every level of kernels with one distance, the best with all */
+		for (size_t i = d == 0 ? 0 : 2; i < 3; i++) {
 			assert_int_equal(vindex_limit_kernels(levels[i], NULL), 0);
 			check_filters(&m, all_distances[d]);
 		}
@@ -259,14 +260,15 @@ static void test_damaged_cells_are_refused(void **state)
 	buf_put(&b, g.rest, used);
 	size_t rows = HEAD + 4 * CELLS, centres = rows + 4 * N;
 	assert_int_equal(read_changed(&b, HEAD, load_u32(b.data + HEAD)), 0);
-	assert_int_equal(read_changed(&b, 4, 2), ERR_CORRUPT);           /* version */
-	assert_int_equal(read_changed(&b, 8, 0), ERR_CORRUPT);           /* no cells */
+	assert_int_equal(read_changed(&b, 4, 2), ERR_CORRUPT); /* version */
+	assert_int_equal(read_changed(&b, 8, 0), ERR_CORRUPT); /* no cells */
 	assert_int_equal(read_changed(&b, 8, UINT32_MAX), ERR_CORRUPT);
 	assert_int_equal(read_changed(&b, 12, DIM + 1), ERR_CORRUPT);
 	assert_int_equal(read_changed(&b, 16, N - 1), ERR_CORRUPT);
 	assert_int_equal(read_changed(&b, HEAD, UINT32_MAX), ERR_CORRUPT); /* rows of a cell */
 	assert_int_equal(read_changed(&b, HEAD, load_u32(b.data + HEAD) + 1), ERR_CORRUPT);
-	assert_int_equal(read_changed(&b, rows, load_u32(b.data + rows + 4)), ERR_CORRUPT); /* twice */
+	assert_int_equal(read_changed(&b, rows, load_u32(b.data + rows + 4)),
+			 ERR_CORRUPT); /* twice */
 	assert_int_equal(read_changed(&b, rows, N), ERR_CORRUPT);
 	assert_int_equal(read_changed(&b, centres, 0x7fc00000), ERR_CORRUPT); /* not a number */
 	for (size_t i = 4; i < b.len; i += 61) {
