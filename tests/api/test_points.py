@@ -270,16 +270,17 @@ class Points(ApiTest):
             lines = b"".join(json.dumps({"id": i, "vector": [i, 0, 0, 1]}).encode() + b"\n"
                              for i in range(first, first + 3000))
             connection = self.stream(path, [lines[i:i + 9999] for i in range(0, len(lines), 9999)])
-            accepted.append(Answer(connection.getresponse()).result["accepted"])
+            answers.append(Answer(connection.getresponse()))
             connection.close()
 
-        accepted = []
+        answers = []
         threads = [threading.Thread(target=load, args=(i * 3000,)) for i in range(4)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        self.assertEqual(accepted, [3000] * 4)
+        self.assertEqual([a.status for a in answers], [200] * 4, answers)
+        self.assertEqual([a.result["accepted"] for a in answers], [3000] * 4)
         self.assertEqual(self.count(path), 12000)
 
     def test_a_client_that_goes_away(self):

@@ -5,6 +5,7 @@ QUIVERD names the program (default: build/quiverd of this tree).
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,12 +24,17 @@ PATIENCE = 60  # for anything that must happen at all
 
 
 def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Below those that the system gives to outgoing connections: one of these could take the port before the node listens."""
+    ports, chance = [], random.SystemRandom()
+    while len(ports) < n:
+        port = chance.randrange(12000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
     return ports
 
 
