@@ -134,12 +134,15 @@ int remote_check_filter(const char *filter, size_t n, struct error *err)
 	const struct json *v;
 	int rc = json_parse((const uint8_t *)filter, n, arena, &v, err);
 
-	if (rc == 0 && json_type(v) != JSON_OBJECT)
-		rc = error_set(err, ERR_INPUT,
-			       "an object is expected, as in {\"must\":[{\"key\":\"year\","
-			       "\"range\":{\"gte\":1990}}]}");
+	if (rc != 0)
+		error_wrap(err, rc, "the filter is no JSON");
+	else if (json_type(v) != JSON_OBJECT)
+		rc = error_set(
+			err, ERR_INPUT,
+			"the filter: an object is expected, as in {\"must\":[{\"key\":\"year\","
+			"\"range\":{\"gte\":1990}}]}");
 	arena_free(arena);
-	return rc != 0 ? error_wrap(err, rc, "the filter") : 0;
+	return rc;
 }
 
 int remote_count(struct client *c, const char *collection, const char *filter, uint64_t *out,
