@@ -439,7 +439,8 @@ static void what_is_wrong_with_a_read_is_told_at_once(void **state)
 	set(w, 3, ERR_INPUT);
 	assert_int_equal(read_one(w, &count, &err), ERR_INPUT);
 	assert_non_null(strstr(err.text, "peer says so"));
-	assert_int_equal(calls(w, 2) + calls(w, 3), 1);
+	/* Nobody twice; the other one only as a hedge, on a machine that is slow. */
+	assert_true(calls(w, 2) <= 1 && calls(w, 3) <= 1);
 }
 
 /* ---- writes ---- */
