@@ -128,8 +128,10 @@ static void restarted(struct heal *h, struct watched *w, const struct map_node *
 	w->incarnation = node->incarnation;
 	w->heard_us = w->vouched_us = w->steady_us = h->now_us;
 	w->dead = node->state == NODE_DOWN;
-	w->reported = false;
-	w->n_reports = 0;
+	if (!MUTANT(reports_kept)) {
+		w->reported = false;
+		w->n_reports = 0;
+	}
 	h->changed_us = h->now_us;
 }
 
@@ -196,7 +198,7 @@ static void lead(struct heal *h, const struct heal_event *e)
 static void heartbeat(struct heal *h, const struct heal_event *e)
 {
 	struct watched *w = heal_watched(h, e->node);
-	if (w != NULL && e->incarnation == 0)
+	if (w != NULL && e->incarnation == 0 && !MUTANT(returner_ignored))
 		w->asked_us = h->now_us; /* it has not registered */
 	/* One of an older incarnation is a process that should have ended, or a copy. */
 	if (!h->leads || w == NULL || e->incarnation < w->incarnation || e->incarnation == 0)

@@ -1,5 +1,6 @@
 /* Private to cluster/: the two halves of the healer. heal.c watches the nodes, heal_plan.c decides about partitions. */
 #pragma once
+#include "base/mutant.h"
 #include "cluster/heal.h"
 
 enum {

@@ -101,7 +101,7 @@ static bool ahead(const struct heal_report *a, const struct heal_report *b)
 static bool is_unfit(struct heal *h, const struct plan *p, uint64_t id)
 {
 	const struct heal_report *r = heal_report_of(h, id, p->c->collection->id, p->partition);
-	return heal_dead(h, id) || (r != NULL && r->failed);
+	return heal_dead(h, id) || (r != NULL && r->failed && !MUTANT(promotes_failed));
 }
 
 /* Not heard of just now: what it reported before may be void, as when it was started again without its folder. */

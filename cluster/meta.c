@@ -362,11 +362,16 @@ static int apply_command(struct meta *m, uint64_t index, const struct log_entry 
 	return 0;
 }
 
+static uint64_t may_apply(const struct meta *m)
+{
+	return MUTANT(applies_uncommitted) ? meta_log_last(&m->log) : core_commit(m->core);
+}
+
 static int apply_committed(struct meta *m, struct error *err)
 {
 	int rc = 0;
 
-	while (rc == 0 && !m->installing && m->applied < core_commit(m->core)) {
+	while (rc == 0 && !m->installing && m->applied < may_apply(m)) {
 		uint64_t index = m->applied + 1;
 		const struct log_entry *e = meta_log_get(&m->log, index);
 
@@ -429,7 +434,7 @@ static void push_commit(struct meta *m)
 
 		if (member.id == m->options.self || !core_match(m->core, member.id, &match))
 			continue;
-		if (match > core_commit(m->core))
+		if (match > core_commit(m->core) && !MUTANT(commit_is_match))
 			match = core_commit(m->core);
 		e = meta_log_get(&m->log, match);
 		if (match <= *told || e == NULL)
@@ -458,7 +463,11 @@ static void take_snapshot(struct meta *m)
 	m->next.index = m->applied;
 	m->next.term = e->term;
 	m->next.configuration_index = m->configuration_index;
-	buf_put(&m->next.configuration, m->configuration.data, m->configuration.len);
+	if (MUTANT(snapshot_old_configuration) && m->snapshot.index > 0)
+		buf_put(&m->next.configuration, m->snapshot.configuration.data,
+			m->snapshot.configuration.len);
+	else
+		buf_put(&m->next.configuration, m->configuration.data, m->configuration.len);
 	snapshot_build(&m->next, m->map);
 	m->taking = true;
 	m->save_snapshot = true;
@@ -551,7 +560,7 @@ static void skip_snapshot(const struct meta *m, struct wire_append *a)
 {
 	uint64_t skip;
 
-	if (m->installing || a->prev_index >= m->snapshot.index ||
+	if (MUTANT(snapshot_not_skipped) || m->installing || a->prev_index >= m->snapshot.index ||
 	    a->prev_index + 1 >= m->log.first)
 		return;
 	skip = m->snapshot.index - a->prev_index;
@@ -671,7 +680,8 @@ static void fill_update(struct meta *m, struct meta_update *out)
 	out->number = ++m->number;
 	out->term = core_term(m->core);
 	out->vote = core_vote(m->core);
-	out->save_vote = out->term != m->saved_term || out->vote != m->saved_vote;
+	out->save_vote = out->term != m->saved_term ||
+			 (out->vote != m->saved_vote && !MUTANT(vote_not_saved));
 	m->saved_term = out->term;
 	m->saved_vote = out->vote;
 	out->truncate_from = m->truncate_from;
@@ -727,7 +737,7 @@ int meta_step(struct meta *m, const struct meta_event *event, struct meta_update
 	push_commit(m);
 	take_snapshot(m);
 	fill_update(m, out);
-	return 0;
+	return MUTANT(counts_unsynced) ? on_persisted(m, out->number, err) : 0;
 }
 
 /* ---- what it knows ---- */

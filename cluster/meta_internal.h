@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/codec.h"
+#include "base/mutant.h"
 #include "base/prng.h"
 #include "cluster/meta.h"
 #include "cluster/meta_log.h"

@@ -10,6 +10,9 @@
  *   AppendEntries of our own term while we lead, breaks its assumptions; both are dropped here.
  * - A server that is the only voter leads without a new term, although another may have led the
  *   present one (two voters, the leader removed itself). So a new term is begun for it here.
+ * - A learner refuses its vote. A lone voter that makes a second one, and stops before that one has the entry, would
+ *   never find the majority of two that it needs. A vote may be given by anybody, once a term, so it is given here.
+ * - A snapshot that arrives late makes a follower throw away entries that it has acknowledged; it is dropped here.
  * - A follower whose snapshot goes beyond what its leader knows to match refuses all it is sent.
  * - Its configuration decoder does not look where the bytes end; ours runs before it.
  */
@@ -311,7 +314,7 @@ int core_begin(struct meta_core *c, const struct core_start *start, struct error
 	}
 	event.start.term = start->term;
 	event.start.voted_for = start->vote;
-	if (begins_alone(c, start)) {
+	if (begins_alone(c, start) && !MUTANT(alone_keeps_term)) {
 		event.start.term++;
 		event.start.voted_for = c->raft.id;
 	}
@@ -334,7 +337,8 @@ int core_timeout(struct meta_core *c, struct error *err)
 
 	if (c->meta->now_us / 1000 < raft_timeout(&c->raft))
 		return 0;
-	if (c->raft.state != RAFT_LEADER && only_voter(&c->raft.configuration, c->raft.id)) {
+	if (c->raft.state != RAFT_LEADER && only_voter(&c->raft.configuration, c->raft.id) &&
+	    !MUTANT(alone_keeps_term)) {
 		c->raft.current_term++;
 		c->raft.voted_for = c->raft.id;
 	}
@@ -470,12 +474,30 @@ static int receive_append(struct meta_core *c, const struct meta_wire *w)
 	do {
 		uint32_t to = from < a->n ? from + 1 : from;
 
-		while (to < a->n && a->entries[to].type != ENTRY_CONFIGURATION)
+		while (to < a->n &&
+		       (a->entries[to].type != ENTRY_CONFIGURATION || MUTANT(batch_not_cut)))
 			to++;
 		rv = receive_piece(c, w, from, to);
 		from = to;
 	} while (rv == 0 && from < a->n);
 	return rv;
+}
+
+/* Everything in it is here already, and perhaps more. Who leads is told so, or it would wait. */
+static bool has_snapshot(struct meta_core *c, const struct meta_wire *w)
+{
+	struct meta *m = c->meta;
+	const struct log_entry *e = meta_log_get(&m->log, w->snapshot.index);
+	struct meta_wire reply = {.type = WIRE_APPEND_RESULT, .term = w->term};
+
+	if (w->snapshot.index > c->raft.commit_index &&
+	    (e == NULL || e->term != w->snapshot.index_term))
+		return false;
+	if (w->term == c->raft.current_term && w->snapshot.index <= c->raft.last_stored) {
+		reply.append_result.last_index = w->snapshot.index;
+		meta_send(m, w->from, w->address, &reply);
+	}
+	return true;
 }
 
 static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
@@ -490,6 +512,8 @@ static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 	if (c->raft.state == RAFT_LEADER && w->term == c->raft.current_term)
 		return 0;
 	if (c->meta->installing || w->snapshot.index == 0 || w->snapshot.index_term == 0)
+		return 0;
+	if (has_snapshot(c, w) && !MUTANT(snapshot_goes_back))
 		return 0;
 	if (meta_snapshot_parse(w->snapshot.bytes.bytes, w->snapshot.bytes.n, &parsed, &map, NULL) <
 	    0)
@@ -581,6 +605,27 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 	return step(c, &event);
 }
 
+/* The library asks for the role of this server before it gives its vote. */
+static int receive_vote(struct meta_core *c, const struct meta_wire *w)
+{
+	struct raft_configuration *conf = &c->raft.configuration;
+	struct raft_server *own = NULL;
+	int rv, role = 0;
+
+	for (unsigned i = 0; i < conf->n; i++) {
+		if (conf->servers[i].id == c->raft.id)
+			own = &conf->servers[i];
+	}
+	if (own != NULL && !MUTANT(learner_never_votes)) {
+		role = own->role;
+		own->role = RAFT_VOTER;
+	}
+	rv = receive_small(c, w);
+	if (role != 0)
+		own->role = role;
+	return rv;
+}
+
 int core_receive(struct meta_core *c, const struct meta_wire *w, struct error *err)
 {
 	int rv;
@@ -593,6 +638,8 @@ int core_receive(struct meta_core *c, const struct meta_wire *w, struct error *e
 		rv = receive_append(c, w);
 	else if (w->type == WIRE_SNAPSHOT)
 		rv = receive_snapshot(c, w);
+	else if (w->type == WIRE_VOTE)
+		rv = receive_vote(c, w);
 	else
 		rv = receive_small(c, w);
 	return rv == 0 ? 0 : core_error(c, rv, "message", err);

@@ -115,7 +115,7 @@ int requests_add(struct meta *m, const struct meta_event *event)
 static bool answer(struct meta *m, struct request *r, const struct error *error, uint64_t index)
 {
 	if (r->origin == 0) {
-		if (index <= m->applied) {
+		if (index <= m->applied || MUTANT(answered_early)) {
 			meta_result_add(m, r->tag, error, index);
 			return true;
 		}
@@ -193,6 +193,11 @@ static uint64_t ack_of(const struct requests *all, uint64_t id)
 	return 0;
 }
 
+static bool is_ack(uint64_t answered, uint64_t round)
+{
+	return MUTANT(read_round_kept) ? answered > 0 : answered >= round;
+}
+
 static bool confirmed(struct meta *m, uint64_t round)
 {
 	struct meta_member member;
@@ -202,7 +207,7 @@ static bool confirmed(struct meta *m, uint64_t round)
 		if (!member.voter)
 			continue;
 		voters++;
-		yes += member.id == m->options.self || ack_of(&m->requests, member.id) >= round;
+		yes += member.id == m->options.self || is_ack(ack_of(&m->requests, member.id), round);
 	}
 	return yes > voters / 2;
 }
@@ -217,7 +222,7 @@ static void start_read(struct meta *m, struct request *r)
 	}
 	r->round = m->requests.round;
 	r->term = core_term(m->core);
-	r->index = commit > m->leader_first ? commit : m->leader_first;
+	r->index = commit > m->leader_first || MUTANT(read_without_first) ? commit : m->leader_first;
 	r->state = REQUEST_READING;
 }
 
@@ -254,7 +259,7 @@ static void forward(struct meta *m, struct request *r, uint64_t leader)
 	w.forward.command.n = (uint32_t)r->bytes.len;
 	meta_send(m, leader, NULL, &w);
 	r->state = REQUEST_FORWARDED;
-	r->exposed = true;
+	r->exposed = !MUTANT(forward_not_exposed);
 	r->sent_to = leader;
 	r->sent_us = m->now_us;
 }
@@ -308,7 +313,9 @@ void requests_receive(struct meta *m, const struct meta_wire *w)
 	switch (w->type) {
 	case WIRE_READ:
 		/* Only while its term is ours: then no later leader had our vote before now. */
-		if (w->term == core_term(m->core) && !core_is_leader(m->core)) {
+		if (MUTANT(read_any_term))
+			reply.term = w->term;
+		if (w->term == reply.term && !core_is_leader(m->core)) {
 			reply.read_round = w->read_round;
 			meta_send(m, w->from, w->address, &reply);
 		}
@@ -378,7 +385,8 @@ static int may_change(struct meta *m, struct error *err)
 	struct error why = {0};
 	int rc;
 
-	if (term_at(m, core_commit(m->core)) == core_term(m->core))
+	if (term_at(m, core_commit(m->core)) == core_term(m->core) ||
+	    MUTANT(change_before_own_term))
 		return 1;
 	if (term_at(m, meta_log_last(&m->log)) == core_term(m->core))
 		return 0;
@@ -488,7 +496,7 @@ static int advance_reading(struct meta *m, struct request *r)
 {
 	if (lost_lead(m, r))
 		return again(m, r);
-	if (!confirmed(m, r->round)) {
+	if (!confirmed(m, r->round) && !MUTANT(read_without_round)) {
 		if (m->now_us - m->requests.asked_us >= META_RESEND_US)
 			ask_voters(m);
 		return 0;
@@ -546,7 +554,7 @@ void requests_applied(struct meta *m, uint64_t index, uint64_t term, const struc
 
 		if (r->state != REQUEST_APPENDED || r->index != index)
 			continue;
-		if (r->term == term)
+		if (r->term == term || MUTANT(entry_of_another))
 			drop = answer(m, r, result != NULL ? result : &OK, index);
 		else
 			drop = again(m, r); /* another leader's entry took its place */

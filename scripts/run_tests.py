@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAGES = {
     "check": (None, None, None),
     "unit": ("asan", ["unit_tests", "fuzz_programs"], ["unit", "fuzz"]),
-    "sim": ("release", "tests/sim/sim", "sim"),
+    "sim": ("release", "tests/sim/quiver-sim", "sim"),
     "model": (None, None, None),
     "recall": ("release", None, "recall"),
     "api": ("release", None, None),

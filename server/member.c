@@ -297,11 +297,15 @@ static void beat(struct member *m, const struct meta_runtime_status *s)
 	free(reports);
 }
 
+/* A node that was away while its vote was given to another does not hear from who leads; those that it knew as coordinators do. */
 static void take_beat(struct member *m, const struct member_post *p)
 {
 	const struct map_node *known = m->map != NULL ? map_node(m->map, p->node) : NULL;
 	if (known == NULL)
 		return;
+	uint64_t leader = atomic_load(&m->leader);
+	if (leader != 0 && leader != m->self && leader != p->node)
+		member_relay_beat(m, leader, p);
 	if (p->incarnation == 0 || p->incarnation >= known->incarnation)
 		member_peer(m, p->node, p->address, strcmp(p->address, known->rpc_address) != 0);
 	step(m, &(struct heal_event){.type = HEAL_HEARTBEAT,

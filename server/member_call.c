@@ -109,6 +109,33 @@ void member_send_beat(struct member *m, uint64_t node, const struct replica_repo
 	rpc_send(m->options.rpc, node, &o->call);
 }
 
+static void relayed(struct rpc_call *call)
+{
+	outgoing_free((struct outgoing *)call);
+}
+
+void member_relay_beat(struct member *m, uint64_t leader, const struct member_post *p)
+{
+	struct outgoing *o = outgoing_new(m, RPC_TYPE_heartbeat, BEAT_CALL_US);
+	struct replica_report *reports =
+		arena_alloc(o->call.arena, (p->n_reports + 1) * sizeof(*reports));
+	for (size_t i = 0; i < p->n_reports; i++) {
+		const struct heal_report *r = &p->reports[i];
+		reports[i] = (struct replica_report){r->collection_id, r->partition, r->epoch,
+						     r->last_epoch,    r->last_seq,  r->commit_seq,
+						     r->digest,        r->failed};
+	}
+	o->request.beat = (struct rpc_heartbeat_request){
+		.node = p->node,
+		.incarnation = p->incarnation,
+		.rpc_address = arena_strdup(o->call.arena, p->address),
+		.reports = reports,
+		.n_reports = (uint32_t)p->n_reports,
+	};
+	o->call.done = relayed;
+	rpc_send(m->options.rpc, leader, &o->call);
+}
+
 static void probe_sent(struct rpc_call *call)
 {
 	struct outgoing *o = (struct outgoing *)call;

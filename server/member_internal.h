@@ -78,6 +78,8 @@ void member_peer(struct member *m, uint64_t node, const char *address, bool newe
 void member_send_meta(void *ctx, const struct meta_message *message);
 void member_send_beat(struct member *m, uint64_t node, const struct replica_report *reports,
 		      uint32_t n);
+/* Hands the heartbeat of another node on to who leads: it may not know. */
+void member_relay_beat(struct member *m, uint64_t leader, const struct member_post *p);
 void member_send_probe(struct member *m, uint64_t through, uint64_t node);
 /* ---- member_copies.c ---- */
 /* Asks how new the map here is; the replicas are told. */

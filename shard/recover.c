@@ -296,11 +296,10 @@ static int replay_log(struct hosted *h, const struct map_partition *config, stru
 	struct replay p = {.h = h, .arena = arena_new(1 << 20), .err = err};
 	struct replica_recovery recovery;
 	struct replica_write *w;
-	int rc = epochs_open(&h->epochs, &h->io, err);
+	int rc;
 
 	p.committed_seq = h->epochs.commit_seq > h->base.seq ? h->epochs.commit_seq : h->base.seq;
-	if (rc == 0)
-		rc = open_log(h, p.committed_seq, err);
+	rc = open_log(h, p.committed_seq, err);
 	if (rc == 0 && stands_alone(h, config))
 		p.committed_seq = UINT64_MAX;
 	if (rc == 0 && wal_last_seq(h->wal) > h->base.seq)
@@ -381,6 +380,16 @@ static int remember(const struct hosted *h, bool fresh, struct error *err)
 	return own.code;
 }
 
+/* It holds nothing of the epochs before: a map from then, which a restart may find on its disk, must not make it a
+ * member again. */
+static int begin_as_learner(struct hosted *h, const struct map_partition *c, struct error *err)
+{
+	for (uint32_t i = 0; i < c->n_learners; i++)
+		if (c->learners[i] == h->shard->options.self_node)
+			return epochs_put(&h->epochs, c->epoch, 0, err);
+	return 0;
+}
+
 static int open_files(struct hosted *h, const struct map_partition *config, struct error *err)
 {
 	int rc = load_manifest(h, err);
@@ -388,7 +397,9 @@ static int open_files(struct hosted *h, const struct map_partition *config, stru
 
 	if (fresh && (rc = check_fresh(h, config, err)))
 		return rc;
-	if (rc < 0 || (rc = open_segments(h, err)))
+	if (rc < 0 || (rc = open_segments(h, err)) ||
+	    (rc = epochs_open(&h->epochs, &h->io, err)) ||
+	    (fresh && (rc = begin_as_learner(h, config, err))))
 		return rc;
 	if (fresh || h->base_changed)
 		rc = store_first_manifest(h, err);

@@ -2,47 +2,8 @@
 #pragma once
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/mutant.h"
 #include "shard/replica.h"
-
-/* Seeded bugs: tests/sim is built with them, to see that it finds each (scripts/mutants). */
-#ifdef QUIVER_MUTANTS
-#define REPLICA_MUTANTS(X)                                                                         \
-	X(commit_unsynced)         /* committed before the own disk has it */                      \
-	X(commit_without_all)      /* committed when one other member has it */                    \
-	X(required_not_counted)    /* a learner whose addition is proposed is not waited for */    \
-	X(shrink_before_read_back) /* a member is not waited for as soon as its end is proposed */ \
-	X(proposal_forgotten)      /* a silent learner is not waited for though it is proposed */  \
-	X(restart_without_renewal) /* a primary goes on in the epoch in which it was killed */     \
-	X(epoch_not_stored)        /* the epoch file is never written */                           \
-	X(grow_too_early)          /* a learner joins before it has everything */                  \
-	X(unsynced_acknowledged)   /* a follower acknowledges before its disk has it */            \
-	X(unmatched_acknowledged)  /* a follower acknowledges a tail of its own */                 \
-	X(commit_unmatched)        /* a follower takes a tail of its own for committed */          \
-	X(match_kept)        /* what agreed with one primary is taken to agree with the next */    \
-	X(prev_not_compared) /* no log matching */                                                 \
-	X(late_append_cuts)  /* a late append cuts what came after it */                           \
-	X(old_epoch_taken)   /* no fencing */                                                      \
-	X(answer_before_applied)   /* answered before the others have applied it */                \
-	X(retry_answered_at_once)  /* the same for the second copy of a batch */                   \
-	X(batch_under_way_ignored) /* a batch is taken twice while its first copy is on its way */ \
-	X(batch_known_ignored)     /* or later */                                                  \
-	X(nothing_without_lease)   /* an old primary says that there is no such point */           \
-	X(no_hold_after_promotion) /* a new primary answers while the old one may serve reads */   \
-	X(no_hold_for_who_left)    /* a primary answers while a former member may serve reads */   \
-	X(serves_before_caught_up) /* reads are answered before the log of others is applied */    \
-	X(lease_beyond_primary)    /* a follower's lease does not depend on its primary's */       \
-	X(lease_from_receipt)      /* a lease begins when the append arrives */
-enum replica_mutant {
-	MUTANT_none,
-#define MUTANT_ENUM(name) MUTANT_##name,
-	REPLICA_MUTANTS(MUTANT_ENUM)
-#undef MUTANT_ENUM
-};
-extern int replica_mutant;
-#define MUTANT(name) (replica_mutant == MUTANT_##name)
-#else
-#define MUTANT(name) false
-#endif
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {

@@ -1,9 +1,13 @@
 /* What must hold, by the names of docs/replication.md. */
+#include "base/hash.h"
 #include "base/memory.h"
 #include "tests/sim/sim.h"
 #include <string.h>
 
-enum { RESUME_LIMIT_US = 20000000 };
+uint64_t content_of(const uint64_t *values)
+{
+	return hash64(values, SIM_IDS * sizeof *values);
+}
 
 static struct committed *at_seq(struct part *p, uint64_t seq)
 {
@@ -44,6 +48,32 @@ static void check_committer(struct sim *s, struct rep *r)
 	p->committer[epoch] = r->node;
 }
 
+/* The clients' operations alone, one after the other as they were committed: does the log say the same? */
+static void check_oracle(struct sim *s, struct part *p, const struct entry *e)
+{
+	const struct sim_op *op = &s->ops[e->op];
+	uint32_t ids = 0;
+
+	if (e->seq != p->oracle_seq + 1)
+		return;
+	p->oracle_seq = e->seq;
+	for (uint32_t id = 0; id < SIM_IDS; id++) {
+		bool there = p->oracle[id] != 0;
+
+		if (op->kind == SIM_REMOVE_COLOUR ? there && colour_of(p->oracle[id]) == op->id
+						  : op->id == id && (there || op->kind != SIM_UPDATE))
+			ids |= 1u << id;
+	}
+	if (ids != e->ids)
+		violation(s, "resolves", "op %llu is about %x at %llu, its entry about %x",
+			  (unsigned long long)e->op, ids, (unsigned long long)e->seq, e->ids);
+	for (uint32_t id = 0; id < SIM_IDS; id++)
+		if (ids & 1u << id)
+			p->oracle[id] =
+				op->kind == SIM_PUT || op->kind == SIM_UPDATE ? e->op : 0;
+	at_seq(p, e->seq)->content = content_of(p->oracle);
+}
+
 /* prefix_agree: what is committed at a seq is the same everywhere; and a batch is committed once. */
 static void check_entry(struct sim *s, struct rep *r, uint64_t seq)
 {
@@ -62,6 +92,7 @@ static void check_entry(struct sim *s, struct rep *r, uint64_t seq)
 			  (unsigned long long)c->epoch);
 	c->op = e->op;
 	c->epoch = e->epoch;
+	check_oracle(s, &s->parts[r->part], e);
 	op = &s->ops[e->op];
 	if (op->seq && op->seq != seq)
 		violation(s, "applied_once", "op %llu is committed at %llu and at %llu",
@@ -93,7 +124,7 @@ static bool corrupt(const struct rep *r)
 static void check_members_hold(struct sim *s, const char *name, uint32_t part, uint64_t from,
 			       uint64_t to)
 {
-	const struct map_partition *c = map_config(s, s->n_maps - 1, part);
+	const struct map_partition *c = newest_config(s, part);
 
 	for (uint32_t i = 0; i < c->n_in_sync; i++) {
 		const struct rep *r = &s->nodes[c->in_sync[i]].reps[part];
@@ -132,7 +163,7 @@ void check_committed(struct sim *s, struct rep *r)
 		check_entry(s, r, seq);
 	/* Committed is what every member of the set has, unless this one's time is over and it does not know. */
 	if (replica_role(m) == REPLICA_PRIMARY &&
-	    map_config(s, s->n_maps - 1, r->part)->epoch == m->epoch)
+	    newest_config(s, r->part)->epoch == m->epoch)
 		check_members_hold(s, "commit_durable", r->part, r->checked_commit + 1,
 				   m->commit_seq);
 	r->checked_commit = m->commit_seq;
@@ -180,12 +211,17 @@ static bool serves_strictly(struct sim *s, const struct rep *r)
 	return replica_serves_until(&copy) > local_us(s, &s->nodes[r->node]);
 }
 
+bool check_in_gap(struct sim *s, const struct rep *r)
+{
+	return !serves_strictly(s, r) &&
+	       replica_serves_until(&r->machine) > local_us(s, &s->nodes[r->node]);
+}
+
 static void check_fresh(struct sim *s, const struct rep *r, const char *what)
 {
 	if (r->now.seq >= s->parts[r->part].acked_seq)
 		return;
-	if (!serves_strictly(s, r) &&
-	    replica_serves_until(&r->machine) > local_us(s, &s->nodes[r->node])) {
+	if (check_in_gap(s, r)) {
 		s->stats.residual++;
 		return;
 	}
@@ -231,8 +267,8 @@ void check_reads(struct sim *s, uint32_t part)
 		    replica_serves_until(&r->machine) <= local_us(s, n))
 			continue;
 		s->stats.reads++;
-		c = map_config(s, n->version, part);
-		if (c->epoch == r->machine.epoch) {
+		c = map_config(n->control.map, part);
+		if (c && c->epoch == r->machine.epoch) {
 			bool found = false;
 
 			for (uint32_t k = 0; k < c->n_in_sync; k++)
@@ -243,6 +279,28 @@ void check_reads(struct sim *s, uint32_t part)
 		}
 		check_fresh(s, r, "answers reads");
 	}
+}
+
+/* answer_complete: what a search found in a partition is what all acknowledged writes have made of it. */
+void check_found(struct sim *s, const struct msg *m, uint64_t floor, const struct read_try *t)
+{
+	struct part *p = &s->parts[t->part];
+
+	if (m->seq < floor && m->in_gap) {
+		s->stats.residual++;
+		return;
+	}
+	if (m->seq < floor)
+		violation(s, "answer_complete",
+			  "a search found partition %u of node %u at %llu, %llu was acknowledged",
+			  t->part, m->from, (unsigned long long)m->seq, (unsigned long long)floor);
+	if (m->seq > p->oracle_seq)
+		violation(s, "answer_complete", "a search found %llu, which is not committed",
+			  (unsigned long long)m->seq);
+	if (m->seq > 0 && at_seq(p, m->seq)->content != content_of(m->values))
+		violation(s, "answer_complete",
+			  "a search found other points in partition %u of node %u at %llu", t->part,
+			  m->from, (unsigned long long)m->seq);
 }
 
 /* ---- the map ---- */
@@ -260,19 +318,24 @@ static void forget_wiped(struct sim *s, uint32_t part, const struct map_partitio
 	}
 }
 
-void check_map(struct sim *s)
+static bool is_corrupt(const struct rep *r)
 {
-	for (uint32_t p = 0; p < s->n_parts; p++) {
-		const struct map_partition *c = map_config(s, s->n_maps - 1, p);
-		const struct map_partition *old = map_config(s, s->n_maps - 2, p);
+	return r->now.corrupt || r->disk.manifest.corrupt;
+}
+
+void check_map(struct sim *s, const struct map *before, const struct map *now)
+{
+	for (uint32_t p = 0; p < s->n_parts && map_config(now, p); p++) {
+		const struct map_partition *c = map_config(now, p), *old = map_config(before, p);
 		bool found = false;
 
-		if (c->epoch == old->epoch)
+		if (old && c->epoch < old->epoch)
+			violation(s, "epoch_monotonic", "partition %u in the map", p);
+		if (old && c->epoch == old->epoch)
 			continue;
 		s->stats.epochs++;
 		forget_wiped(s, p, c);
-		if (s->nodes[c->primary].reps[p].now.corrupt ||
-		    s->nodes[c->primary].reps[p].disk.manifest.corrupt)
+		if (is_corrupt(&s->nodes[c->primary].reps[p]))
 			s->parts[p].tainted = true; /* nobody saw it in time: it is the truth now */
 		for (uint32_t i = 0; i < c->n_in_sync; i++)
 			found |= c->in_sync[i] == c->primary;
@@ -280,7 +343,7 @@ void check_map(struct sim *s)
 			violation(s, "isr_sound", "partition %u: the primary is not in sync", p);
 		trace(s,
 		      "map %llu: partition %u epoch %llu primary n%llu, %u in sync (%llu %llu %llu), %u learners (%llu)",
-		      (unsigned long long)s->n_maps - 1, p, (unsigned long long)c->epoch,
+		      (unsigned long long)now->index, p, (unsigned long long)c->epoch,
 		      (unsigned long long)c->primary, c->n_in_sync,
 		      (unsigned long long)c->in_sync[0], (unsigned long long)c->in_sync[1],
 		      (unsigned long long)c->in_sync[2], c->n_learners,
@@ -293,9 +356,13 @@ void check_map(struct sim *s)
 
 static void check_part_end(struct sim *s, uint32_t p)
 {
-	const struct map_partition *c = map_config(s, s->n_maps - 1, p);
-	uint32_t wanted = s->factor < s->n_nodes ? s->factor : s->n_nodes;
+	const struct map_partition *c = newest_config(s, p);
+	uint32_t alive = 0, wanted;
 	const struct rep *primary = &s->nodes[c->primary].reps[p];
+
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		alive += s->nodes[i].exists && !s->nodes[i].gone;
+	wanted = s->factor < alive ? s->factor : alive;
 
 	if (s->parts[p].acked_us < s->quiet_us)
 		violation(s, "resumes", "partition %u takes no writes", p);
@@ -318,9 +385,12 @@ static void check_part_end(struct sim *s, uint32_t p)
 
 void check_end(struct sim *s)
 {
+	check_meta_end(s);
+	if (!s->collection_id)
+		violation(s, "resumes", "there is no collection");
 	for (uint32_t p = 0; p < s->n_parts; p++)
 		check_part_end(s, p);
-	if (s->stats.resume_max_us > RESUME_LIMIT_US)
+	if (s->stats.resume_max_us > s->patience_us)
 		violation(s, "resumes", "writes went on after %.1f s",
 			  (double)s->stats.resume_max_us / 1e6);
 	for (uint64_t i = 1; i < s->n_tokens; i++) {

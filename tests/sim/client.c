@@ -1,40 +1,49 @@
 /* Clients: write, wait, and try again with the same batch id, as the coordinators do. */
-#include "base/memory.h"
 #include "tests/sim/sim.h"
 
 enum { TRIES = 8, LAST_WRITES_US = 20000000 };
 
+uint32_t colour_of(uint64_t op)
+{
+	return (uint32_t)(op * 0x9E3779B97F4A7C15ull >> 62);
+}
+
+struct node *any_up(struct sim *s)
+{
+	struct node *up[SIM_NODES + 1];
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		if (s->nodes[i].up)
+			up[n++] = &s->nodes[i];
+	return n ? up[prng_below(&s->prng, n)] : NULL;
+}
+
 static uint64_t new_op(struct sim *s)
 {
-	if (s->n_ops >= s->cap_ops) {
-		s->cap_ops = s->cap_ops ? s->cap_ops * 2 : 1024;
-		s->ops = mem_resize(s->ops, s->cap_ops * sizeof *s->ops);
-	}
+	enum op_kind kind = (enum op_kind)prng_below(&s->prng, SIM_OP_KINDS);
+
+	s->ops = room(s->ops, s->n_ops, &s->cap_ops, sizeof *s->ops);
 	s->ops[s->n_ops] = (struct sim_op){
 		.partition = (uint32_t)prng_below(&s->prng, s->n_parts),
-		.kind = (enum op_kind)prng_below(&s->prng, 3),
-		.id = (uint32_t)prng_below(&s->prng, SIM_IDS),
+		.kind = kind,
+		.id = (uint32_t)prng_below(&s->prng, kind == SIM_REMOVE_COLOUR ? 4 : SIM_IDS),
 	};
 	return s->n_ops++;
 }
 
 static uint64_t new_attempt(struct sim *s, uint32_t client, uint64_t op)
 {
-	if (s->n_attempts >= s->cap_attempts) {
-		s->cap_attempts = s->cap_attempts ? s->cap_attempts * 2 : 1024;
-		s->attempts = mem_resize(s->attempts, s->cap_attempts * sizeof *s->attempts);
-	}
+	s->attempts = room(s->attempts, s->n_attempts, &s->cap_attempts, sizeof *s->attempts);
 	s->attempts[s->n_attempts] = (struct attempt){op, client, true};
 	return s->n_attempts++;
 }
 
-static void attempt(struct sim *s, uint32_t client)
+/* By the map as some node knows it. */
+static void attempt(struct sim *s, uint32_t client, const struct map_partition *config)
 {
 	struct client *c = &s->clients[client];
 	const struct sim_op *op = &s->ops[c->op];
-	/* The map as some node knows it. */
-	uint64_t version = s->nodes[between(s, 1, s->n_nodes)].version;
-	const struct map_partition *config = map_config(s, version, op->partition);
 	uint64_t n = new_attempt(s, client, c->op);
 	struct msg *m = msg_new(MSG_WRITE, 0, (uint32_t)config->primary, op->partition);
 
@@ -48,14 +57,19 @@ static void attempt(struct sim *s, uint32_t client)
 void client_next(struct sim *s, uint32_t client)
 {
 	struct client *c = &s->clients[client];
+	struct node *at = any_up(s);
 
+	if (!at || !map_config(at->control.map, 0)) {
+		later(s, 100000, (struct event){.kind = EV_CLIENT, .a = client});
+		return;
+	}
 	if (c->op == 0) {
 		if (s->now_us + LAST_WRITES_US > s->end_us)
 			return;
 		c->op = new_op(s);
 		c->tries = 0;
 	}
-	attempt(s, client);
+	attempt(s, client, map_config(at->control.map, s->ops[c->op].partition));
 }
 
 static void decide_fate(struct sim *s, struct client *c, int rc)

@@ -1,249 +1,386 @@
-/* The control plane: the shard map as one register that is decided upon with a delay, the leader that does it and may be lost,
- * and the production healer on it. */
-#include "base/codec.h"
+/* The control plane of each node: the production raft driver and its files, with what coordinator/meta_runtime.c does
+ * around them. Several updates wait for one sync; messages wait for it; the machine is told afterwards. */
 #include "base/memory.h"
 #include "tests/sim/sim.h"
-#include "tests/unit/cluster/fixture.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { CONTROL_US = 50000, LEADER_LOST_US = 500000 };
+enum { CLUSTER_ID = 77, DISK_RETRY_US = 50000 };
 
-const struct map_partition *map_config(const struct sim *s, uint64_t version, uint32_t part)
+const struct map_partition *map_config(const struct map *m, uint32_t part)
 {
-	return &map_collection_by_id(s->maps[version], s->collection_id)->partitions[part];
+	return m && m->n_collections ? &m->collections[0].partitions[part] : NULL;
 }
 
-static struct map *newest(const struct sim *s)
+const struct map_partition *newest_config(const struct sim *s, uint32_t part)
 {
-	return s->maps[s->n_maps - 1];
-}
-
-static void take(struct sim *s, struct map *m)
-{
-	s->maps = mem_resize(s->maps, (s->n_maps + 1) * sizeof(*s->maps));
-	s->maps[s->n_maps++] = m;
+	return map_config(s->newest, part);
 }
 
 void control_begin(struct sim *s)
 {
-	uint64_t index = 0, replicas[SIM_PARTITIONS * SIM_NODES];
-	struct map *m = fixture_map(s->n_nodes, &index);
-	uint32_t n = s->factor < s->n_nodes ? s->factor : s->n_nodes;
-	struct collection *definition = fixture_collection("c", s->n_parts, s->factor);
-	struct map_command c = {.type = MAP_CREATE_COLLECTION,
-				.collection = definition,
-				.replicas = replicas,
-				.n_replicas = n};
-	int rc;
-
-	for (uint32_t p = 0; p < s->n_parts; p++)
-		for (uint32_t i = 0; i < n; i++)
-			replicas[p * n + i] = (p + i) % s->n_nodes + 1;
-	rc = fixture_apply(&m, index + 1, &c, NULL);
-	assert(rc == 0);
-	collection_unref(definition);
-	s->collection_id = m->collections[0].collection->id;
-	take(s, m);
-	s->elect_us = s->now_us;
-	later(s, 0, (struct event){.kind = EV_CONTROL});
+	s->n_first = (uint32_t)between(s, 1, s->n_nodes);
+	/* An even number is allowed, and seldom wanted. */
+	if (s->n_first % 2 == 0 && chance(s, 0.7))
+		s->n_first += s->n_first < s->n_nodes ? 1 : -1;
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		snprintf(s->addresses[i], sizeof s->addresses[i], "10.0.0.%u:7000", i);
+	for (uint32_t i = 0; i < s->n_first; i++)
+		s->first[i] = (struct meta_voter){i + 1, s->addresses[i + 1]};
+	s->snapshot_entries = chance(s, 0.7) ? between(s, 4, 60) : 1024;
+	s->grace_us = chance(s, 0.5) ? 10000000 : 60000000;
+	s->n_asks = 1;
 }
 
 void control_end(struct sim *s)
 {
-	heal_free(s->heal);
-	for (uint64_t i = 0; i < s->n_maps; i++)
-		map_unref(s->maps[i]);
-	free(s->maps);
+	map_unref(s->newest);
+	free(s->agreed);
+	free(s->leaders);
+	free(s->asks);
 }
 
-/* ---- decisions ---- */
+/* ---- requests ---- */
 
-static void decide_later(struct sim *s, const struct map_command *c, struct msg *from)
+uint64_t ask_new(struct sim *s, const struct ask *a)
 {
-	struct map_command *copy =
-		mem_alloc(sizeof(*copy)); /* its strings are the maps', which all stay */
-	uint64_t us = between(s, 1000, 20000);
-
-	*copy = *c;
-	if (chance(s, s->late))
-		us = between(s, 100000, 5000000);
-	later(s, us, (struct event){.kind = EV_DECIDE, .ptr = copy, .b = (uintptr_t)from});
+	s->asks = room(s->asks, s->n_asks, &s->cap_asks, sizeof *s->asks);
+	s->asks[s->n_asks] = *a;
+	s->asks[s->n_asks].open = true;
+	return s->n_asks++;
 }
 
-static void publish(struct sim *s)
+void post_free(struct post *p)
 {
-	for (uint32_t i = 1; i <= s->n_nodes; i++) {
-		struct msg *m = msg_new(MSG_MAP, s->leader, i, 0);
+	buf_fini(&p->bytes);
+	free(p);
+}
 
-		m->version = s->n_maps - 1;
-		if (i == s->leader)
-			later(s, 0, (struct event){.kind = EV_DELIVER, .node = i, .ptr = m});
-		else
+static void post(struct sim *s, struct node *n, uint64_t ask, struct post *p)
+{
+	s->asks[ask].node = n->id;
+	s->asks[ask].life = n->life;
+	p->event.tag = ask;
+	later(s, prng_below(&s->prng, 100),
+	      (struct event){.kind = EV_POST, .node = n->id, .b = n->life, .ptr = p});
+}
+
+void ask_submit(struct sim *s, struct node *n, uint64_t ask, const struct map_command *c)
+{
+	struct post *p = mem_zalloc(sizeof *p);
+	struct map_command command = *c;
+
+	command.command_hi = 1;
+	command.command_lo = ask;
+	map_command_encode(&p->bytes, &command);
+	p->event = (struct meta_event){
+		.type = META_SUBMIT, .bytes = p->bytes.data, .n = p->bytes.len};
+	s->asks[ask].submitted = true;
+	post(s, n, ask, p);
+}
+
+void ask_read(struct sim *s, struct node *n, uint64_t ask)
+{
+	struct post *p = mem_zalloc(sizeof *p);
+
+	p->event.type = META_READ;
+	s->asks[ask].read = true;
+	post(s, n, ask, p);
+}
+
+void ask_change(struct sim *s, struct node *n, uint64_t ask, const struct heal_change *change)
+{
+	struct post *p = mem_zalloc(sizeof *p);
+
+	snprintf(p->address, sizeof p->address, "%s", change->address ? change->address : "");
+	p->event = (struct meta_event){.type = META_CHANGE,
+				       .change = change->change,
+				       .voter = {change->node, p->address}};
+	post(s, n, ask, p);
+}
+
+void ask_transfer(struct sim *s, struct node *n)
+{
+	struct post *p = mem_zalloc(sizeof *p);
+
+	p->event.type = META_TRANSFER;
+	post(s, n, ask_new(s, &(struct ask){.kind = ASK_OTHER}), p);
+}
+
+static void answer(struct sim *s, struct ask *asked, const struct error *result)
+{
+	struct ask a = *asked;
+
+	asked->open = false;
+	switch (a.kind) {
+	case ASK_PROPOSE:
+		rep_proposed(s, &s->nodes[a.node].reps[a.part], a.gen, a.number, result->code);
+		break;
+	case ASK_CREATE:
+	case ASK_JOIN:
+	case ASK_REMOVE: operator_answer(s, &a, result); break;
+	case ASK_CONTACT:
+	case ASK_REGISTER_READ:
+	case ASK_REGISTER_PUT: member_answer(s, &a, result); break;
+	case ASK_HEAL:
+	case ASK_OTHER: break;
+	}
+}
+
+/* ---- executing an update ---- */
+
+static void send_or_hold(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+
+	for (size_t i = 0; i < c->update.n_messages; i++) {
+		const struct meta_message *from = &c->update.messages[i];
+		struct msg *m;
+
+		if (from->to > SIM_NODES)
+			continue;
+		m = msg_new(MSG_META, n->id, (uint32_t)from->to, 0);
+		buf_put(&m->bytes, from->bytes, from->n);
+		if (c->unsynced == 0) {
 			net_send(s, m);
+			continue;
+		}
+		*c->held_end = m;
+		c->held_end = &m->next;
 	}
 }
 
-static void heal(struct sim *s, struct heal_event e)
+static void drop_held(struct sim *s, struct control *c, bool send)
 {
-	struct heal_update u;
+	while (c->held) {
+		struct msg *m = c->held;
 
-	e.now_us = s->now_us;
-	heal_step(s->heal, &e, &u);
-	for (size_t i = 0; i < u.n_commands; i++)
-		decide_later(s, &u.commands[i], NULL);
-	for (size_t i = 0; i < u.n_probes; i++)
-		later(s, between(s, 500, 5000),
-		      (struct event){.kind = EV_PROBED,
-				     .node = s->leader,
-				     .a = u.probes[i].through,
-				     .b = u.probes[i].node});
-	for (size_t i = 0; i < u.n_notices; i++)
-		trace(s, "healer: %s", u.notices[i].text);
+		c->held = m->next;
+		m->next = NULL;
+		if (send)
+			net_send(s, m);
+		else
+			msg_free(m);
+	}
+	c->held_end = &c->held;
 }
 
-void control_decide(struct sim *s, struct map_command *c, struct msg *from)
+static void sync_later(struct sim *s, struct node *n)
 {
-	struct map *next;
-	struct error why;
-	struct buf b = BUF_INIT;
-	int rc;
+	n->control.syncing = true;
+	later(s, prng_below(&s->prng, n->disk_us + 1),
+	      (struct event){.kind = EV_META_SYNC, .node = n->id, .b = n->life});
+}
 
-	if (!s->leader) { /* the next leader may find it in its log, or not */
-		if (chance(s, 0.5) || s->now_us >= s->quiet_us)
-			decide_later(s, c, NULL);
+static void plan_tick(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+	uint64_t now = local_us(s, n), wait = c->tick_us > now ? c->tick_us - now : 0;
+	uint64_t at = s->now_us + (uint64_t)((double)wait / n->rate) + 1;
+
+	if (c->tick_at_us != 0 && c->tick_at_us <= at)
 		return;
-	}
-	map_command_encode(&b, c);
-	rc = map_apply(newest(s), newest(s)->index + 1, b.data, b.len, &next, &why);
-	assert(rc == 0);
-	buf_fini(&b);
-	if (next == newest(s)) {
-		map_unref(next);
-	} else {
-		take(s, next);
-		check_map(s);
-		publish(s);
-		heal(s, (struct heal_event){.type = HEAL_MAP, .map = next});
-	}
-	if (from) {
-		struct msg *back = msg_new(MSG_PROPOSED, s->leader, from->from, from->part);
+	c->tick_at_us = at;
+	later(s, at - s->now_us,
+	      (struct event){.kind = EV_META_TICK, .node = n->id, .b = n->life, .c = at});
+}
 
-		back->gen = from->gen;
-		back->call = from->call;
-		back->rc = why.code;
-		net_send(s, back);
+static void take_map(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+
+	map_unref(c->map);
+	c->map = map_ref(meta_map(c->meta));
+	node_map(s, n);
+}
+
+static void execute(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+	const struct meta_update *u = &c->update;
+
+	check_update(s, n, u);
+	if (u->persist)
+		c->unsynced = u->number;
+	send_or_hold(s, n);
+	if (c->unsynced && !c->syncing)
+		sync_later(s, n);
+	c->tick_us = u->next_tick_us;
+	plan_tick(s, n);
+	check_stepped(s, n);
+	if (u->map_changed)
+		take_map(s, n);
+	for (size_t i = 0; i < u->n_results; i++) {
+		struct ask *a = &s->asks[u->results[i].tag];
+
+		check_result(s, a, &u->results[i]);
+		answer(s, a, &u->results[i].error);
 	}
 }
 
-void control_put(struct sim *s, const struct map_command *c)
+/* Its power is gone: at a moment that was chosen before. */
+static bool has_stopped(struct sim *s, struct node *n)
 {
-	decide_later(s, c, NULL);
-}
-
-static void register_node(struct sim *s, const struct msg *m)
-{
-	const struct map_node *node = map_node(newest(s), m->from);
-	struct map_command c = {.type = MAP_NODE_PUT, .node = *node};
-
-	if (node->incarnation >= m->incarnation)
-		return;
-	c.node.incarnation = m->incarnation;
-	if (node->state != NODE_DRAINING)
-		c.node.state = NODE_UP;
-	decide_later(s, &c, NULL);
-}
-
-void control_message(struct sim *s, struct msg *m)
-{
-	struct msg *back;
-
-	if (m->to != s->leader) {
-		msg_free(m);
-		return;
-	}
-	if (m->kind == MSG_PROPOSE) {
-		struct map_command c = {
-			.type = MAP_PARTITION_SET,
-			.collection_id = s->collection_id,
-			.partition = m->part,
-			.expect_epoch = m->expect,
-			.config = m->config,
-		};
-
-		decide_later(s, &c, m);
-		return;
-	}
-	if (m->kind == MSG_REGISTER) {
-		register_node(s, m);
-	} else {
-		heal(s, (struct heal_event){.type = HEAL_HEARTBEAT,
-					    .node = m->from,
-					    .incarnation = m->incarnation,
-					    .reports = m->reports,
-					    .n_reports = m->n_reports});
-		back = msg_new(MSG_BEAT_BACK, m->to, m->from, 0);
-		back->version = s->n_maps - 1;
-		back->sent_us = m->sent_us;
-		back->gen = m->gen;
-		net_send(s, back);
-	}
-	msg_free(m);
-}
-
-void control_probed(struct sim *s, uint32_t through, uint32_t node)
-{
-	if (!s->leader || !net_control(s, s->leader, through))
-		return;
-	heal(s, (struct heal_event){.type = HEAL_PROBED,
-				    .node = node,
-				    .reachable = net_control(s, through, node)});
-}
-
-/* ---- leadership ---- */
-
-static bool can_lead(const struct sim *s, uint32_t id)
-{
-	uint32_t n = 1;
-
-	if (!s->nodes[id].up || s->nodes[id].paused_until_us > s->now_us)
+	if (!memory_disk_stopped(n->control.platter))
 		return false;
-	for (uint32_t i = 1; i <= s->n_nodes; i++)
-		n += i != id && net_control(s, id, i);
-	return n > s->n_nodes / 2;
+	trace(s, "n%u: the power goes in the middle of a write", n->id);
+	fault_crash(s, n);
+	return true;
 }
 
-static void elect(struct sim *s)
+static void write_update(struct sim *s, struct node *n)
 {
-	struct heal_options o = {.grace_us = chance(s, 0.5) ? 10000000 : 60000000};
-	uint32_t id = (uint32_t)between(s, 1, s->n_nodes);
+	struct control *c = &n->control;
+	const struct meta_update *u = &c->update;
+	struct error err = {0};
+	int rc = 0;
 
-	if (!can_lead(s, id))
+	if (u->persist || u->drop_before != 0)
+		rc = meta_disk_write(&c->disk, u, &err);
+	if (has_stopped(s, n))
 		return;
-	trace(s, "n%u leads", id);
-	s->leader = id;
-	s->leader_ok_us = s->now_us;
-	o.self = id;
-	heal_free(s->heal);
-	s->heal = heal_new(&o);
-	heal(s, (struct heal_event){.type = HEAL_MAP, .map = newest(s)});
-	heal(s, (struct heal_event){.type = HEAL_LEAD, .leads = true});
-	publish(s);
+	c->stuck = rc == ERR_DISK_FULL;
+	if (rc != 0 && !c->stuck)
+		violation(s, "goes_on", "node %u cannot save: %s", n->id, err.text);
+	if (!c->stuck) {
+		execute(s, n);
+		return;
+	}
+	trace(s, "n%u: no room for the control plane", n->id);
+	c->tick_us = local_us(s, n) + DISK_RETRY_US;
+	plan_tick(s, n);
 }
 
-void control_tick(struct sim *s)
+static void step(struct sim *s, struct node *n, struct meta_event *e)
 {
-	later(s, CONTROL_US, (struct event){.kind = EV_CONTROL});
-	if (!s->leader) {
-		if (s->now_us >= s->elect_us)
-			elect(s);
+	struct error err = {0};
+
+	e->now_us = local_us(s, n);
+	if (meta_step(n->control.meta, e, &n->control.update, &err) < 0)
+		violation(s, "goes_on", "node %u: %s", n->id, err.text);
+	write_update(s, n);
+}
+
+/* ---- events ---- */
+
+void control_tick(struct sim *s, struct node *n, uint64_t at_us)
+{
+	struct control *c = &n->control;
+
+	if (at_us != c->tick_at_us)
+		return; /* an earlier one was planned since */
+	c->tick_at_us = 0;
+	if (c->stuck)
+		write_update(s, n);
+	else if (local_us(s, n) >= c->tick_us)
+		step(s, n, &(struct meta_event){.type = META_TICK});
+	else
+		plan_tick(s, n);
+}
+
+void control_sync(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+	struct meta_event e = {.type = META_PERSISTED, .persisted = c->unsynced};
+
+	c->syncing = false;
+	if (c->unsynced == 0)
+		return;
+	if (c->stuck) {
+		sync_later(s, n);
 		return;
 	}
-	if (can_lead(s, s->leader)) {
-		s->leader_ok_us = s->now_us;
-		heal(s, (struct heal_event){.type = HEAL_TICK});
-	} else if (!s->nodes[s->leader].up || s->now_us > s->leader_ok_us + LEADER_LOST_US) {
-		trace(s, "n%u does not lead any more", s->leader);
-		s->leader = 0;
-		s->elect_us = s->now_us + between(s, 300000, 1000000);
+	meta_disk_sync(&c->disk);
+	if (has_stopped(s, n))
+		return;
+	c->unsynced = 0;
+	drop_held(s, c, true);
+	step(s, n, &e);
+}
+
+void control_message(struct sim *s, struct node *n, const struct msg *m)
+{
+	struct control *c = &n->control;
+
+	if (m->from == meta_leader(c->meta))
+		c->leader_heard_us = local_us(s, n);
+	if (!c->stuck)
+		step(s, n,
+		     &(struct meta_event){.type = META_MESSAGE,
+					  .from = m->from,
+					  .bytes = m->bytes.data,
+					  .n = m->bytes.len});
+}
+
+void control_post(struct sim *s, struct node *n, const struct post *p)
+{
+	struct meta_event e = p->event;
+	struct ask *a = &s->asks[e.tag];
+	struct error refusal;
+
+	if (n->control.stuck || (n->disk_full && e.type == META_SUBMIT)) {
+		error_set(&refusal, ERR_DISK_FULL, "the disk is full");
+		a->void_ = true;
+		answer(s, a, &refusal);
+		return;
 	}
+	a->floor = s->answered;
+	step(s, n, &e);
+}
+
+/* ---- life ---- */
+
+void control_start(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+	struct meta_options o = {.self = n->id,
+				 .seed = prng_u64(&s->prng),
+				 .now_us = local_us(s, n),
+				 .cluster_id = CLUSTER_ID,
+				 .snapshot_entries = s->snapshot_entries,
+				 .bootstrap = n->id <= s->n_first ? s->first : NULL,
+				 .n_bootstrap = n->id <= s->n_first ? s->n_first : 0};
+	struct arena *arena = arena_new(4096);
+	struct meta_saved saved;
+	struct error err = {0};
+
+	if (!c->platter)
+		c->platter = memory_disk_new();
+	memory_disk_io(c->platter, &c->disk.io);
+	c->disk.self = n->id;
+	c->disk.cluster_id = CLUSTER_ID;
+	c->held_end = &c->held;
+	if (meta_disk_open(&c->disk, arena, &saved, &err) ||
+	    meta_new(&o, &saved, &c->meta, &err))
+		violation(s, "opens", "the control plane of node %u: %s", n->id, err.text);
+	check_loaded(s, n, &saved);
+	arena_free(arena);
+	c->map = map_ref(meta_map(c->meta));
+	step(s, n, &(struct meta_event){.type = META_TICK});
+}
+
+void control_crash(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+	struct memory_disk *platter = c->platter;
+
+	if (!c->meta)
+		return;
+	memory_disk_stop_at(platter, 1); /* closing saves nothing */
+	meta_free(c->meta);
+	meta_disk_close(&c->disk);
+	drop_held(s, c, false);
+	map_unref(c->map);
+	heal_free(c->heal);
+	free(c->log);
+	memory_disk_crash(platter, (enum memory_crash)prng_below(&s->prng, CRASH_ANY + 1),
+			  &s->prng);
+	*c = (struct control){.platter = platter};
+}
+
+void control_wipe(struct node *n)
+{
+	memory_disk_free(n->control.platter);
+	n->control.platter = NULL;
 }

@@ -2,9 +2,18 @@
 #include "tests/sim/sim.h"
 #include <string.h>
 
+enum { RESUME_US = 20000000 };
+
+/* One that was not taken away. */
 static struct node *any_node(struct sim *s)
 {
-	return &s->nodes[between(s, 1, s->n_nodes)];
+	struct node *all[SIM_NODES + 1];
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		if (s->nodes[i].exists && !s->nodes[i].gone)
+			all[n++] = &s->nodes[i];
+	return all[prng_below(&s->prng, n)];
 }
 
 static void mend_network(struct sim *s)
@@ -19,7 +28,6 @@ static void mend_network(struct sim *s)
 void fault_begin(struct sim *s)
 {
 	mend_network(s);
-	s->late = chance(s, 0.5) ? 0.02 : 0.3;
 	s->hints = chance(s, 0.5) ? 0.3 : 0;
 	s->small = chance(s, 0.5) ? 0.1 : 0.7;
 	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
@@ -90,10 +98,14 @@ static void slow_disk(struct sim *s)
 {
 	struct node *n = any_node(s);
 
-	if (chance(s, 0.3))
+	if (chance(s, 0.3) && n->control.platter) {
 		n->disk_full = !n->disk_full;
-	else
+		memory_disk_set_capacity(n->control.platter,
+					 n->disk_full ? memory_disk_used(n->control.platter) + 200
+						      : 0);
+	} else {
 		n->disk_us = chance(s, 0.5) ? 2000 : between(s, 10000, 2500000);
+	}
 	trace(s, "n%u: disk %llu us%s", n->id, (unsigned long long)n->disk_us,
 	      n->disk_full ? ", full" : "");
 }
@@ -106,7 +118,7 @@ static void corrupt_some(struct sim *s)
 	struct rep *r = &n->reps[p];
 
 	if (!n->up || !r->open || replica_role(&r->machine) != REPLICA_MEMBER || r->now.seq == 0 ||
-	    map_config(s, s->n_maps - 1, p)->primary == n->id)
+	    !newest_config(s, p) || newest_config(s, p)->primary == n->id)
 		return;
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
 		if (s->nodes[i].reps[p].now.corrupt || s->nodes[i].reps[p].disk.manifest.corrupt)
@@ -116,25 +128,17 @@ static void corrupt_some(struct sim *s)
 	r->now.digest ^= 1;
 }
 
-static void drain_node(struct sim *s, uint32_t id)
-{
-	const struct map_node *node = map_node(s->maps[s->n_maps - 1], id);
-	struct map_command c = {.type = MAP_NODE_PUT, .node = *node};
-
-	c.node.state = node->state == NODE_DRAINING ? NODE_UP : NODE_DRAINING;
-	trace(s, "n%u is %s", id, c.node.state == NODE_UP ? "not drained" : "drained");
-	control_put(s, &c);
-}
-
 /* Its folder is gone, while the others of the set have everything. Not the primary's: it may just have proposed to
  * go on alone. */
 static void wipe_some(struct sim *s, uint32_t p)
 {
 	struct node *n = any_node(s);
-	const struct map_partition *c = map_config(s, s->n_maps - 1, p);
+	const struct map_partition *c = newest_config(s, p);
 	uint32_t good = 0;
 	bool in_sync = false;
 
+	if (!c)
+		return;
 	for (uint32_t i = 0; i < c->n_in_sync; i++) {
 		const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
 
@@ -149,6 +153,95 @@ static void wipe_some(struct sim *s, uint32_t p)
 	trace(s, "n%u/%u is wiped", n->id, p);
 	disk_wipe(&n->reps[p].disk);
 	n->reps[p].disk.wiped = true;
+}
+
+/* May all that this node has be lost? Everything is elsewhere, and a majority of the coordinators stays. Not while
+ * it is the primary: it may just have proposed to go on alone. */
+static bool may_lose(struct sim *s, const struct node *n)
+{
+	const struct node *leader = leader_of(s);
+	struct meta_member member;
+	uint32_t voters = 0, left = 0, alive = 0;
+
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		alive += s->nodes[i].exists && !s->nodes[i].gone;
+	if (alive <= s->factor)
+		return false; /* copies could not be made elsewhere */
+	if (!leader || leader == n || !n->up || !s->collection_id || operator_busy(s) ||
+	    s->n_joined < s->to_join || s->now_us + 30000000 > s->quiet_us || !n->confirmed)
+		return false;
+	for (size_t i = 0; meta_member(leader->control.meta, i, &member); i++) {
+		voters += member.voter;
+		left += member.voter && member.id != n->id && s->nodes[member.id].up;
+	}
+	/* Fewer cannot spare one; and it may be about to become one of two. */
+	if (voters < 3 || left <= voters / 2)
+		return false;
+	for (uint32_t p = 0; p < s->n_parts; p++) {
+		const struct map_partition *c = newest_config(s, p);
+
+		if (c->primary == n->id)
+			return false;
+		for (uint32_t i = 0; i < c->n_in_sync; i++) {
+			const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
+
+			if (!r->open || r->now.corrupt || r->disk.manifest.corrupt || r->disk.wiped)
+				return false;
+		}
+	}
+	return true;
+}
+
+static void lose_some(struct sim *s)
+{
+	struct node *n = any_node(s);
+
+	if (!may_lose(s, n))
+		return;
+	operator_leave(s, n);
+	control_wipe(n);
+	for (uint32_t p = 0; p < s->n_parts; p++) {
+		disk_wipe(&n->reps[p].disk);
+		n->reps[p].disk.wiped = true;
+	}
+}
+
+static void crash_primary(struct sim *s, uint32_t part)
+{
+	const struct map_partition *c = newest_config(s, part);
+
+	if (c)
+		crash(s, &s->nodes[c->primary]);
+}
+
+static void crash_leader(struct sim *s)
+{
+	struct node *leader = leader_of(s);
+
+	if (leader)
+		crash(s, leader);
+}
+
+/* The power goes in the middle of what the control plane writes next. */
+static void arm_platter(struct sim *s, struct node *n)
+{
+	if (n->up)
+		memory_disk_stop_at(n->control.platter, between(s, 1, 12));
+}
+
+static void transfer(struct sim *s)
+{
+	struct node *leader = leader_of(s);
+
+	if (leader)
+		ask_transfer(s, leader);
+}
+
+/* The wall clock, that is. */
+static void step_clock(struct sim *s, struct node *n)
+{
+	n->wall_us = (int64_t)between(s, 0, 240000000) - 120000000;
+	trace(s, "n%u: the wall clock is off by %lld us", n->id, (long long)n->wall_us);
 }
 
 static void stop_some(struct sim *s)
@@ -167,14 +260,11 @@ static void one_fault(struct sim *s)
 	struct node *n = any_node(s);
 
 	s->stats.faults++;
-	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 23)) {
+	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 31)) {
 	case 0:
 	case 1: crash(s, n); break;
-	case 2: crash(s, &s->nodes[map_config(s, s->n_maps - 1, part)->primary]); break;
-	case 3:
-		if (s->leader)
-			crash(s, &s->nodes[s->leader]);
-		break;
+	case 2: crash_primary(s, part); break;
+	case 3: crash_leader(s); break;
 	case 4:
 		if (chance(s, 0.3))
 			for (uint32_t i = 1; i <= s->n_nodes; i++)
@@ -199,39 +289,64 @@ static void one_fault(struct sim *s)
 	case 11: bad_network(s); break;
 	case 12: slow_disk(s); break;
 	case 13: corrupt_some(s); break;
-	case 14: drain_node(s, n->id); break;
+	case 14: operator_drain(s, n); break;
 	case 18: s->storm_us = s->now_us + between(s, 1000000, 8000000); break;
 	case 19: wipe_some(s, part); break;
 	case 15:
 	case 16:
 	case 17: n->armed = (enum moment)between(s, 1, MOMENT_COUNT - 1); break;
+	case 22: lose_some(s); break;
+	case 23: operator_join(s); break;
+	case 24: operator_move(s); break;
+	case 25:
+	case 26: arm_platter(s, n); break;
+	case 27: transfer(s); break;
+	case 28: step_clock(s, n); break;
 	default: mend_network(s); break;
 	}
 }
 
+/* A set whose copies are lost, down to its least size, waits for the healer to make others. */
+static bool copies_are_lost(const struct sim *s)
+{
+	for (uint32_t p = 0; p < s->n_parts; p++) {
+		const struct map_partition *c = newest_config(s, p);
+
+		for (uint32_t i = 0; c && i < c->n_in_sync; i++)
+			if (s->nodes[c->in_sync[i]].reps[p].disk.wiped)
+				return true;
+	}
+	return false;
+}
+
 void fault_heal_all(struct sim *s)
 {
+	s->patience_us = RESUME_US + (copies_are_lost(s) ? s->grace_us : 0);
 	mend_network(s);
 	trace(s, "everything is mended");
-	s->late = 0;
+	s->mended = true;
 	for (uint32_t i = 1; i <= s->n_nodes; i++) {
 		struct node *n = &s->nodes[i];
 
+		if (!n->exists || n->gone)
+			continue;
 		n->paused_until_us = 0;
 		n->armed = 0;
 		n->disk_full = false;
+		if (n->control.platter) {
+			memory_disk_set_capacity(n->control.platter, 0);
+			if (n->up)
+				memory_disk_stop_at(n->control.platter, 0);
+		}
 		n->disk_us = 2000;
-		if (!n->up)
-			node_start(s, n);
-		if (map_node(s->maps[s->n_maps - 1], i)->state == NODE_DRAINING)
-			drain_node(s, i);
+		node_start(s, n);
 	}
 }
 
 void fault_next(struct sim *s)
 {
 	if (s->now_us >= s->quiet_us) {
-		if (s->late > 0)
+		if (!s->mended)
 			fault_heal_all(s);
 		return;
 	}

@@ -1,24 +1,26 @@
-/* sim --seed N [--runs K] [--seconds S] [--hours H] [--mutant M]
+/* quiver-sim --seed N [--runs K] [--seconds S] [--hours H] [--mutant M]
  *
- * --follow prints the whole trace. Simulates K clusters (or as many as H simulated hours take), each for S seconds of faults and a while after. On a violation: what,
- * the seed, the last 200 lines of the trace, and how to replay it; exit code 1. */
-#include "base/clock.h"
-#include "shard/replica_internal.h"
+ * --follow prints the whole trace. Simulates K clusters (or as many as H simulated hours take), each for S seconds of
+ * faults and a while after. On a violation: what, the seed, the last 200 lines of the trace, and how to replay it; exit
+ * code 1. */
+#include "base/mutant.h"
+#include "commit.h"
 #include "tests/sim/sim.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-int replica_mutant;
+int mutant_now;
 
 static const char *const mutants[] = {"none",
 #define MUTANT_NAME(name) #name,
-				      REPLICA_MUTANTS(MUTANT_NAME)
+				      MUTANTS(MUTANT_NAME)
 #undef MUTANT_NAME
 };
-enum { MUTANTS = sizeof mutants / sizeof *mutants };
+enum { N_MUTANTS = sizeof mutants / sizeof *mutants };
 
 static char seed_text[32], seconds_text[32];
 static bool tracing;
@@ -28,7 +30,7 @@ static char *program;
 static void on_abort(int number)
 {
 	const char *args[] = {program,     "--trace",    "--seed",
-			      seed_text,   "--mutant",   mutants[replica_mutant],
+			      seed_text,   "--mutant",   mutants[mutant_now],
 			      "--seconds", seconds_text, NULL};
 
 	(void)number;
@@ -41,32 +43,39 @@ static void on_abort(int number)
 	}
 	fflush(stdout);
 	trace_dump();
-	fprintf(stderr, "replay: %s --seed %s --seconds %s --mutant %s\n", program, seed_text,
-		seconds_text, mutants[replica_mutant]);
+	fprintf(stderr, "commit %s; replay: %s --seed %s --seconds %s --mutant %s\n", SIM_COMMIT, program, seed_text,
+		seconds_text, mutants[mutant_now]);
 	_exit(1);
 }
 
-static void print(uint64_t first, uint64_t runs, double simulated, double took,
-		  const struct stats *t)
+#define LLU(x) (unsigned long long)(x)
+
+static void print(uint64_t first, uint64_t runs, double simulated, const struct stats *t)
 {
-	printf("seeds %llu..%llu: %.1f simulated hours, %.0f times real time, %llu faults, "
-	       "%llu events\n",
-	       (unsigned long long)first, (unsigned long long)(first + runs - 1), simulated / 3600,
-	       simulated / took, (unsigned long long)t->faults, (unsigned long long)t->events);
-	printf("writes: %llu acknowledged, %llu refused, %llu unknown; reads checked: %llu, of them %llu in the "
-	       "gap of the contact lease\n",
-	       (unsigned long long)t->acked, (unsigned long long)t->refused,
-	       (unsigned long long)t->unknown, (unsigned long long)t->reads,
-	       (unsigned long long)t->residual);
-	printf("epochs %llu, truncations %llu, rebuilt replicas %llu, writes resumed after at most %.1f s; "
-	       "violations: 0\n",
-	       (unsigned long long)t->epochs, (unsigned long long)t->truncations,
-	       (unsigned long long)t->seeds, (double)t->resume_max_us / 1e6);
+	double took = (double)clock() / CLOCKS_PER_SEC;
+
+	printf("seeds %llu..%llu at %s: %.1f simulated hours, %.0f times real time on one core, "
+	       "%llu faults, %llu events\n",
+	       LLU(first), LLU(first + runs - 1), SIM_COMMIT, simulated / 3600, simulated / took,
+	       LLU(t->faults), LLU(t->events));
+	printf("writes: %llu acknowledged, %llu refused, %llu unknown; searches: %llu complete, %llu "
+	       "without an answer\n",
+	       LLU(t->acked), LLU(t->refused), LLU(t->unknown), LLU(t->searches),
+	       LLU(t->unanswered));
+	printf("replicas asked after every step whether they may answer: %llu, of them %llu in the gap "
+	       "of the contact lease\n",
+	       LLU(t->reads), LLU(t->residual));
+	printf("control plane: %llu terms, %llu commands, %llu snapshots, %llu nodes joined; epochs %llu, "
+	       "truncations %llu, rebuilt replicas %llu\n",
+	       LLU(t->terms), LLU(t->commands), LLU(t->snapshots), LLU(t->joined), LLU(t->epochs),
+	       LLU(t->truncations), LLU(t->seeds));
+	printf("writes resumed after at most %.1f s; violations: 0\n",
+	       (double)t->resume_max_us / 1e6);
 }
 
 static int mutant_named(const char *name)
 {
-	for (int i = 0; i < MUTANTS; i++)
+	for (int i = 0; i < N_MUTANTS; i++)
 		if (strcmp(mutants[i], name) == 0)
 			return i;
 	fprintf(stderr, "there is no mutant `%s`; --mutants lists them\n", name);
@@ -93,7 +102,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			continue;
 		}
 		if (strcmp(name, "--mutants") == 0) {
-			for (int k = 1; k < MUTANTS; k++)
+			for (int k = 1; k < N_MUTANTS; k++)
 				printf("%s\n", mutants[k]);
 			exit(0);
 		}
@@ -108,7 +117,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		else if (strcmp(name, "--hours") == 0)
 			a->hours = strtod(value, NULL);
 		else if (strcmp(name, "--mutant") == 0)
-			replica_mutant = mutant_named(value);
+			mutant_now = mutant_named(value);
 		else
 			return -1;
 		i++;
@@ -119,7 +128,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 int main(int argc, char **argv)
 {
 	struct arguments a = {.seed = 1, .runs = 1, .options.seconds = 300};
-	uint64_t began_us = clock_monotonic_us(), done = 0;
+	uint64_t done = 0;
 	double simulated = 0;
 	struct stats total = {0};
 
@@ -137,6 +146,6 @@ int main(int argc, char **argv)
 		sim_run(a.seed + done, &a.options, &total);
 		simulated += (double)a.options.seconds + 100;
 	}
-	print(a.seed, done, simulated, (double)(clock_monotonic_us() - began_us) / 1e6, &total);
+	print(a.seed, done, simulated, &total);
 	return 0;
 }

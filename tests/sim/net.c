@@ -20,6 +20,7 @@ void msg_free(struct msg *m)
 	if (!m)
 		return;
 	free(m->entries);
+	buf_fini(&m->bytes);
 	free(m);
 }
 
@@ -31,15 +32,15 @@ static struct msg *copy(const struct msg *m)
 	c->entries = mem_array(m->n + 1, sizeof *c->entries);
 	if (m->n)
 		memcpy(c->entries, m->entries, m->n * sizeof *c->entries);
+	c->bytes = BUF_INIT;
+	if (m->bytes.len)
+		buf_put(&c->bytes, m->bytes.data, m->bytes.len);
 	return c;
 }
 
 static bool lost_control(const struct sim *s, const struct msg *m)
 {
-	bool data = m->kind == MSG_APPEND || m->kind == MSG_APPENDED || m->kind == MSG_WRITE ||
-		    m->kind == MSG_WRITTEN;
-
-	return !data && m->from != m->to && (s->mute[m->from] || s->mute[m->to]);
+	return (m->kind == MSG_META || m->kind == MSG_BEAT) && m->from != m->to && (s->mute[m->from] || s->mute[m->to]);
 }
 
 static uint64_t delay(struct sim *s)
@@ -90,6 +91,11 @@ static void refused(struct sim *s, const struct msg *m)
 		back->attempt = m->attempt;
 		back->rc = ERR_UNAVAILABLE;
 		net_send(s, back);
+	} else if (m->kind == MSG_READ) {
+		back = msg_new(MSG_READ_BACK, m->to, m->from, m->part);
+		back->call = m->call;
+		back->rc = ERR_UNAVAILABLE;
+		net_send(s, back);
 	}
 }
 
@@ -111,12 +117,10 @@ void net_deliver(struct sim *s, struct msg *m)
 	case MSG_APPENDED: call_over(s, m->call, m); break;
 	case MSG_WRITE: rep_write(s, &n->reps[m->part], m); break;
 	case MSG_WRITTEN: client_answer(s, m->attempt, m->rc, m->seq); break;
-	case MSG_MAP: node_map(s, n, m->version); break;
-	case MSG_BEAT_BACK: node_beat_back(s, n, m); break;
-	case MSG_PROPOSED: rep_proposed(s, &n->reps[m->part], m->gen, m->call, m->rc); break;
-	case MSG_BEAT:
-	case MSG_REGISTER:
-	case MSG_PROPOSE: control_message(s, m); return;
+	case MSG_READ: search_read(s, n, m); break;
+	case MSG_READ_BACK: search_back(s, m); break;
+	case MSG_META: control_message(s, n, m); break;
+	case MSG_BEAT: member_beat(s, n, m); break;
 	case MSG_KINDS: break;
 	}
 	msg_free(m);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { SEND_ENTRIES = 20 };
+#define WALL_US 1700000000000000ull
 
 static const struct replica_limits LIMITS = {
 	.seal_rows = 300,
@@ -222,11 +223,13 @@ static void disk_crash(struct sim *s, struct rep *r)
 
 static void state_apply(struct state *st, const struct entry *e)
 {
-	uint64_t in[4] = {st->digest, e->seq, e->op, e->id * 4u + e->kind};
+	uint64_t in[4] = {st->digest, e->seq, e->op, e->ids * 4ull + e->kind};
 
 	st->seq = e->seq;
 	st->epoch = e->epoch;
-	st->values[e->id] = e->kind == OP_REMOVE ? 0 : e->op;
+	for (uint32_t id = 0; id < SIM_IDS; id++)
+		if (e->ids & 1u << id)
+			st->values[id] = e->kind == SIM_REMOVE ? 0 : e->op;
 	st->digest = hash64(in, sizeof in);
 }
 
@@ -249,7 +252,8 @@ static void recover(struct sim *s, struct rep *r, struct replica_recovery *out)
 	for (uint64_t seq = 1; seq <= r->now.seq; seq++) {
 		struct batch b = {.lo = s->parts[r->part].history[seq].op,
 				  .seq = seq,
-				  .at_us = s->now_us};
+				  .at_us = s->now_us + WALL_US +
+					   (uint64_t)s->nodes[r->node].wall_us};
 
 		batches_add(&r->machine.batches, &b);
 	}
@@ -261,12 +265,23 @@ static void recover(struct sim *s, struct rep *r, struct replica_recovery *out)
 /* The map counts it among those that have everything, and it has nothing. */
 static bool lost_folder(const struct sim *s, const struct rep *r)
 {
-	const struct map_partition *c = map_config(s, s->nodes[r->node].version, r->part);
+	const struct map_partition *c = map_config(s->nodes[r->node].control.map, r->part);
 
 	for (uint32_t i = 0; c->epoch > 1 && !r->disk.exists && i < c->n_in_sync; i++)
 		if (c->in_sync[i] == r->node)
 			return true;
 	return false;
+}
+
+/* A learner begins with the epoch in which it was named: an older map may say that it was a member then. */
+static uint64_t epoch_of_learner(const struct sim *s, const struct rep *r)
+{
+	const struct map_partition *c = map_config(s->nodes[r->node].control.map, r->part);
+
+	for (uint32_t i = 0; i < c->n_learners; i++)
+		if (c->learners[i] == r->node)
+			return c->epoch;
+	return 0;
 }
 
 void rep_open(struct sim *s, struct rep *r)
@@ -278,7 +293,10 @@ void rep_open(struct sim *s, struct rep *r)
 		return;
 
 	if (!r->disk.exists)
-		r->disk = (struct disk){.exists = true, .first = 1, .wiped = r->disk.wiped};
+		r->disk = (struct disk){.exists = true,
+					.first = 1,
+					.wiped = r->disk.wiped,
+					.epoch = epoch_of_learner(s, r)};
 	r->open = true;
 	r->gen++;
 	r->rows = 0;
@@ -343,7 +361,7 @@ void rep_stop(struct sim *s, struct rep *r)
 
 void rep_config(struct sim *s, struct rep *r)
 {
-	const struct map_partition *c = map_config(s, s->nodes[r->node].version, r->part);
+	const struct map_partition *c = map_config(s->nodes[r->node].control.map, r->part);
 
 	fault_moment(s, r->node, MOMENT_CONFIG);
 	if (c)
@@ -509,7 +527,7 @@ static void send_reply(struct sim *s, struct rep *r, const struct replica_reply 
 void rep_write(struct sim *s, struct rep *r, struct msg *m)
 {
 	const struct sim_op *op = &s->ops[m->op];
-	struct entry e = {.op = m->op, .kind = op->kind, .id = op->id};
+	struct entry e = {.op = m->op, .kind = op->kind, .ids = 1u << op->id};
 	struct item *i;
 
 	if (!r->open) {
@@ -522,7 +540,7 @@ void rep_write(struct sim *s, struct rep *r, struct msg *m)
 	}
 	i = item_new(s, r, &e);
 	i->attempt = m->attempt;
-	i->w.needs_state = op->kind == OP_UPDATE;
+	i->w.needs_state = op->kind == SIM_UPDATE || op->kind == SIM_REMOVE_COLOUR;
 	rep_event(s, r, (struct replica_event){.type = EVENT_WRITE, .write = &i->w});
 }
 
@@ -610,8 +628,11 @@ void rep_proposed(struct sim *s, struct rep *r, uint64_t gen, uint64_t proposal,
 
 static void propose(struct sim *s, struct rep *r, const struct replica_update *u)
 {
-	struct node *n = &s->nodes[r->node];
-	struct msg *m = msg_new(MSG_PROPOSE, r->node, s->leader, r->part);
+	struct map_command c = {.type = MAP_PARTITION_SET,
+				.collection_id = s->collection_id,
+				.partition = r->part,
+				.expect_epoch = u->expect_epoch,
+				.config = u->proposal};
 
 	if (r->proposal)
 		violation(s, "one_proposal", "node %u proposes twice", r->node);
@@ -619,20 +640,12 @@ static void propose(struct sim *s, struct rep *r, const struct replica_update *u
 	fault_moment(s, r->node, MOMENT_PROPOSES);
 	trace(s, "n%u/%u proposes at epoch %llu: %u in sync, %u learners", r->node, r->part,
 	      (unsigned long long)u->expect_epoch, u->proposal.n_in_sync, u->proposal.n_learners);
-	m->gen = r->gen;
-	m->call = r->proposal;
-	m->expect = u->expect_epoch;
-	m->config = u->proposal;
-	later(s, 2000000,
-	      (struct event){.kind = EV_PROPOSAL_OVER,
-			     .node = n->id,
-			     .a = r->part,
-			     .b = r->gen,
-			     .c = r->proposal});
-	if (s->leader)
-		net_send(s, m);
-	else
-		msg_free(m);
+	ask_submit(s, &s->nodes[r->node],
+		   ask_new(s, &(struct ask){.kind = ASK_PROPOSE,
+					    .part = r->part,
+					    .gen = r->gen,
+					    .number = r->proposal}),
+		   &c);
 }
 
 /* ---- executing ---- */
@@ -640,7 +653,7 @@ static void propose(struct sim *s, struct rep *r, const struct replica_update *u
 static void fill(struct sim *s, struct rep *r, struct replica_event *e)
 {
 	e->now_us = local_us(s, &s->nodes[r->node]);
-	e->wall_us = s->now_us;
+	e->wall_us = s->now_us + WALL_US + (uint64_t)s->nodes[r->node].wall_us;
 	e->mutable_rows = r->rows;
 	e->may_seal = !r->sealing;
 }
@@ -663,13 +676,21 @@ static void apply(struct sim *s, struct rep *r, const struct replica_update *u)
 	}
 }
 
-static int resolve(struct rep *r, struct item *i)
+/* Updates of what is not there, and filters that match nothing, concern no point. */
+static int resolve(struct sim *s, struct rep *r, struct item *i)
 {
-	i->w.bytes = 0;
-	if (r->now.values[i->entry.id] == 0)
-		return 0;
-	i->entry.kind = OP_PUT;
-	i->w.bytes = 100;
+	const struct sim_op *op = &s->ops[i->entry.op];
+	uint32_t ids = 0;
+
+	for (uint32_t id = 0; id < SIM_IDS; id++) {
+		uint64_t value = r->now.values[id];
+
+		if (value && (op->kind == SIM_UPDATE ? id == op->id : colour_of(value) == op->id))
+			ids |= 1u << id;
+	}
+	i->entry.kind = op->kind == SIM_UPDATE ? SIM_PUT : SIM_REMOVE;
+	i->entry.ids = ids;
+	i->w.bytes = ids ? 100 : 0;
 	return 0;
 }
 
@@ -711,7 +732,7 @@ static bool execute(struct sim *s, struct rep *r, struct replica_update *u, stru
 
 		*e = (struct replica_event){.type = EVENT_RESOLVED,
 					    .write = u->resolve,
-					    .rc = resolve(r, i)};
+					    .rc = resolve(s, r, i)};
 		more = true;
 	}
 	for (struct replica_write *w = u->answer, *next; w; w = next) {

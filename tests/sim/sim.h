@@ -1,21 +1,29 @@
-/* A whole cluster in one process, in virtual time, from one seed: the production replica machine, shard map and healer
- * on a network, disks and clocks that fail on purpose. See docs/testing.md for what is checked; check.c has the checks.
+/* A whole cluster in one process, in virtual time, from one seed, on a network, disks and clocks that fail on purpose.
+ * See docs/testing.md for what is checked; check.c and check_meta.c have the checks.
  *
- * What stands in for the rest: a disk keeps what was synced and any prefix of what was written after that; the state of
- * a partition is a small table of numbers with a rolling digest; the shard map is one linearizable register whose
- * leader dies, is cut off, and decides late (raft itself is simulated in tests/unit/cluster). */
+ * Production code in it: the replica machine, raft and its driver with their files on a disk in memory, the shard map,
+ * the healer, the placement of collections, the choice of replicas for reads, the operator's moves and drains.
+ * What stands in for the rest: the log of a partition is an array, of which a crash keeps what was synced and any
+ * prefix of what was written after that; its state is a small table of numbers with a rolling digest; threads and
+ * sockets are events. */
 #pragma once
+#include "base/codec.h"
 #include "base/error.h"
 #include "base/prng.h"
 #include "cluster/heal.h"
 #include "cluster/map.h"
+#include "cluster/meta.h"
+#include "coordinator/meta_disk.h"
+#include "coordinator/route.h"
 #include "shard/replica.h"
+#include "store/io_memory.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-	SIM_NODES = 5,
+	SIM_FIRST = 5,  /* nodes at the first start, at most */
+	SIM_NODES = 24, /* the highest id; those that join later begin at MAP_FIRST_ID */
 	SIM_PARTITIONS = 3,
 	SIM_IDS = 16,
 	SIM_CLIENTS = 8,
@@ -25,12 +33,18 @@ enum {
 
 /* ---- the model of a partition's data ---- */
 
-enum op_kind { OP_PUT, OP_REMOVE, OP_UPDATE /* only if it is there: looks at the state */ };
+enum op_kind {
+	SIM_PUT,
+	SIM_REMOVE,
+	SIM_UPDATE,       /* only if it is there: looks at the state */
+	SIM_REMOVE_COLOUR, /* by filter: looks at the state, too */
+	SIM_OP_KINDS
+};
 enum op_fate { FATE_OPEN, FATE_DONE, FATE_REFUSED, FATE_UNKNOWN };
 struct sim_op { /* what a client wants; its number is its batch id */
 	uint32_t partition;
 	enum op_kind kind;
-	uint32_t id;
+	uint32_t id; /* REMOVE_COLOUR: the colour */
 	enum op_fate fate;
 	bool maybe;   /* an attempt's outcome is unknown */
 	uint64_t seq; /* where it was committed; 0: not */
@@ -38,8 +52,8 @@ struct sim_op { /* what a client wants; its number is its batch id */
 struct entry {
 	uint64_t seq, epoch, prev_epoch;
 	uint64_t op;
-	enum op_kind kind; /* resolved */
-	uint32_t id;
+	enum op_kind kind; /* resolved: PUT or REMOVE */
+	uint32_t ids;      /* a bit each */
 };
 struct state {
 	uint64_t seq, epoch, digest;
@@ -99,17 +113,17 @@ enum msg_kind {
 	MSG_APPENDED,
 	MSG_WRITE,
 	MSG_WRITTEN,
-	MSG_MAP,
+	MSG_READ,
+	MSG_READ_BACK,
+	MSG_META, /* of the raft driver */
 	MSG_BEAT,
-	MSG_BEAT_BACK,
-	MSG_PROPOSE,
-	MSG_PROPOSED,
-	MSG_REGISTER,
 	MSG_KINDS
 };
 struct msg {
 	enum msg_kind kind;
-	uint32_t from, to, part; /* nodes; 0: a client */
+	uint32_t from, to; /* nodes; 0: a client */
+	uint32_t part;     /* BEAT: whose it is */
+	struct msg *next;        /* held until the sync of the control plane's log */
 	uint64_t gen, call;
 	struct replica_append append;
 	uint64_t digest_seq, digest;
@@ -119,11 +133,12 @@ struct msg {
 	int rc;
 	bool gone;
 	uint64_t attempt, op, seq;
-	uint64_t version, sent_us, incarnation;
+	uint64_t incarnation;
 	struct heal_report reports[SIM_PARTITIONS];
 	uint64_t n_reports;
-	uint64_t expect;
-	struct map_partition config;
+	struct buf bytes; /* META */
+	uint64_t values[SIM_IDS];
+	bool in_gap; /* READ_BACK: answered by the contact lease alone */
 };
 
 enum event_kind {
@@ -133,16 +148,20 @@ enum event_kind {
 	EV_CALL_OVER,
 	EV_CLIENT,
 	EV_ATTEMPT_OVER,
-	EV_BEAT,
-	EV_CONTROL,
-	EV_DECIDE,
+	EV_MEMBER,    /* the control thread of a node */
+	EV_META_TICK,
+	EV_META_SYNC, /* the disk of the control plane */
+	EV_POST,      /* a request to the control plane */
 	EV_PROBED,
 	EV_RESTART,
 	EV_FAULT,
 	EV_SEALED,
 	EV_SEEDED,
-	EV_PROPOSAL_OVER,
-	EV_CRASH
+	EV_CRASH,
+	EV_OPERATOR,
+	EV_SEARCH,
+	EV_SEARCH_AGAIN,
+	EV_READ_OVER
 };
 struct event {
 	uint64_t at_us, order;
@@ -169,6 +188,85 @@ struct attempt {
 	bool open;
 };
 
+/* ---- the control plane ---- */
+
+enum ask_kind {
+	ASK_CONTACT,
+	ASK_REGISTER_READ,
+	ASK_REGISTER_PUT,
+	ASK_PROPOSE,
+	ASK_HEAL,
+	ASK_CREATE,
+	ASK_JOIN,
+	ASK_REMOVE,
+	ASK_OTHER
+};
+struct ask { /* a request to the control plane; its number is the tag, and the id of its command */
+	enum ask_kind kind;
+	bool open, read, submitted, committed;
+	bool void_; /* it was answered that nothing has happened */
+	uint32_t node, part;
+	uint64_t life, gen, number;
+	uint64_t at_us; /* CONTACT: when it was asked, on the node's clock */
+	uint64_t floor; /* reads: the index of what had been answered before */
+};
+struct post {
+	struct meta_event event;
+	struct buf bytes;
+	char address[32];
+};
+struct entry_mark { /* an entry of the control plane's log */
+	uint64_t term, hash, ask;
+};
+struct agreed { /* by index: what was committed, and the map after it */
+	struct entry_mark entry;
+	uint64_t in_term; /* whose leader committed it */
+	uint64_t map_hash;
+};
+/* The control plane of a node. */
+struct control {
+	struct meta *meta; /* NULL: down */
+	struct memory_disk *platter;
+	struct meta_disk disk;
+	const struct map *map; /* the last that was published; a reference */
+	struct meta_update update;
+	bool stuck; /* the update waits for room on the disk */
+	uint64_t unsynced;
+	bool syncing;
+	struct msg *held, **held_end;
+	uint64_t tick_us, tick_at_us; /* wanted, on the node's clock; of the event that will come */
+	struct entry_mark *log;       /* the checks': what it holds, from log_first on */
+	uint64_t log_first, log_n, log_cap;
+	uint64_t applied, commit, leads_term;
+	/* what server/member.c does */
+	struct heal *heal;
+	bool leads, registered, registering;
+	uint64_t led_by, leader_heard_us, register_us, beat_us;
+	uint64_t incarnation; /* 0: not registered since the start */
+	uint32_t contacts;
+};
+
+/* ---- searches ---- */
+
+struct search {
+	bool open;
+	uint32_t node; /* the coordinator */
+	uint64_t life, began_us;
+	struct {
+		bool answered;
+		uint32_t open;
+		uint64_t floor; /* acknowledged before it began */
+		struct route_avoid tried;
+	} parts[SIM_PARTITIONS];
+	uint32_t left;
+};
+struct read_try {
+	uint64_t search, began_us;
+	uint32_t part;
+	uint64_t to;
+	bool open;
+};
+
 /* ---- the cluster ---- */
 
 /* A node can be made to crash at the next of these. */
@@ -183,16 +281,19 @@ enum moment {
 };
 struct node {
 	uint32_t id;
-	bool up, confirmed; /* confirmed: its map was as new as the leader's since the start */
+	bool exists, up, confirmed; /* confirmed: its map was as new as the leader's since the start */
+	bool gone;                  /* never comes back: its disk is lost, or it was removed */
+	bool first;                 /* of the first start */
 	uint64_t life;
 	uint64_t paused_until_us;
 	uint64_t boot_us, base_us; /* its clock: base + (now - boot) * rate */
 	double rate;
-	uint64_t version, version_max; /* of the map that it knows */
-	uint64_t incarnation;
+	int64_t wall_us; /* its wall clock is off by this */
 	bool disk_full;
 	enum moment armed;
 	uint64_t disk_us; /* a write takes up to */
+	struct control control;
+	struct route route;
 	struct rep reps[SIM_PARTITIONS];
 };
 struct client {
@@ -202,8 +303,11 @@ struct client {
 };
 struct committed { /* what stands at a seq */
 	uint64_t op, epoch, digest;
+	uint64_t content; /* hash of what is there after it, as the oracle has it */
 };
 struct part {
+	uint64_t oracle[SIM_IDS]; /* what is there, by the clients' operations alone */
+	uint64_t oracle_seq;
 	struct committed *history; /* by seq */
 	uint64_t cap;
 	uint64_t acked_seq;
@@ -215,6 +319,7 @@ struct part {
 struct stats {
 	uint64_t faults, acked, refused, unknown, residual, seeds, epochs, truncations, events,
 		reads;
+	uint64_t terms, commands, snapshots, voters, searches, unanswered, joined;
 	uint64_t resume_max_us;
 };
 
@@ -235,14 +340,28 @@ struct sim {
 	double hints; /* disk jobs that note the commit position */
 	uint64_t delay_us, think_us;
 	uint64_t storm_us; /* until then many nodes fail at a time */
-	/* control */
-	struct map **maps;
-	uint64_t n_maps;
-	uint32_t leader;
-	uint64_t leader_ok_us, elect_us;
-	struct heal *heal;
+	/* control plane */
+	struct meta_voter first[SIM_FIRST];
+	char addresses[SIM_NODES + 1][32];
+	uint32_t n_first;
+	const struct map *newest; /* that anybody has applied */
+	struct agreed *agreed;    /* by index */
+	uint64_t n_agreed, cap_agreed;
+	uint32_t *leaders; /* by term */
+	uint64_t cap_terms;
+	uint64_t answered; /* the highest index that a client of the map was told */
+	uint64_t snapshot_entries, grace_us;
+	struct ask *asks;
+	uint64_t n_asks, cap_asks;
 	uint64_t collection_id;
-	double late; /* decisions that take long */
+	uint32_t first_joins, to_join, n_joined;
+	uint32_t leaving; /* the node that is gone and not yet removed */
+	bool mended;
+	uint64_t patience_us; /* by then after the last fault everything must be well again */
+	struct search *searches;
+	uint64_t n_searches, cap_searches, open_searches;
+	struct read_try *tries;
+	uint64_t n_tries, cap_tries;
 	/* clients */
 	struct client clients[SIM_CLIENTS + 1];
 	struct sim_op *ops;
@@ -272,13 +391,15 @@ void trace(struct sim *s, const char *format, ...) __attribute__((format(printf,
 void violation(struct sim *s, const char *name, const char *format, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));
 void trace_dump(void);
+/* Room for one more. */
+void *room(void *array, uint64_t n, uint64_t *cap, size_t each);
 
 /* net.c */
 struct msg *msg_new(enum msg_kind kind, uint32_t from, uint32_t to, uint32_t part);
 void msg_free(struct msg *m);
 void net_send(struct sim *s, struct msg *m);
 void net_deliver(struct sim *s, struct msg *m);
-bool net_control(const struct sim *s, uint32_t a, uint32_t b);
+bool net_control(const struct sim *s, uint32_t a, uint32_t b); /* for the control plane, too */
 bool net_linked(const struct sim *s, uint32_t a, uint32_t b); /* both ways, both alive */
 
 /* replica.c */
@@ -295,30 +416,69 @@ void rep_write(struct sim *s, struct rep *r, struct msg *m);
 void rep_tick(struct sim *s, struct rep *r);
 void call_over(struct sim *s, uint64_t call, struct msg *m); /* NULL: no answer */
 void rep_proposed(struct sim *s, struct rep *r, uint64_t gen, uint64_t proposal, int rc);
+bool map_names(const struct map_partition *c, uint64_t node);
 void disk_wipe(struct disk *d);
 
 /* node.c */
+void node_init(struct sim *s, struct node *n, uint32_t id);
 void node_start(struct sim *s, struct node *n);
 void node_crash(struct sim *s, struct node *n);
 void node_stop(struct sim *s, struct node *n);
-void node_map(struct sim *s, struct node *n, uint64_t version);
+void node_map(struct sim *s, struct node *n);
 void node_tick(struct sim *s, struct node *n);
-void node_beat(struct sim *s, struct node *n);
-void node_beat_back(struct sim *s, struct node *n, const struct msg *m);
+void node_contact(struct sim *s, struct node *n, uint64_t at_us);
+void node_wipe(struct node *n); /* it is down */
 
-/* control.c */
+/* control.c: the raft driver's runtime */
 void control_begin(struct sim *s);
 void control_end(struct sim *s);
-void control_tick(struct sim *s);
-void control_message(struct sim *s, struct msg *m);
-void control_decide(struct sim *s, struct map_command *c, struct msg *from);
-void control_put(struct sim *s, const struct map_command *c);
-void control_probed(struct sim *s, uint32_t through, uint32_t node);
-const struct map_partition *map_config(const struct sim *s, uint64_t version, uint32_t part);
+void control_start(struct sim *s, struct node *n);
+void control_crash(struct sim *s, struct node *n);
+void control_wipe(struct node *n);
+void control_tick(struct sim *s, struct node *n, uint64_t at_us);
+void control_sync(struct sim *s, struct node *n);
+void control_message(struct sim *s, struct node *n, const struct msg *m);
+void control_post(struct sim *s, struct node *n, const struct post *p);
+uint64_t ask_new(struct sim *s, const struct ask *a);
+void ask_submit(struct sim *s, struct node *n, uint64_t ask, const struct map_command *c);
+void ask_read(struct sim *s, struct node *n, uint64_t ask);
+void ask_change(struct sim *s, struct node *n, uint64_t ask, const struct heal_change *change);
+void ask_transfer(struct sim *s, struct node *n);
+void post_free(struct post *p);
+const struct map_partition *map_config(const struct map *m, uint32_t part); /* NULL: none */
+const struct map_partition *newest_config(const struct sim *s, uint32_t part);
+
+/* member.c: what server/member*.c does */
+void member_start(struct sim *s, struct node *n);
+void member_tick(struct sim *s, struct node *n);
+void member_beat(struct sim *s, struct node *n, const struct msg *m);
+void member_map(struct sim *s, struct node *n);
+void member_probed(struct sim *s, struct node *n, uint32_t through, uint32_t about);
+void member_answer(struct sim *s, const struct ask *a, const struct error *result);
+struct node *leader_of(struct sim *s); /* NULL: none */
+
+/* operator.c: who creates the collection, moves, drains, removes and adds */
+void operator_begin(struct sim *s);
+void operator_tick(struct sim *s);
+void operator_answer(struct sim *s, const struct ask *a, const struct error *result);
+void operator_move(struct sim *s);
+void operator_drain(struct sim *s, struct node *n);
+void operator_join(struct sim *s);
+void operator_leave(struct sim *s, struct node *n);
+bool operator_busy(const struct sim *s); /* a node is gone and not yet removed */
+
+/* search.c */
+void search_next(struct sim *s);
+void search_read(struct sim *s, struct node *n, const struct msg *m);
+void search_back(struct sim *s, const struct msg *m);
+void search_over(struct sim *s, uint64_t read_try);
+void search_again(struct sim *s, uint64_t search, uint32_t part);
 
 /* client.c */
 void client_next(struct sim *s, uint32_t client);
 void client_answer(struct sim *s, uint64_t attempt, int rc, uint64_t seq);
+struct node *any_up(struct sim *s); /* NULL: none */
+uint32_t colour_of(uint64_t op);
 
 /* faults.c */
 void fault_begin(struct sim *s);
@@ -333,5 +493,16 @@ void check_applied(struct sim *s, struct rep *r, const struct entry *e);
 void check_truncate(struct sim *s, struct rep *r, uint64_t after);
 void check_answer(struct sim *s, struct rep *r, const struct entry *e, uint64_t seq, bool nothing);
 void check_reads(struct sim *s, uint32_t part);
-void check_map(struct sim *s);
+bool check_in_gap(struct sim *s, const struct rep *r); /* it answers by the contact lease alone */
+void check_found(struct sim *s, const struct msg *m, uint64_t floor, const struct read_try *t);
+void check_map(struct sim *s, const struct map *before, const struct map *now);
 void check_end(struct sim *s);
+uint64_t content_of(const uint64_t *values);
+
+/* check_meta.c: the control plane */
+void check_loaded(struct sim *s, struct node *n, const struct meta_saved *saved);
+void check_update(struct sim *s, struct node *n, const struct meta_update *u);
+void check_stepped(struct sim *s, struct node *n);
+void check_result(struct sim *s, struct ask *a, const struct meta_result *r);
+void check_meta_end(struct sim *s);
+void check_describe(struct sim *s);

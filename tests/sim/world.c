@@ -46,10 +46,19 @@ void violation(struct sim *s, const char *name, const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fprintf(stderr, "\n");
+	check_describe(s);
 	abort();
 }
 
 /* ---- chance ---- */
+
+void *room(void *array, uint64_t n, uint64_t *cap, size_t each)
+{
+	if (n < *cap)
+		return array;
+	*cap = *cap ? *cap * 2 : 256;
+	return mem_resize(array, *cap * each);
+}
 
 bool chance(struct sim *s, double p)
 {
@@ -118,9 +127,9 @@ static void discard(const struct event *e)
 {
 	if (e->kind == EV_DELIVER)
 		msg_free(e->ptr);
-	else if (e->kind == EV_DECIDE && e->b)
-		msg_free((struct msg *)(uintptr_t)e->b);
-	if (e->kind == EV_SEALED || e->kind == EV_DECIDE)
+	else if (e->kind == EV_POST)
+		post_free(e->ptr);
+	else if (e->kind == EV_SEALED)
 		free(e->ptr);
 }
 
@@ -131,10 +140,20 @@ static struct rep *rep_of(struct sim *s, const struct event *e)
 	return &s->nodes[e->node].reps[e->a];
 }
 
-static void decide(struct sim *s, struct event *e)
+/* Of a node, in the life in which it was made. */
+static void handle_own(struct sim *s, struct node *n, const struct event *e)
 {
-	control_decide(s, e->ptr, (struct msg *)(uintptr_t)e->b);
-	discard(e);
+	if (e->b != n->life)
+		return;
+	switch (e->kind) {
+	case EV_TICK: node_tick(s, n); break;
+	case EV_MEMBER: member_tick(s, n); break;
+	case EV_META_TICK: control_tick(s, n, e->c); break;
+	case EV_META_SYNC: control_sync(s, n); break;
+	case EV_POST: control_post(s, n, e->ptr); break;
+	case EV_PROBED: member_probed(s, n, (uint32_t)e->a, (uint32_t)e->c); break;
+	default: fault_crash(s, n); break;
+	}
 }
 
 static void handle(struct sim *s, struct event *e)
@@ -144,12 +163,14 @@ static void handle(struct sim *s, struct event *e)
 	switch (e->kind) {
 	case EV_DELIVER: net_deliver(s, e->ptr); break;
 	case EV_TICK:
-		if (e->b == n->life)
-			node_tick(s, n);
-		break;
-	case EV_BEAT:
-		if (e->b == n->life)
-			node_beat(s, n);
+	case EV_MEMBER:
+	case EV_META_TICK:
+	case EV_META_SYNC:
+	case EV_PROBED:
+	case EV_CRASH: handle_own(s, n, e); break;
+	case EV_POST:
+		handle_own(s, n, e);
+		discard(e);
 		break;
 	case EV_DISK: rep_disk(s, rep_of(s, e), e->b); break;
 	case EV_SEALED:
@@ -158,20 +179,13 @@ static void handle(struct sim *s, struct event *e)
 		break;
 	case EV_SEEDED: rep_seeded(s, rep_of(s, e), e->b, (uint32_t)e->c); break;
 	case EV_CALL_OVER: call_over(s, e->a, NULL); break;
-	case EV_PROPOSAL_OVER: rep_proposed(s, rep_of(s, e), e->b, e->c, ERR_TIMEOUT); break;
 	case EV_CLIENT: client_next(s, (uint32_t)e->a); break;
 	case EV_ATTEMPT_OVER: client_answer(s, e->a, ERR_TIMEOUT, 0); break;
-	case EV_CONTROL: control_tick(s); break;
-	case EV_DECIDE: decide(s, e); break;
-	case EV_PROBED: control_probed(s, (uint32_t)e->a, (uint32_t)e->b); break;
-	case EV_RESTART:
-		if (!s->nodes[e->a].up)
-			node_start(s, &s->nodes[e->a]);
-		break;
-	case EV_CRASH:
-		if (e->b == n->life)
-			fault_crash(s, n);
-		break;
+	case EV_RESTART: node_start(s, &s->nodes[e->a]); break;
+	case EV_OPERATOR: operator_tick(s); break;
+	case EV_SEARCH: search_next(s); break;
+	case EV_SEARCH_AGAIN: search_again(s, e->a, (uint32_t)e->b); break;
+	case EV_READ_OVER: search_over(s, e->a); break;
 	case EV_FAULT: fault_next(s); break;
 	}
 }
@@ -214,23 +228,20 @@ static void begin(struct sim *s)
 	s->now_us = 1000000;
 	s->quiet_us = s->now_us + s->options->seconds * 1000000;
 	s->end_us = s->quiet_us + CALM_US;
-	s->n_nodes = (uint32_t)between(s, 3, SIM_NODES);
+	s->n_nodes = chance(s, 0.1) ? 1 : chance(s, 0.1) ? 2 : (uint32_t)between(s, 3, SIM_FIRST);
 	s->n_parts = (uint32_t)between(s, 1, SIM_PARTITIONS);
 	s->factor = chance(s, 0.4) ? 2 : 3;
 	s->n_clients = (uint32_t)between(s, 1, SIM_CLIENTS);
 	s->think_us = chance(s, 0.5) ? 20000 : 300000;
 	s->n_ops = s->n_attempts = s->n_tokens = s->n_calls = 1; /* 0: none */
-	for (uint32_t i = 1; i <= s->n_nodes; i++) {
-		struct node *n = &s->nodes[i];
-
-		n->id = i;
-		for (uint32_t p = 0; p < s->n_parts; p++)
-			n->reps[p] = (struct rep){.node = i, .part = p};
-	}
 	fault_begin(s);
 	control_begin(s);
-	for (uint32_t i = 1; i <= s->n_nodes; i++)
+	operator_begin(s);
+	for (uint32_t i = 1; i <= s->n_nodes; i++) {
+		node_init(s, &s->nodes[i], i);
 		node_start(s, &s->nodes[i]);
+	}
+	later(s, 1000000, (struct event){.kind = EV_SEARCH});
 	for (uint32_t c = 1; c <= s->n_clients; c++)
 		later(s, 500000, (struct event){.kind = EV_CLIENT, .a = c});
 	later(s, 2000000, (struct event){.kind = EV_FAULT});
@@ -240,6 +251,7 @@ static void end(struct sim *s)
 {
 	for (uint32_t i = 1; i <= s->n_nodes; i++) {
 		node_crash(s, &s->nodes[i]);
+		control_wipe(&s->nodes[i]);
 		for (uint32_t p = 0; p < s->n_parts; p++)
 			disk_wipe(&s->nodes[i].reps[p].disk);
 	}
@@ -253,6 +265,8 @@ static void end(struct sim *s)
 		free(s->parts[p].history);
 		free(s->parts[p].committer);
 	}
+	free(s->searches);
+	free(s->tries);
 	free(s->heap);
 	free(s->ops);
 	free(s->attempts);
