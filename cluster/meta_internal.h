@@ -80,6 +80,14 @@ const char *core_address_of(const struct meta_core *c, uint64_t id); /* "" = unk
 /* Encodes the configuration of a first start. */
 int core_bootstrap(const struct meta_options *o, struct buf *out, struct error *err);
 
+/* ---- meta_late.c ---- */
+
+bool meta_has_snapshot(struct meta *m,
+		       const struct meta_wire *w); /* a SNAPSHOT brings nothing new */
+bool meta_lost_its_log(const struct meta *m,
+		       const struct meta_wire *w); /* the sender of a result */
+const char *meta_own_address(const struct meta_options *o);
+
 /* ---- requests ---- */
 
 enum request_state {

@@ -1,5 +1,4 @@
-/* The raft core of the cowsql/raft library (0.22) behind the interface of meta_internal.h. This is
- * the only file that sees raft.h.
+/* The raft core of the cowsql/raft library (0.22) behind meta_internal.h; only this file sees raft.h.
  *
  * What is known of the library, from its headers and from driving it (docs/decisions has the tale):
  * - It keeps the terms of the log only. It owns the memory of a received batch of entries, and of a
@@ -10,9 +9,9 @@
  *   AppendEntries of our own term while we lead, breaks its assumptions; both are dropped here.
  * - A server that is the only voter leads without a new term, although another may have led the
  *   present one (two voters, the leader removed itself). So a new term is begun for it here.
- * - A learner refuses its vote. A lone voter that makes a second one, and stops before that one has the entry, would
- *   never find the majority of two that it needs. A vote may be given by anybody, once a term, so it is given here.
- * - A snapshot that arrives late makes a follower throw away entries that it has acknowledged; it is dropped here.
+ * - A learner refuses its vote. A lone voter that makes a second one, and stops before that one knows, would never
+ *   find the majority of two. Anybody may give a vote, once a term.
+ * - A snapshot that arrives late cuts entries that were acknowledged; it is dropped (meta_late.c).
  * - A follower whose snapshot goes beyond what its leader knows to match refuses all it is sent.
  * - Its configuration decoder does not look where the bytes end; ours runs before it.
  */
@@ -58,15 +57,6 @@ static int decode_configuration(const void *bytes, size_t n, struct raft_configu
 
 /* ---- life ---- */
 
-static const char *own_address(const struct meta_options *o)
-{
-	for (size_t i = 0; i < o->n_bootstrap; i++) {
-		if (o->bootstrap[i].id == o->self)
-			return o->bootstrap[i].address;
-	}
-	return "";
-}
-
 static unsigned to_ms(uint64_t us, unsigned fallback)
 {
 	return us == 0 ? fallback : (unsigned)(us / 1000);
@@ -77,7 +67,7 @@ int core_new(struct meta *m, const struct meta_options *o, struct meta_core **ou
 {
 	struct meta_core *c = mem_zalloc(sizeof(*c));
 	unsigned election_ms = to_ms(o->election_timeout_us, 500);
-	int rv = raft_init(&c->raft, NULL, NULL, o->self, own_address(o));
+	int rv = raft_init(&c->raft, NULL, NULL, o->self, meta_own_address(o));
 
 	if (rv != 0) {
 		free(c);
@@ -483,23 +473,6 @@ static int receive_append(struct meta_core *c, const struct meta_wire *w)
 	return rv;
 }
 
-/* Everything in it is here already, and perhaps more. Who leads is told so, or it would wait. */
-static bool has_snapshot(struct meta_core *c, const struct meta_wire *w)
-{
-	struct meta *m = c->meta;
-	const struct log_entry *e = meta_log_get(&m->log, w->snapshot.index);
-	struct meta_wire reply = {.type = WIRE_APPEND_RESULT, .term = w->term};
-
-	if (w->snapshot.index > c->raft.commit_index &&
-	    (e == NULL || e->term != w->snapshot.index_term))
-		return false;
-	if (w->term == c->raft.current_term && w->snapshot.index <= c->raft.last_stored) {
-		reply.append_result.last_index = w->snapshot.index;
-		meta_send(m, w->from, w->address, &reply);
-	}
-	return true;
-}
-
 static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 {
 	struct raft_message message = {.type = RAFT_INSTALL_SNAPSHOT};
@@ -513,7 +486,7 @@ static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 		return 0;
 	if (c->meta->installing || w->snapshot.index == 0 || w->snapshot.index_term == 0)
 		return 0;
-	if (has_snapshot(c, w) && !MUTANT(snapshot_goes_back))
+	if (meta_has_snapshot(c->meta, w) && !MUTANT(snapshot_goes_back))
 		return 0;
 	if (meta_snapshot_parse(w->snapshot.bytes.bytes, w->snapshot.bytes.n, &parsed, &map, NULL) <
 	    0)
@@ -537,19 +510,6 @@ static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 	return step(c, &event);
 }
 
-/* Does a rejection deny what this follower had acknowledged? Then it lost its log; taking its word
- * would break the library, and it must leave and join anew. */
-static bool lost_its_log(const struct meta_core *c, const struct meta_wire *w)
-{
-	raft_index match = 0;
-
-	if (w->append_result.rejected == 0 || w->term != c->raft.current_term)
-		return false;
-	if (raft_match_index(&c->raft, w->from, &match) != 0)
-		return false;
-	return w->append_result.last_index < match || w->append_result.rejected <= match;
-}
-
 static int receive_small(struct meta_core *c, const struct meta_wire *w)
 {
 	struct raft_message message = {.server_id = w->from, .server_address = w->address};
@@ -557,7 +517,7 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 
 	switch (w->type) {
 	case WIRE_APPEND_RESULT:
-		if (lost_its_log(c, w))
+		if (meta_lost_its_log(c->meta, w))
 			return 0;
 		message.type = RAFT_APPEND_ENTRIES_RESULT;
 		message.append_entries_result =
@@ -605,23 +565,26 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 	return step(c, &event);
 }
 
+static const struct raft_server *server_of(const struct raft_configuration *conf, uint64_t id)
+{
+	for (unsigned i = 0; i < conf->n; i++) {
+		if (conf->servers[i].id == id)
+			return &conf->servers[i];
+	}
+	return NULL;
+}
+
 /* The library asks for the role of this server before it gives its vote. */
 static int receive_vote(struct meta_core *c, const struct meta_wire *w)
 {
-	struct raft_configuration *conf = &c->raft.configuration;
-	struct raft_server *own = NULL;
-	int rv, role = 0;
+	struct raft_server *own =
+		(struct raft_server *)server_of(&c->raft.configuration, c->raft.id);
+	int rv, role = own != NULL ? own->role : 0;
 
-	for (unsigned i = 0; i < conf->n; i++) {
-		if (conf->servers[i].id == c->raft.id)
-			own = &conf->servers[i];
-	}
-	if (own != NULL && !MUTANT(learner_never_votes)) {
-		role = own->role;
+	if (own != NULL && !MUTANT(learner_never_votes))
 		own->role = RAFT_VOTER;
-	}
 	rv = receive_small(c, w);
-	if (role != 0)
+	if (own != NULL)
 		own->role = role;
 	return rv;
 }
@@ -646,15 +609,6 @@ int core_receive(struct meta_core *c, const struct meta_wire *w, struct error *e
 }
 
 /* ---- membership ---- */
-
-static const struct raft_server *server_of(const struct raft_configuration *conf, uint64_t id)
-{
-	for (unsigned i = 0; i < conf->n; i++) {
-		if (conf->servers[i].id == id)
-			return &conf->servers[i];
-	}
-	return NULL;
-}
 
 static int check_change(const struct raft_configuration *conf, int change,
 			const struct meta_voter *server, struct error *err)

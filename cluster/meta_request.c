@@ -207,7 +207,8 @@ static bool confirmed(struct meta *m, uint64_t round)
 		if (!member.voter)
 			continue;
 		voters++;
-		yes += member.id == m->options.self || is_ack(ack_of(&m->requests, member.id), round);
+		yes += member.id == m->options.self ||
+		       is_ack(ack_of(&m->requests, member.id), round);
 	}
 	return yes > voters / 2;
 }
@@ -222,7 +223,8 @@ static void start_read(struct meta *m, struct request *r)
 	}
 	r->round = m->requests.round;
 	r->term = core_term(m->core);
-	r->index = commit > m->leader_first || MUTANT(read_without_first) ? commit : m->leader_first;
+	r->index = commit > m->leader_first || MUTANT(read_without_first) ? commit
+									  : m->leader_first;
 	r->state = REQUEST_READING;
 }
 

@@ -397,8 +397,7 @@ static int open_files(struct hosted *h, const struct map_partition *config, stru
 
 	if (fresh && (rc = check_fresh(h, config, err)))
 		return rc;
-	if (rc < 0 || (rc = open_segments(h, err)) ||
-	    (rc = epochs_open(&h->epochs, &h->io, err)) ||
+	if (rc < 0 || (rc = open_segments(h, err)) || (rc = epochs_open(&h->epochs, &h->io, err)) ||
 	    (fresh && (rc = begin_as_learner(h, config, err))))
 		return rc;
 	if (fresh || h->base_changed)

@@ -60,8 +60,9 @@ static void check_oracle(struct sim *s, struct part *p, const struct entry *e)
 	for (uint32_t id = 0; id < SIM_IDS; id++) {
 		bool there = p->oracle[id] != 0;
 
-		if (op->kind == SIM_REMOVE_COLOUR ? there && colour_of(p->oracle[id]) == op->id
-						  : op->id == id && (there || op->kind != SIM_UPDATE))
+		if (op->kind == SIM_REMOVE_COLOUR
+			    ? there && colour_of(p->oracle[id]) == op->id
+			    : op->id == id && (there || op->kind != SIM_UPDATE))
 			ids |= 1u << id;
 	}
 	if (ids != e->ids)
@@ -69,8 +70,7 @@ static void check_oracle(struct sim *s, struct part *p, const struct entry *e)
 			  (unsigned long long)e->op, ids, (unsigned long long)e->seq, e->ids);
 	for (uint32_t id = 0; id < SIM_IDS; id++)
 		if (ids & 1u << id)
-			p->oracle[id] =
-				op->kind == SIM_PUT || op->kind == SIM_UPDATE ? e->op : 0;
+			p->oracle[id] = op->kind == SIM_PUT || op->kind == SIM_UPDATE ? e->op : 0;
 	at_seq(p, e->seq)->content = content_of(p->oracle);
 }
 
@@ -162,8 +162,7 @@ void check_committed(struct sim *s, struct rep *r)
 	for (uint64_t seq = r->checked_commit + 1; seq <= m->commit_seq; seq++)
 		check_entry(s, r, seq);
 	/* Committed is what every member of the set has, unless this one's time is over and it does not know. */
-	if (replica_role(m) == REPLICA_PRIMARY &&
-	    newest_config(s, r->part)->epoch == m->epoch)
+	if (replica_role(m) == REPLICA_PRIMARY && newest_config(s, r->part)->epoch == m->epoch)
 		check_members_hold(s, "commit_durable", r->part, r->checked_commit + 1,
 				   m->commit_seq);
 	r->checked_commit = m->commit_seq;

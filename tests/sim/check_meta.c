@@ -81,8 +81,9 @@ static void cut(struct sim *s, struct node *n, uint64_t from)
 
 	for (uint64_t i = from; i < c->log_first + c->log_n && i < s->n_agreed; i++)
 		if (equal(&s->agreed[i].entry, mark_at(c, i)))
-			violation(s, "no_commit_truncate", "node %u cuts entry %llu of the map's log",
-				  n->id, (unsigned long long)i);
+			violation(s, "no_commit_truncate",
+				  "node %u cuts entry %llu of the map's log", n->id,
+				  (unsigned long long)i);
 	if (from < c->log_first + c->log_n)
 		c->log_n = from > c->log_first ? from - c->log_first : 0;
 }

@@ -74,8 +74,8 @@ void ask_submit(struct sim *s, struct node *n, uint64_t ask, const struct map_co
 	command.command_hi = 1;
 	command.command_lo = ask;
 	map_command_encode(&p->bytes, &command);
-	p->event = (struct meta_event){
-		.type = META_SUBMIT, .bytes = p->bytes.data, .n = p->bytes.len};
+	p->event =
+		(struct meta_event){.type = META_SUBMIT, .bytes = p->bytes.data, .n = p->bytes.len};
 	s->asks[ask].submitted = true;
 	post(s, n, ask, p);
 }
@@ -351,8 +351,7 @@ void control_start(struct sim *s, struct node *n)
 	c->disk.self = n->id;
 	c->disk.cluster_id = CLUSTER_ID;
 	c->held_end = &c->held;
-	if (meta_disk_open(&c->disk, arena, &saved, &err) ||
-	    meta_new(&o, &saved, &c->meta, &err))
+	if (meta_disk_open(&c->disk, arena, &saved, &err) || meta_new(&o, &saved, &c->meta, &err))
 		violation(s, "opens", "the control plane of node %u: %s", n->id, err.text);
 	check_loaded(s, n, &saved);
 	arena_free(arena);

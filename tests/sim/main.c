@@ -4,7 +4,7 @@
  * faults and a while after. On a violation: what, the seed, the last 200 lines of the trace, and how to replay it; exit
  * code 1. */
 #include "base/mutant.h"
-#include "commit.h"
+#include "tests/sim/commit.h"
 #include "tests/sim/sim.h"
 #include <signal.h>
 #include <stdio.h>
@@ -43,8 +43,8 @@ static void on_abort(int number)
 	}
 	fflush(stdout);
 	trace_dump();
-	fprintf(stderr, "commit %s; replay: %s --seed %s --seconds %s --mutant %s\n", SIM_COMMIT, program, seed_text,
-		seconds_text, mutants[mutant_now]);
+	fprintf(stderr, "commit %s; replay: %s --seed %s --seconds %s --mutant %s\n", SIM_COMMIT,
+		program, seed_text, seconds_text, mutants[mutant_now]);
 	_exit(1);
 }
 

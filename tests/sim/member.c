@@ -66,8 +66,9 @@ void member_map(struct sim *s, struct node *n)
 	const struct map_node *own = map_node(n->control.map, n->id);
 
 	if (own && n->control.incarnation && own->incarnation > n->control.incarnation)
-		violation(s, "one_process", "node %u, incarnation %llu, is taken for a copy of %llu",
-			  n->id, (unsigned long long)n->control.incarnation,
+		violation(s, "one_process",
+			  "node %u, incarnation %llu, is taken for a copy of %llu", n->id,
+			  (unsigned long long)n->control.incarnation,
 			  (unsigned long long)own->incarnation);
 	heal(s, n, (struct heal_event){.type = HEAL_MAP, .map = n->control.map});
 }
@@ -97,8 +98,9 @@ static void lead_and_tick(struct sim *s, struct node *n)
 		c->led_by = leader;
 	if (c->leads)
 		heal(s, n,
-		     (struct heal_event){
-			     .type = HEAL_TICK, .members = members, .n_members = n_members});
+		     (struct heal_event){.type = HEAL_TICK,
+					 .members = members,
+					 .n_members = n_members});
 }
 
 /* ---- heartbeats ---- */

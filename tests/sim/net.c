@@ -40,7 +40,8 @@ static struct msg *copy(const struct msg *m)
 
 static bool lost_control(const struct sim *s, const struct msg *m)
 {
-	return (m->kind == MSG_META || m->kind == MSG_BEAT) && m->from != m->to && (s->mute[m->from] || s->mute[m->to]);
+	return (m->kind == MSG_META || m->kind == MSG_BEAT) && m->from != m->to &&
+	       (s->mute[m->from] || s->mute[m->to]);
 }
 
 static uint64_t delay(struct sim *s)

@@ -32,8 +32,9 @@ static void create(struct sim *s, struct node *at)
 				  .replication_factor = s->factor,
 				  .degraded = true,
 				  .silent = silent};
-	struct map_command c = {
-		.type = MAP_CREATE_COLLECTION, .collection = definition, .replicas = replicas};
+	struct map_command c = {.type = MAP_CREATE_COLLECTION,
+				.collection = definition,
+				.replicas = replicas};
 
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
 		if (i != at->id && !net_linked(s, at->id, i))
@@ -85,8 +86,7 @@ void operator_drain(struct sim *s, struct node *n)
 		     : operate_drain(at->control.map, node, chance(s, 0.5), &c, &err);
 	if (rc != 0)
 		return;
-	trace(s, "operator: n%u is %s", n->id,
-	      c.node.state == NODE_UP ? "not drained" : "drained");
+	trace(s, "operator: n%u is %s", n->id, c.node.state == NODE_UP ? "not drained" : "drained");
 	submit(s, at, ASK_OTHER, &c);
 }
 
@@ -107,7 +107,8 @@ static void undrain_all(struct sim *s)
 
 void operator_join(struct sim *s)
 {
-	if (s->n_joined < s->to_join || s->to_join - s->first_joins >= JOINS_MAX || !s->collection_id)
+	if (s->n_joined < s->to_join || s->to_join - s->first_joins >= JOINS_MAX ||
+	    !s->collection_id)
 		return;
 	s->to_join++;
 	trace(s, "operator: j%u is to join", s->to_join);

@@ -38,11 +38,8 @@ static void drop_ended(struct sim *s)
 static uint64_t new_try(struct sim *s, uint64_t search, uint32_t part, uint64_t to)
 {
 	s->tries = room(s->tries, s->n_tries, &s->cap_tries, sizeof *s->tries);
-	s->tries[s->n_tries] = (struct read_try){.search = search,
-						 .began_us = s->now_us,
-						 .part = part,
-						 .to = to,
-						 .open = true};
+	s->tries[s->n_tries] = (struct read_try){
+		.search = search, .began_us = s->now_us, .part = part, .to = to, .open = true};
 	return s->n_tries++;
 }
 
@@ -63,7 +60,8 @@ static void send_next(struct sim *s, uint64_t search, uint32_t part)
 		route_began(&n->route, to);
 		m = msg_new(MSG_READ, q->node, (uint32_t)to, part);
 		m->call = number;
-		later(s, SLOW_US, (struct event){.kind = EV_READ_OVER, .node = q->node, .a = number});
+		later(s, SLOW_US,
+		      (struct event){.kind = EV_READ_OVER, .node = q->node, .a = number});
 		net_send(s, m);
 	} else if (q->parts[part].open == 0 && s->now_us < q->began_us + PATIENCE_US) {
 		later(s, PAUSE_US,
@@ -93,7 +91,8 @@ void search_next(struct sim *s)
 	later(s, between(s, 50000, s->think_us + 500000), (struct event){.kind = EV_SEARCH});
 	if (s->open_searches >= OPEN_MAX)
 		drop_ended(s);
-	if (s->open_searches >= OPEN_MAX || !n || n->paused_until_us > s->now_us || !map_config(n->control.map, 0))
+	if (s->open_searches >= OPEN_MAX || !n || n->paused_until_us > s->now_us ||
+	    !map_config(n->control.map, 0))
 		return;
 	s->searches = room(s->searches, number, &s->cap_searches, sizeof *s->searches);
 	q = &s->searches[s->n_searches++];

@@ -36,7 +36,7 @@ enum {
 enum op_kind {
 	SIM_PUT,
 	SIM_REMOVE,
-	SIM_UPDATE,       /* only if it is there: looks at the state */
+	SIM_UPDATE,        /* only if it is there: looks at the state */
 	SIM_REMOVE_COLOUR, /* by filter: looks at the state, too */
 	SIM_OP_KINDS
 };
@@ -123,7 +123,7 @@ struct msg {
 	enum msg_kind kind;
 	uint32_t from, to; /* nodes; 0: a client */
 	uint32_t part;     /* BEAT: whose it is */
-	struct msg *next;        /* held until the sync of the control plane's log */
+	struct msg *next;  /* held until the sync of the control plane's log */
 	uint64_t gen, call;
 	struct replica_append append;
 	uint64_t digest_seq, digest;
@@ -148,7 +148,7 @@ enum event_kind {
 	EV_CALL_OVER,
 	EV_CLIENT,
 	EV_ATTEMPT_OVER,
-	EV_MEMBER,    /* the control thread of a node */
+	EV_MEMBER, /* the control thread of a node */
 	EV_META_TICK,
 	EV_META_SYNC, /* the disk of the control plane */
 	EV_POST,      /* a request to the control plane */
@@ -281,9 +281,10 @@ enum moment {
 };
 struct node {
 	uint32_t id;
-	bool exists, up, confirmed; /* confirmed: its map was as new as the leader's since the start */
-	bool gone;                  /* never comes back: its disk is lost, or it was removed */
-	bool first;                 /* of the first start */
+	bool exists, up,
+		confirmed; /* confirmed: its map was as new as the leader's since the start */
+	bool gone;         /* never comes back: its disk is lost, or it was removed */
+	bool first;        /* of the first start */
 	uint64_t life;
 	uint64_t paused_until_us;
 	uint64_t boot_us, base_us; /* its clock: base + (now - boot) * rate */
@@ -400,7 +401,7 @@ void msg_free(struct msg *m);
 void net_send(struct sim *s, struct msg *m);
 void net_deliver(struct sim *s, struct msg *m);
 bool net_control(const struct sim *s, uint32_t a, uint32_t b); /* for the control plane, too */
-bool net_linked(const struct sim *s, uint32_t a, uint32_t b); /* both ways, both alive */
+bool net_linked(const struct sim *s, uint32_t a, uint32_t b);  /* both ways, both alive */
 
 /* replica.c */
 void rep_open(struct sim *s, struct rep *r);
