@@ -133,10 +133,11 @@ static void choose_nprobes(uint32_t nlist, uint32_t out[CURVE_EFS])
 {
 	double most = nlist < 64 ? nlist : nlist / 4.0, factor = pow(most, 1.0 / (CURVE_EFS - 1));
 
-	for (uint32_t i = 0; i < CURVE_EFS; i++) {
-		uint32_t least = i ? out[i - 1] + 1 : 1, n = (uint32_t)lround(pow(factor, i));
+	for (uint32_t i = 0, least = 1; i < CURVE_EFS; i++) {
+		uint32_t n = (uint32_t)lround(pow(factor, i));
 
 		out[i] = n > least ? n : least;
+		least = out[i] + 1;
 	}
 }
 
