@@ -53,35 +53,57 @@ static void *aligned(size_t bytes)
 	return p;
 }
 
+/* The smallest and the largest entry of a table; eight side by side, as the compiler would not do it itself. */
+static void find_range(const float *entries, float *low, float *high)
+{
+	float l[8], h[8];
+
+	memcpy(l, entries, sizeof l);
+	memcpy(h, entries, sizeof h);
+	for (uint32_t i = 8; i < LOOKUP_ENTRIES; i += 8) {
+		for (uint32_t j = 0; j < 8; j++) {
+			float x = entries[i + j];
+
+			l[j] = x < l[j] ? x : l[j];
+			h[j] = x > h[j] ? x : h[j];
+		}
+	}
+	*low = l[0];
+	*high = h[0];
+	for (uint32_t j = 1; j < 8; j++) {
+		*low = l[j] < *low ? l[j] : *low;
+		*high = h[j] > *high ? h[j] : *high;
+	}
+}
+
 /* Entries become bytes, with one step for all sub-quantisers; returns what the bytes leave out. */
 static float quantise_tables(const float *entries, uint32_t n_subs, uint8_t *out, float *step)
 {
-	float least_sum = 0, widest = 0;
-	size_t n = (size_t)n_subs * LOOKUP_ENTRIES;
+	float *lows = mem_alloc(n_subs * sizeof *lows), least_sum = 0, widest = 0;
 
-	for (size_t from = 0; from < n; from += LOOKUP_ENTRIES) {
-		float low = INFINITY, high = -INFINITY;
+	for (uint32_t m = 0; m < n_subs; m++) {
+		float high;
 
-		for (size_t i = from; i < from + LOOKUP_ENTRIES; i++) {
-			low = fminf(low, entries[i]);
-			high = fmaxf(high, entries[i]);
-		}
-		widest = fmaxf(widest, high - low);
-		least_sum += low;
+		find_range(entries + (size_t)m * LOOKUP_ENTRIES, &lows[m], &high);
+		widest = high - lows[m] > widest ? high - lows[m] : widest;
+		least_sum += lows[m];
 	}
 	*step = isfinite(widest) ? widest / 255 : 0;
 	float inverse = *step > 0 ? 1 / *step : 0;
-	for (size_t from = 0; from < n; from += LOOKUP_ENTRIES) {
-		float low = INFINITY;
+	for (uint32_t m = 0; m < n_subs; m++) {
+		const float *from = entries + (size_t)m * LOOKUP_ENTRIES;
+		uint8_t *to = out + (size_t)m * LOOKUP_ENTRIES;
 
-		for (size_t i = from; i < from + LOOKUP_ENTRIES; i++)
-			low = fminf(low, entries[i]);
-		for (size_t i = from; i < from + LOOKUP_ENTRIES; i++) {
-			float c = (entries[i] - low) * inverse + 0.5f;
+		for (uint32_t i = 0; i < LOOKUP_ENTRIES; i++) {
+			float c = (from[i] - lows[m]) * inverse + 0.5f;
 
-			out[i] = c >= 0 && c <= 255 ? (uint8_t)(int32_t)c : c > 255 ? 255 : 0;
+			/* NaN becomes 0: every comparison with it is false */
+			c = c > 0 ? c : 0;
+			c = c < 255 ? c : 255;
+			to[i] = (uint8_t)(int32_t)c;
 		}
 	}
+	free(lows);
 	return isfinite(least_sum) ? least_sum : 0;
 }
 
