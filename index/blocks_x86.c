@@ -240,7 +240,7 @@ AVX512 static uint32_t avx512_pick(const struct block_pick *p, uint32_t *hits)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < p->n; i += 16, places = _mm512_add_epi32(places, step)) {
-		__mmask16 some = p->n - i >= 16 ? 0xffff : (__mmask16)((1u << (p->n - i)) - 1);
+		__mmask16 some = (__mmask16)(p->n - i >= 16 ? 0xffffu : (1u << (p->n - i)) - 1);
 		__m512i sums = _mm512_maskz_loadu_epi32(some, p->sums + i);
 		__m512 key = _mm512_fnmadd_ps(factor, _mm512_cvtepi32_ps(sums), base);
 
