@@ -170,6 +170,9 @@ int meta_disk_open(struct meta_disk *d, struct arena *arena, struct meta_saved *
 	int rc;
 
 	memset(saved, 0, sizeof(*saved));
+	/* A process that was killed may have renamed a file and not synced the folder: what is relied upon from now
+	 * on must not be lost with the next power failure. */
+	d->io.sync_dir(d->io.ctx, "");
 	rc = load_state(d, saved, err);
 	if (rc == 0)
 		rc = load_snapshot(d, arena, saved, err);

@@ -110,6 +110,22 @@ static void slow_disk(struct sim *s)
 	      n->disk_full ? ", full" : "");
 }
 
+/* Is there a copy too many to lose one? Not when the set is as small as it may be and nobody could hold another, nor
+ * while a change of the map is under way: it may say that just this one goes on alone. */
+static bool can_spare(const struct sim *s, const struct map_partition *c)
+{
+	uint32_t alive = 0;
+
+	for (uint32_t i = 1; i <= s->n_nodes; i++) {
+		const struct node *n = &s->nodes[i];
+
+		alive += n->exists && !n->gone;
+		if (n->up && n->control.log_first + n->control.log_n > s->n_agreed)
+			return false;
+	}
+	return c->n_in_sync > c->min_isr || alive > c->n_in_sync + c->n_learners;
+}
+
 /* A follower's state becomes another one than its log says. */
 static void corrupt_some(struct sim *s)
 {
@@ -118,7 +134,8 @@ static void corrupt_some(struct sim *s)
 	struct rep *r = &n->reps[p];
 
 	if (!n->up || !r->open || replica_role(&r->machine) != REPLICA_MEMBER || r->now.seq == 0 ||
-	    !newest_config(s, p) || newest_config(s, p)->primary == n->id)
+	    !newest_config(s, p) || newest_config(s, p)->primary == n->id ||
+	    !can_spare(s, newest_config(s, p)))
 		return;
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
 		if (s->nodes[i].reps[p].now.corrupt || s->nodes[i].reps[p].disk.manifest.corrupt)
@@ -145,7 +162,8 @@ static void wipe_some(struct sim *s, uint32_t p)
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	if (!n->up || !in_sync || good < c->n_in_sync || c->primary == n->id || c->epoch == 1)
+	if (!n->up || !in_sync || !can_spare(s, c) || good < c->n_in_sync || c->primary == n->id ||
+	    c->epoch == 1)
 		return;
 	node_crash(s, n);
 	/* Long enough that nothing which it said before passes for news. */
@@ -180,7 +198,7 @@ static bool may_lose(struct sim *s, const struct node *n)
 	for (uint32_t p = 0; p < s->n_parts; p++) {
 		const struct map_partition *c = newest_config(s, p);
 
-		if (c->primary == n->id)
+		if (c->primary == n->id || !can_spare(s, c))
 			return false;
 		for (uint32_t i = 0; i < c->n_in_sync; i++) {
 			const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];

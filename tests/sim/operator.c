@@ -216,6 +216,19 @@ static void go_on_leaving(struct sim *s, struct node *at)
 		s->leaving = 0;
 }
 
+/* A change that was asked for before may come late and bring it back among those that follow the map. */
+static void remove_ghosts(struct sim *s, struct node *at)
+{
+	struct node *leader = leader_of(s);
+
+	for (uint32_t i = 1; leader && i <= s->n_nodes; i++) {
+		struct heal_change out = {.change = -1, .node = i};
+
+		if (s->nodes[i].gone && s->leaving != i && is_member(leader, i))
+			ask_change(s, at, ask_new(s, &(struct ask){.kind = ASK_OTHER}), &out);
+	}
+}
+
 void operator_answer(struct sim *s, const struct ask *a, const struct error *result)
 {
 	trace(s, "operator: request %d at n%u: %s", (int)a->kind, a->node,
@@ -237,4 +250,6 @@ void operator_tick(struct sim *s)
 		create(s, at);
 	else if (s->leaving)
 		go_on_leaving(s, at);
+	else
+		remove_ghosts(s, at);
 }

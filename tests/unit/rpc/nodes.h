@@ -22,6 +22,8 @@
 
 enum { DO_ANSWER, DO_FAIL, DO_HOLD };
 
+enum { N_REFUSALS = 64 };
+
 struct node {
 	struct rpc *rpc;
 	struct pool *pool;
@@ -35,7 +37,7 @@ struct node {
 	uint64_t last_meta; /* order of meta messages */
 	atomic_uint out_of_order;
 	atomic_uint refused;
-	struct error refusal; /* the last */
+	struct error refusals[N_REFUSALS]; /* the newest, in a ring */
 };
 
 static inline void handle(void *ctx, struct rpc_call *call)
@@ -98,9 +100,8 @@ static inline void on_refused(void *ctx, const struct error *why)
 
 	assert(why->code < 0 && why->text[0] != '\0');
 	pthread_mutex_lock(&n->lock);
-	n->refusal = *why;
+	n->refusals[atomic_fetch_add(&n->refused, 1) % N_REFUSALS] = *why;
 	pthread_mutex_unlock(&n->lock);
-	atomic_fetch_add(&n->refused, 1);
 }
 
 static inline void node_init_keyed(struct node *n, uint64_t id, uint64_t cluster,

@@ -49,17 +49,24 @@ static void test_a_proof_is_of_everything(void **state)
 
 /* ---- nodes ---- */
 
+/* One that said so, among the newest: others may have come since. */
+static bool was_refused(struct node *n, const char *words)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&n->lock);
+	for (unsigned i = 0; i < N_REFUSALS && !found; i++) {
+		found = strstr(n->refusals[i].text, words) != NULL;
+		assert_true(!found || n->refusals[i].code == ERR_FORBIDDEN);
+	}
+	pthread_mutex_unlock(&n->lock);
+	return found;
+}
+
 static void wait_refused(struct node *n, const char *words)
 {
-	struct error why = {0};
-
-	while (strstr(why.text, words) == NULL) {
+	while (!was_refused(n, words))
 		usleep(1000);
-		pthread_mutex_lock(&n->lock);
-		why = n->refusal;
-		pthread_mutex_unlock(&n->lock);
-	}
-	assert_int_equal(why.code, ERR_FORBIDDEN);
 }
 
 static void test_the_same_key(void **state)
@@ -124,10 +131,12 @@ static void test_another_key(void **state)
 	rpc_peer_set(a.rpc, 2, b.address);
 	wait_refused(&a, "does not know the key");
 	assert_false(rpc_peer_up(a.rpc, 2));
-	assert_int_equal(rpc_peer_refused(a.rpc, 2, &why), ERR_FORBIDDEN);
+	while (rpc_peer_refused(a.rpc, 2, &why) != ERR_FORBIDDEN)
+		usleep(1000);
 	assert_non_null(strstr(why.text, b.address));
-	assert_int_equal(ask_and_wait(&c, &a, 2, 1), ERR_UNAVAILABLE);
-	assert_non_null(strstr(c.call.err.text, "--cluster-key-file"));
+	do { /* a slow machine may forget a refusal before it comes again */
+		assert_int_equal(ask_and_wait(&c, &a, 2, 1), ERR_UNAVAILABLE);
+	} while (strstr(c.call.err.text, "--cluster-key-file") == NULL);
 	assert_int_equal(b.handled, 0);
 	rpc_metrics(a.rpc, &metrics);
 	buf_put_u8(&metrics, 0);
