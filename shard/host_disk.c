@@ -172,7 +172,8 @@ void hint_start(struct hosted *h)
 	struct hint *hint;
 
 	h->hint_us = now_us(h->shard);
-	if (h->hinting || (!h->owed_epoch && (!h->copies || h->hint_seq == h->state.now.seq)))
+	if (h->opening || h->hinting ||
+	    (!h->owed_epoch && (!h->copies || h->hint_seq == h->state.now.seq)))
 		return;
 	hint = mem_zalloc(sizeof *hint);
 	hint->task = (struct task){.run = hint_run, .done = hint_done, .shard = h->shard, .h = h};

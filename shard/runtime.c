@@ -41,6 +41,7 @@ void task_to_worker(struct worker *w, struct task *t)
 {
 	bool posted;
 
+	assert(!t->h->opening); /* its count is not the loop's yet, and it may fail to open */
 	t->h->tasks++;
 	posted = mailbox_post(w->box, &t->mail);
 	assert(posted);
@@ -56,6 +57,7 @@ static void run_in_background(void *arg)
 
 void task_to_background(struct task *t)
 {
+	assert(!t->h->opening);
 	t->h->tasks++;
 	if (pool_submit(t->shard->options.pool, LANE_BACKGROUND, run_in_background, t)) {
 		t->rc = error_set(&t->err, ERR_CLOSED, "the server is going down");

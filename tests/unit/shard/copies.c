@@ -135,7 +135,7 @@ static void bring_up(struct copies *c, struct copy *n)
 	struct shard_options o = {.io = n->io,
 				  .clock = clock_real(),
 				  .self_node = n->node,
-				  .seal_rows = 500,
+				  .seal_rows = n->seal_rows ? n->seal_rows : 500,
 				  .index_min_rows = 200,
 				  .seal_idle_ms = 200,
 				  .log_keep_bytes = c->tuning.log_keep_bytes,

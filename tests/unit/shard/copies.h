@@ -15,6 +15,7 @@ struct copy {
 	struct store_io disk, io; /* io: disk, with faults on demand */
 	struct fault_plan faults;
 	uint64_t memory_limit_bytes; /* from its next start on; 0: as usual */
+	uint32_t seal_rows;          /* likewise */
 	struct pool *pool;
 	struct rpc *rpc;
 	struct shard *shard; /* NULL: it is down */

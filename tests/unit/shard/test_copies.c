@@ -119,6 +119,24 @@ static void a_copy_restarts_within_the_set(void **state)
 	copies_fini(&c);
 }
 
+/* Until it is open nothing is begun on other threads, which an assertion holds. */
+static void a_copy_that_replays_more_than_a_segment(void **state)
+{
+	struct copies c;
+
+	copies_start(&c, 2, 2, 1);
+	copies_fill(&c, 0, 190, 10, "a"); /* too few to be sealed when writes pause */
+	copies_wait_equal(&c);
+	copy_stop(&c, 2);
+	c.nodes[1].seal_rows = 50;
+	copy_start(&c, 2);
+	copies_wait_in_sync(&c, 2, true);
+	copies_fill(&c, 190, 20, 10, "b");
+	copies_wait_equal(&c);
+	assert_int_equal(must_count(&c, 2), 210);
+	copies_fini(&c);
+}
+
 static void a_learner_catches_up_from_the_log(void **state)
 {
 	struct copies c;
@@ -416,6 +434,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_retry_is_answered_with_what_was_answered),
 		cmocka_unit_test(a_copy_that_is_away_leaves_and_comes_back),
 		cmocka_unit_test(a_copy_restarts_within_the_set),
+		cmocka_unit_test(a_copy_that_replays_more_than_a_segment),
 		cmocka_unit_test(a_learner_catches_up_from_the_log),
 		cmocka_unit_test(a_member_takes_over),
 		cmocka_unit_test(a_primary_that_was_cut_off_loses_its_tail),
