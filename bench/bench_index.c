@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/prng.h"
 #include "bench/dataset.h"
+#include "bench/options.h"
 #include "bench/rival_hnswlib.h"
 #include "index/vindex.h"
 #include <faiss/c_api/AutoTune_c.h>
@@ -109,8 +110,7 @@ static double seconds(void)
 
 static void die(const char *what, const char *why)
 {
-	fprintf(stderr, "bench_index: %s: %s\n", what, why);
-	exit(1);
+	bench_die("bench_index", what, why);
 }
 
 static void cache_path(const struct bench *b, const char *suffix, char *out, size_t room)
@@ -638,20 +638,12 @@ static void make_data(struct bench *b)
 
 static void read_options(struct bench *b, int argc, char **argv)
 {
-	struct arena *arena = arena_new(4096);
-	struct config_args args = {.argc = argc, .argv = argv};
+	static const struct bench_program program = {
+		"bench_index", "search speed of HNSW at equal recall, beside its rivals",
+		option_rows, N_OPTIONS};
 	struct error err = {0};
 
-	args.rest = mem_array((size_t)argc + 1, sizeof *args.rest);
-	config_defaults(option_rows, N_OPTIONS, &b->o, arena);
-	if (config_flags(option_rows, N_OPTIONS, &args, &b->o, arena, &err))
-		die("options", err.text);
-	if (args.help) {
-		printf("bench_index: search speed of HNSW at equal recall, beside its rivals\n");
-		config_print_help(option_rows, N_OPTIONS);
-		exit(0);
-	}
-	free(args.rest);
+	bench_options(&program, argc, argv, &b->o);
 	b->distance = strcmp(b->o.metric, "euclid") == 0 ? DISTANCE_EUCLID : DISTANCE_COSINE;
 	if (vindex_limit_kernels(b->o.kernels, &err))
 		die("options", err.text);

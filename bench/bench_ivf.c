@@ -12,6 +12,7 @@
 #include "base/config.h"
 #include "base/memory.h"
 #include "bench/dataset.h"
+#include "bench/options.h"
 #include "index/vindex.h"
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Index_c.h>
@@ -76,8 +77,7 @@ static double seconds(void)
 
 static void die(const char *what, const char *why)
 {
-	fprintf(stderr, "bench_ivf: %s: %s\n", what, why);
-	exit(1);
+	bench_die("bench_ivf", what, why);
 }
 
 /* ---- engines --------------------------------------------------------------------------------- */
@@ -361,20 +361,12 @@ static void make_data(struct bench *b)
 
 static void read_options(struct bench *b, int argc, char **argv)
 {
-	struct arena *arena = arena_new(4096);
-	struct config_args args = {.argc = argc, .argv = argv};
+	static const struct bench_program program = {
+		"bench_ivf", "search speed of IVF at equal recall, beside FAISS", option_rows,
+		N_OPTIONS};
 	struct error err = {0};
 
-	args.rest = mem_array((size_t)argc + 1, sizeof *args.rest);
-	config_defaults(option_rows, N_OPTIONS, &b->o, arena);
-	if (config_flags(option_rows, N_OPTIONS, &args, &b->o, arena, &err))
-		die("options", err.text);
-	if (args.help) {
-		printf("bench_ivf: search speed of IVF at equal recall, beside FAISS\n");
-		config_print_help(option_rows, N_OPTIONS);
-		exit(0);
-	}
-	free(args.rest);
+	bench_options(&program, argc, argv, &b->o);
 	b->distance = strcmp(b->o.metric, "euclid") == 0 ? DISTANCE_EUCLID : DISTANCE_COSINE;
 	if (vindex_limit_kernels(b->o.kernels, &err))
 		die("options", err.text);
