@@ -360,14 +360,18 @@ void api_handle(void *api, struct http_request *http)
 
 /* Only lines of JSON for an existing collection are streamed; everything else, refusals included, goes
  * the usual way with its whole body. */
+bool api_streams(void *api, const struct http_request *http)
+{
+	(void)api;
+	return content_is(http, ndjson);
+}
+
 bool api_stream(void *api, struct http_request *http, struct http_stream *out)
 {
 	struct api_request *r;
 	int plain_status = 0;
 	struct error err;
 
-	if (!content_is(http, ndjson))
-		return false;
 	r = request_new(api, http);
 	if (check_request(r, &plain_status) != 0 || r->route->handle != handle_upsert ||
 	    coord_collection(r->api->options.coord, r->args[0], &r->collection, &err) != 0) {

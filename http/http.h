@@ -56,9 +56,13 @@ struct http_options {
 	uint64_t idle_timeout_s;        /* 0: 60; also ends clients that send too slowly */
 	const char *tls_cert, *tls_key; /* PEM files, NULL: plain */
 	void (*handle)(void *ctx, struct http_request *req);
-	/* May be NULL. Called after the headers: true when the body is to be streamed (fills *out). */
+	/* Both NULL or both set. Asked after the headers, `streams` has no effects; where it says yes,
+	 * `stream` is called: true when the body is to be streamed (fills *out). */
+	bool (*streams)(void *ctx, const struct http_request *req);
 	bool (*stream)(void *ctx, struct http_request *req, struct http_stream *out);
 	void *ctx;
+	/* Everything by libmicrohttpd, nothing by http/direct.c: for tests, and to see what that costs. */
+	bool library_only;
 };
 
 int http_server_start(struct http_server **out, const struct http_options *o, struct error *err);

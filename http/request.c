@@ -11,9 +11,8 @@
 enum {
 	ARENA_BYTES = 16 << 10,
 	SMALL_BODY_BYTES = 16 << 10,
-	HEAP_BODY_BYTES = 256 << 10,  /* larger bodies are mapped */
-	TRUSTED_BODY_BYTES = 1 << 20, /* taken at once when announced */
-	KEPT_BODY_BYTES = 64 << 20,   /* of all requests kept for reuse */
+	HEAP_BODY_BYTES = 256 << 10, /* larger bodies are mapped */
+	KEPT_BODY_BYTES = 64 << 20,  /* of all requests kept for reuse */
 };
 
 const char HTTP_JSON[] = "application/json";
@@ -209,7 +208,7 @@ static void add_pair(struct http_request *r, struct http_pair **list, const char
 
 void http_request_add_header(struct http_request *r, const char *name, const char *value)
 {
-	add_pair(r, &r->headers, arena_strdup(r->arena, name), arena_strdup(r->arena, value));
+	add_pair(r, &r->headers, name, value);
 }
 
 static int hex(char c)
