@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "bench/instructions.h"
+#include "bench/target.h"
 #include "http/json.h"
 #include "coordinator/meta_runtime.h"
 #include "rpc/rpc.h"
@@ -50,18 +51,6 @@ struct world {
 	float *vector;
 	struct buf body; /* of a search, JSON */
 };
-
-static double median(double *v)
-{
-	for (int i = 1; i < ROUNDS; i++)
-		for (int j = i; j > 0 && v[j] < v[j - 1]; j--) {
-			double t = v[j];
-
-			v[j] = v[j - 1];
-			v[j - 1] = t;
-		}
-	return v[ROUNDS / 2];
-}
 
 /* Of all threads. */
 static double process_cpu_us(void)
@@ -98,7 +87,7 @@ static void put_work(const char *what, void (*fn)(void *ctx), void *ctx)
 			fn(ctx);
 		us[i] = (double)(clock_thread_cpu_ns() - from_ns) * 1e-3 / REPEATS;
 	}
-	put_row(what, instructions, median(us), 0);
+	put_row(what, instructions, median(us, ROUNDS), 0);
 }
 
 /* ---- the shard that knows the answer ---- */
@@ -485,7 +474,7 @@ static void measure_far(struct world *w, const struct collection *c, uint32_t wi
 		what, sizeof(what),
 		"a query of %u partition%s on another node, both nodes, %u at once: %.1f calls a message",
 		c->n_partitions, c->n_partitions > 1 ? "s" : "", width, calls / frames);
-	put_row(what, 0, median(us), median(waits));
+	put_row(what, 0, median(us, ROUNDS), median(waits, ROUNDS));
 	for (uint32_t i = 0; i < width; i++)
 		arena_free(all[i].request.call.arena);
 	free(all);
@@ -574,7 +563,7 @@ static void measure_http(struct world *w, const char *collection, uint16_t port,
 	}
 	clients_close(&c);
 	snprintf(what, sizeof(what), "%s, %d client%s", name, width, width > 1 ? "s" : "");
-	put_row(what, 0, median(us), median(waits));
+	put_row(what, 0, median(us, ROUNDS), median(waits, ROUNDS));
 }
 
 /* The same answer to everything: what HTTP costs alone. */
