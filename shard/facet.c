@@ -70,12 +70,12 @@ static void add_counted(void *ctx, struct pv_slice value, uint32_t n)
 	t->values[at].count += n;
 }
 
+/* As in the keys of an index: integers of 64 bits with a sign. */
 static bool has_facets(struct pv v)
 {
 	enum pv_type type = pv_type(v);
 
-	return type == PV_STRING || type == PV_INT || type == PV_UINT || type == PV_TRUE ||
-	       type == PV_FALSE;
+	return type == PV_STRING || type == PV_INT || type == PV_TRUE || type == PV_FALSE;
 }
 
 static bool visit(void *ctx, struct pv v)
@@ -109,7 +109,7 @@ static bool visit(void *ctx, struct pv v)
 static bool index_has_facets(const struct payload_field *field)
 {
 	return field && (field->type == FIELD_KEYWORD || field->type == FIELD_INTEGER ||
-			 field->type == FIELD_BOOL);
+			 field->type == FIELD_BOOL || field->type == FIELD_UUID);
 }
 
 static void tally_entry(const struct view *v, const struct view_entry *e,

@@ -233,7 +233,8 @@ struct pindex_column {
 	uint32_t n;
 };
 bool pindex_column(const struct pindex *p, struct pindex_column *out);
-/* Each distinct value with its number of rows in `live` (NULL: all), for facets; value is a pv scalar. */
+/* Each distinct string, integer and boolean, whatever the type of the field, with its number of rows in `live` (NULL: all),
+ * for facets; value is a pv scalar. */
 int pindex_values(const struct pindex *p, const struct bitset *live,
 		  void (*fn)(void *ctx, struct pv_slice value, uint32_t count), void *ctx);
 
