@@ -148,28 +148,20 @@ static size_t edit_distance(const char *a, size_t a_n, const char *b, size_t b_n
 	return row[b_n];
 }
 
-bool config_meant(const char *word, size_t n, const char *candidate, size_t *nearest)
-{
-	size_t d = edit_distance(word, n, candidate, strlen(candidate));
-	size_t below = *nearest != 0 ? *nearest : n / 3 + 2; /* farther off is no help */
-
-	if (d >= below)
-		return false;
-	*nearest = d;
-	return true;
-}
-
 static int unknown_name(const struct config_row *rows, size_t n, const char *name, size_t name_n,
 			const char *dashes, struct error *err)
 {
 	const char *best = NULL;
-	size_t distance = 0;
+	size_t best_distance = name_n / 3 + 2; /* farther off is no help */
 	char nearest[NAME_BYTES] = "";
 	for (size_t i = 0; i < n; i++) {
 		char candidate[NAME_BYTES];
 		flag_name(rows[i].name, candidate);
-		if (config_meant(name, name_n, candidate, &distance))
+		size_t d = edit_distance(name, name_n, candidate, strlen(candidate));
+		if (d < best_distance) {
+			best_distance = d;
 			best = memcpy(nearest, candidate, NAME_BYTES);
+		}
 	}
 	int shown = (int)(name_n < 100 ? name_n : 100);
 	if (best == NULL)

@@ -64,8 +64,5 @@ int config_flags(const struct config_row *rows, size_t n, struct config_args *ar
  * such a row and it was given), flags. */
 int config_load(const struct config_row *rows, size_t n, struct config_args *args, void *out,
 		struct arena *arena, struct error *err);
-/* Whether `candidate` may be what a word that nothing is called was meant to be, and is nearer than those before it.
- * *nearest: 0 for the first. */
-bool config_meant(const char *word, size_t n, const char *candidate, size_t *nearest);
 /* The flags part of a --help text, to stdout, wrapped at 80 columns. */
 void config_print_help(const struct config_row *rows, size_t n);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "base/config.h"
 
 static const struct {
 	const char *name;
@@ -51,20 +50,6 @@ static void print_usage(FILE *out)
 		"  quiver bench --random 100000,128 --ef 16,32,64 --clients 1,8,32\n");
 }
 
-static int unknown_command(const char *word)
-{
-	const char *meant = NULL;
-	size_t nearest = 0;
-
-	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (config_meant(word, strlen(word), commands[i].name, &nearest))
-			meant = commands[i].name;
-	}
-	if (meant == NULL)
-		return command_misused("", "there is no command `%s`", word);
-	return command_misused("", "there is no command `%s`; did you mean `%s`?", word, meant);
-}
-
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -95,5 +80,5 @@ int main(int argc, char **argv)
 	if (argv[1][0] == '-')
 		return command_misused("", "`%s` comes after the command: quiver COMMAND ... %s",
 				       argv[1], argv[1]);
-	return unknown_command(argv[1]);
+	return command_misused("", "there is no command `%s`", argv[1]);
 }

@@ -82,6 +82,9 @@ const char *http_path(
 const char *http_header(const struct http_request *req, const char *name); /* NULL when absent */
 /* Decoded query parameter or NULL; "" for one without a value. Of several with one name the first. */
 const char *http_parameter(const struct http_request *req, const char *name);
+/* Calls visit for each parameter, decoded, in their order. Ends with the first result that is not 0, and returns it. */
+int http_each_parameter(const struct http_request *req,
+			int (*visit)(void *ctx, const char *name, const char *value), void *ctx);
 /* 64-byte aligned, NUL-terminated; never NULL. Empty for streamed requests. */
 const uint8_t *http_body(const struct http_request *req, size_t *n);
 struct arena *http_arena(struct http_request *req); /* freed with the request */

@@ -281,6 +281,16 @@ const char *http_parameter(const struct http_request *req, const char *name)
 	return NULL;
 }
 
+int http_each_parameter(const struct http_request *req,
+			int (*visit)(void *ctx, const char *name, const char *value), void *ctx)
+{
+	int rc = 0;
+
+	for (const struct http_pair *p = req->parameters; p && !rc; p = p->next)
+		rc = visit(ctx, p->name, p->value);
+	return rc;
+}
+
 const uint8_t *http_body(const struct http_request *req, size_t *n)
 {
 	static const _Alignas(64) uint8_t nothing[64];

@@ -17,9 +17,7 @@ class UsageTest(CliTest):
         self.assertRegex(self.good("--version"), r"^quiver \d+\.\d+\.\d+\n$")
 
     def test_wrong_usage(self):
-        for words, text in (((), "Usage:"), (("collection",), "say what to do"),
-                            (("serch",), "no command `serch`; did you mean `search`?"),
-                            (("frobnicate",), "no command `frobnicate`\n"),
+        for words, text in (((), "Usage:"), (("serch",), "no command `serch`"), (("collection",), "say what to do"),
                             (("collection", "make"), "`make` is not known"), (("count",), "an argument is missing"),
                             (("count", "a", "b"), "unexpected argument `b`"), (("count", "a", "--flter", "x"), "filter"),
                             (("collection", "create", "x"), "--dim is missing"),
