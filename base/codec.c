@@ -23,17 +23,30 @@ void buf_clear(struct buf *b)
 	b->len = 0;
 }
 
-void buf_reserve(struct buf *b, size_t more)
+bool buf_try_reserve(struct buf *b, size_t more)
 {
+	size_t need, cap = b->cap < 64 ? 64 : b->cap * 2;
+	uint8_t *data;
+
 	if (more <= b->cap - b->len)
-		return;
-	size_t need;
-	assert(!__builtin_add_overflow(b->len, more, &need) && need <= SIZE_MAX / 2);
-	size_t cap = b->cap < 64 ? 64 : b->cap * 2;
+		return true;
+	if (__builtin_add_overflow(b->len, more, &need) || need > SIZE_MAX / 2)
+		return false;
 	if (cap < need)
 		cap = need;
-	b->data = mem_resize(b->data, cap);
+	data = realloc(b->data, cap);
+	if (data == NULL)
+		return false;
+	b->data = data;
 	b->cap = cap;
+	return true;
+}
+
+void buf_reserve(struct buf *b, size_t more)
+{
+	bool room = buf_try_reserve(b, more);
+
+	assert(room);
 }
 
 uint8_t *buf_extend(struct buf *b, size_t n)

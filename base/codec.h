@@ -21,6 +21,8 @@ struct buf {
 void buf_fini(struct buf *b);                 /* frees; accepts an empty or zeroed one */
 void buf_clear(struct buf *b);                /* len = 0, keeps memory */
 void buf_reserve(struct buf *b, size_t more); /* room for `more` further bytes */
+/* The same for what may be large: false when there is no memory. */
+bool buf_try_reserve(struct buf *b, size_t more);
 uint8_t *buf_extend(struct buf *b, size_t n); /* len += n, returns the new uninitialised bytes */
 void buf_put(struct buf *b, const void *bytes, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);

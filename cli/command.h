@@ -81,3 +81,4 @@ int command_count(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_cluster(int argc, char **argv);
 int command_key(int argc, char **argv);
+int command_sim(int argc, char **argv); /* returns only when it cannot be run */

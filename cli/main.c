@@ -19,6 +19,8 @@ static const struct {
 	{"cluster", command_cluster, "show, plan and change where the data of a cluster is"},
 	{"key", command_key, "create, list and remove API keys"},
 	{"bench", command_bench, "measure recall, throughput and latency of a server"},
+	{"sim", command_sim,
+	 "simulate clusters whose network, disks and clocks fail (asks no server)"},
 };
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -33,9 +35,8 @@ static void print_usage(FILE *out)
 		fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].about);
 	fprintf(out,
 		"\n"
-		"Every command has --help, --url URL (or QUIVER_URL; default "
-		"http://127.0.0.1:6333),\n"
-		"--api-key KEY (or QUIVER_API_KEY) and --json.\n\n"
+		"Every command has --help, and all but sim have --url URL (or QUIVER_URL; default\n"
+		"http://127.0.0.1:6333), --api-key KEY (or QUIVER_API_KEY) and --json.\n\n"
 		"Exit codes:\n"
 		"  0    done\n"
 		"  1    failed: the server refused, the data is wrong, or a tally does not add up\n"

@@ -102,6 +102,7 @@ void graph_codes_fini(struct graph_codes *c)
 {
 	free(c->codes);
 	free(c->norms);
+	*c = (struct graph_codes){0}; /* who could not make them ends them once more */
 }
 
 void graph_query_init(const struct graph_codes *c, uint32_t row, struct graph_query *q)

@@ -178,6 +178,8 @@ static void describe(struct vindex *v, const struct faiss_ivf *ivf)
 
 static int put_bytes(void *ctx, const void *bytes, size_t n)
 {
+	if (!buf_try_reserve(ctx, n))
+		return ERR_NOMEM;
 	buf_put(ctx, bytes, n);
 	return 0;
 }
@@ -189,6 +191,8 @@ static int to_bytes(struct vindex *v, struct error *err)
 	int write_rc = 0;
 	int rc = shim_write(v->faiss, put_bytes, &v->own_bytes, &write_rc, &shim);
 
+	if (write_rc)
+		return error_set(err, write_rc, "no memory for the lists of %u rows", v->n);
 	if (rc)
 		return engine_error(err, rc, &shim);
 	faiss_Index_free(v->faiss);
@@ -216,8 +220,9 @@ static int search_lists(const void *index, const struct vindex_query *q, struct 
 
 static int put_more(void *ctx, const void *bytes, size_t n, struct error *err)
 {
-	(void)err; /* memory does not fail */
-	return put_bytes(ctx, bytes, n);
+	int rc = put_bytes(ctx, bytes, n);
+
+	return rc ? error_set(err, rc, "no memory for what was measured of the lists") : 0;
 }
 
 static int fit_curve(struct vindex *v, const struct vindex_build *b, struct error *err)

@@ -3,6 +3,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "server/node.h"
+#include "store/store.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static const struct config_row rows[] = {
 		   "points in memory before a segment is sealed; 0: 20,000"),
 	CONFIG_U64(struct node_config, index_min_rows, "0", 0, 10000000, "N",
 		   "segments with fewer points get no index; 0: 2,000"),
-	CONFIG_U64(struct node_config, segment_max_rows, "0", 0, 100000000, "N",
+	CONFIG_U64(struct node_config, segment_max_rows, "0", 0, SEGMENT_ROWS_MAX, "N",
 		   "compaction merges segments up to so many points; 0: 2,000,000"),
 	CONFIG_U64(struct node_config, memory_limit_mb, "0", 0, 100000000, "MB",
 		   "large work is refused above it; 0: 80 % of the machine"),

@@ -217,6 +217,13 @@ static bool follows(const struct shard *s, const struct map_partition *c)
 	return false;
 }
 
+/* What it held, or was to hold, is elsewhere: it is made anew from there. */
+static void make_anew(struct shard *s, struct hosted *h, const struct map_partition *c)
+{
+	if (s->options.rpc && follows(s, c))
+		seeds_want(h, c->primary);
+}
+
 static struct hosted *open_one(struct shard *s, const struct shard_assignment *a, int *rc,
 			       struct error *err)
 {
@@ -238,9 +245,8 @@ static struct hosted *open_one(struct shard *s, const struct shard_assignment *a
 		if (err)
 			*err = own;
 	}
-	/* What it held is elsewhere: it is made anew from there. */
-	if (opened == ERR_CORRUPT && s->options.rpc && follows(s, &a->config))
-		seeds_want(h, a->config.primary);
+	if (opened == ERR_CORRUPT)
+		make_anew(s, h, &a->config);
 	return h;
 }
 
@@ -334,7 +340,11 @@ int assign_reopen(struct shard *s, struct hosted *h,
 		*err = own;
 	table[at] = again;
 	free(publish_table(s, table, s->n_table, &n));
+	__atomic_store_n(&h->doomed, true, __ATOMIC_RELEASE);
 	hosted_unref(h);
+	/* Whatever the reason: nobody else would try again before the map changes. */
+	if (opened)
+		make_anew(s, again, &a.config);
 	collection_unref(a.collection);
 	pthread_mutex_unlock(&s->assign_lock);
 	return rc ? rc : opened;

@@ -192,7 +192,7 @@ struct hosted {
 	bool verify_later; /* checksums of the segments are still to be verified */
 	bool stepping;     /* inside of hosted_event() */
 	bool closing;
-	bool doomed;   /* atomic: it is about to be dropped */
+	bool doomed;   /* atomic: it is about to be dropped, or another took its place */
 	sem_t *opened; /* posted when the first job of its log is back */
 	sem_t *closed; /* posted when the last task is back */
 	/* hashes of the payload fields that every segment of base has an index for */

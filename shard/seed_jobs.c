@@ -42,20 +42,27 @@ static void tell_failed(struct seed_job *job)
 	task_to_loop(t);
 }
 
+/* The lock is held, and let go meanwhile. */
+static void pause_a_while(struct seeds *seeds)
+{
+	uint64_t due = clock_monotonic_us() + AGAIN_US;
+	struct timespec until = {(time_t)(due / 1000000), (long)(due % 1000000) * 1000};
+
+	pthread_cond_broadcast(&seeds->changed);
+	pthread_cond_clockwait(&seeds->changed, &seeds->lock, CLOCK_MONOTONIC, &until);
+}
+
 /* Behind all others, after a pause. The lock is held. */
 static void put_off(struct seeds *seeds, struct seed_job *job)
 {
 	struct seed_job **at = &seeds->jobs;
-	uint64_t due = clock_monotonic_us() + AGAIN_US;
-	struct timespec until = {(time_t)(due / 1000000), (long)(due % 1000000) * 1000};
 
 	job->running = false;
 	job->next = NULL;
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = job;
-	pthread_cond_broadcast(&seeds->changed);
-	pthread_cond_clockwait(&seeds->changed, &seeds->lock, CLOCK_MONOTONIC, &until);
+	pause_a_while(seeds);
 }
 
 /* That the source is damaged does not pass by itself, and it is tried again and again. */
@@ -93,8 +100,10 @@ static void run_first(struct seeds *seeds)
 			break;
 		}
 	}
-	/* One that cannot be opened has nobody who would ask again. */
-	if (rc && job->h->failed.code && !job->cancelled && !seeds->stopping) {
+	bool replaced = __atomic_load_n(&job->h->doomed, __ATOMIC_ACQUIRE);
+	/* One that cannot be opened has nobody who would ask again. What took its place and cannot be opened has a job of
+	 * its own. */
+	if (rc && job->h->failed.code && !replaced && !job->cancelled && !seeds->stopping) {
 		put_off(seeds, job);
 		return;
 	}
@@ -106,6 +115,8 @@ static void run_first(struct seeds *seeds)
 	hosted_unref(job->h);
 	free(job);
 	pthread_mutex_lock(&seeds->lock);
+	if (rc && replaced && !seeds->stopping)
+		pause_a_while(seeds);
 }
 
 static void *seeds_main(void *arg)

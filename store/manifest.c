@@ -77,6 +77,7 @@ static void encode(struct buf *b, const struct manifest *m, uint64_t number)
 static int decode_segments(struct reader *r, struct manifest *out, struct error *err)
 {
 	uint32_t n = reader_count(r, MANIFEST_SEGMENT_BYTES);
+	uint64_t total = 0;
 	out->segments = mem_array(n, sizeof(*out->segments));
 	for (uint32_t i = 0; i < n && reader_ok(r); i++) {
 		struct manifest_segment *s = &out->segments[i];
@@ -85,6 +86,10 @@ static int decode_segments(struct reader *r, struct manifest *out, struct error 
 		s->n_rows = reader_u32(r);
 		uint8_t flags = reader_u8(r);
 		s->quarantined = (flags & SEGMENT_QUARANTINED) != 0;
+		total += s->n_rows;
+		if (s->n_rows > SEGMENT_ROWS_MAX || total > PARTITION_ROWS_MAX)
+			return error_set(err, ERR_CORRUPT, "%u rows of segment %llu make no sense",
+					 s->n_rows, (unsigned long long)s->id);
 		if ((flags & SEGMENT_HAS_DELETED) == 0 || !reader_ok(r))
 			continue;
 		int rc = rowset_decode(r, s->n_rows, &s->deleted, err);
@@ -230,14 +235,31 @@ static void remove_others(const struct store_io *io, uint64_t keep)
 	free(found.all);
 }
 
+/* Nothing is stored that could not be read again. */
+static int check_rows(const struct manifest *m, struct error *err)
+{
+	uint64_t total = 0;
+	for (uint32_t i = 0; i < m->n_segments; i++)
+		total += m->segments[i].n_rows;
+	return total <= PARTITION_ROWS_MAX
+		       ? 0
+		       : error_set(err, ERR_TOO_LARGE,
+				   "a partition holds %u rows at most; a collection with more "
+				   "partitions can hold more",
+				   PARTITION_ROWS_MAX);
+}
+
 int manifest_store(const struct store_io *io, struct manifest *m, struct error *err)
 {
+	int rc = check_rows(m, err);
+	if (rc != 0)
+		return rc;
 	uint64_t number = m->number + 1;
 	char name[NAME_BYTES], text[NAME_BYTES + 1];
 	manifest_name(number, name);
 	struct buf bytes = BUF_INIT;
 	encode(&bytes, m, number);
-	int rc = store_put_file(io, name, bytes.data, bytes.len, err);
+	rc = store_put_file(io, name, bytes.data, bytes.len, err);
 	buf_fini(&bytes);
 	if (rc != 0)
 		return error_wrap(err, rc, "write manifest %llu", (unsigned long long)number);

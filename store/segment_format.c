@@ -82,7 +82,7 @@ int segment_meta_decode(struct reader *r, struct segment_meta *m, struct error *
 		m->n_postings[i] = reader_u32(r);
 		fits = m->n_sparse_rows[i] <= m->n_rows && m->n_postings[i] <= m->n_values[i];
 	}
-	if (!fits || !reader_done(r) || m->n_rows == UINT32_MAX)
+	if (!fits || !reader_done(r) || m->n_rows > SEGMENT_ROWS_MAX)
 		return error_set(err, ERR_CORRUPT, "the SEGMENT file does not make sense");
 	return 0;
 }

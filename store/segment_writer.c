@@ -142,9 +142,9 @@ int segment_writer_add(struct segment_writer *w, const struct segment_row *row, 
 	if (w->rc != 0)
 		return error_set(err, w->rc, "segment %llu already failed",
 				 (unsigned long long)w->meta.id);
-	if (w->meta.n_rows == UINT32_MAX - 1)
-		return error_set(err, ERR_TOO_LARGE, "a segment holds %u rows at most",
-				 UINT32_MAX - 1);
+	if (w->meta.n_rows == SEGMENT_ROWS_MAX)
+		return error_set(err, ERR_TOO_LARGE, "a segment holds %d rows at most",
+				 SEGMENT_ROWS_MAX);
 	int rc = add_dense(w, row, err);
 	if (rc == 0)
 		rc = sum_write(&w->payload, row->payload.bytes, row->payload.n, err);

@@ -32,7 +32,6 @@ struct store_map { /* a read-only mapping */
 	const uint8_t *bytes;
 	size_t n;
 	void *handle;
-	bool of_file; /* its pages may be dropped at any time, and are read from the file again */
 };
 
 /* Paths are relative to the io's root folder ("wal/000.wal"). All functions: 0 or negative error with text. */
@@ -82,6 +81,11 @@ struct store_lock;
 int store_lock(const char *root, struct store_lock **out, struct error *err);
 void store_unlock(struct store_lock *lock);
 enum { STORE_FORMAT_VERSION = 1 };
+
+/* Rows of a segment, and of all segments of a partition. Sets of rows take a bit for each, whatever their bytes on disk or
+ * from another node say, so these limits bound what a few bytes of input may ask for. */
+enum { SEGMENT_ROWS_MAX = 100000000 };
+#define PARTITION_ROWS_MAX UINT32_MAX
 
 /* Whole small files: written to a temporary, synced, renamed, folder synced. Checksummed; a bad sum is ERR_CORRUPT. */
 int store_put_file(const struct store_io *io, const char *path, const void *bytes, size_t n,
@@ -182,7 +186,6 @@ struct segment_vectors {
 	uint32_t dim;
 	const uint32_t *row_of;
 	const uint32_t *ord_of;
-	bool of_file; /* data is part of such a mapping, see store_map */
 };
 struct segment_vectors segment_vectors(const struct segment *s, uint32_t space);
 /* Sparse vector of a row (borrowed); false: none. */
@@ -235,8 +238,7 @@ struct pindex_column {
 	uint32_t n;
 };
 bool pindex_column(const struct pindex *p, struct pindex_column *out);
-/* Each distinct string, integer and boolean, whatever the type of the field, with its number of rows in `live` (NULL: all),
- * for facets; value is a pv scalar. */
+/* Each distinct value with its number of rows in `live` (NULL: all), for facets; value is a pv scalar. */
 int pindex_values(const struct pindex *p, const struct bitset *live,
 		  void (*fn)(void *ctx, struct pv_slice value, uint32_t count), void *ctx);
 

@@ -1,15 +1,17 @@
 """quiver collection, count, search and bench: what they print, and their exit codes."""
 import json
 import os
+import shutil
+import subprocess
 import unittest
 
-from support import DONE, FAILED, MISSING, UNREACHABLE, USAGE, CliTest, fvecs, ivecs, vectors, write_hdf5
+from support import DONE, FAILED, MISSING, QUIVER, UNREACHABLE, USAGE, CliTest, fvecs, ivecs, vectors, write_hdf5
 
 
 class UsageTest(CliTest):
     def test_help(self):
         for words in ((), ("collection",), ("collection", "create"), ("collection", "list"), ("collection", "info"),
-                      ("collection", "delete"), ("ingest",), ("search",), ("count",), ("bench",)):
+                      ("collection", "delete"), ("ingest",), ("search",), ("count",), ("bench",), ("sim",)):
             out = self.good(*words, "--help")
             self.assertIn("Usage: quiver", out)
             self.assertIn("Examples:", out)
@@ -51,6 +53,38 @@ class UsageTest(CliTest):
     def test_failures_as_json(self):
         out, _ = self.refused(MISSING, "doesn't exist", "count", "x", "--json")
         self.assertIn("doesn't exist", json.loads(out)["error"])
+
+
+class SimTest(CliTest):
+    def test_a_seed(self):
+        out = self.good("sim", "--seed", "7", "--runs", "2", "--seconds", "20")
+        self.assertIn("seeds 7..8", out)
+        self.assertIn("violations: 0", out)
+        self.assertEqual(self.good("sim", "--seed", "7", "--seconds", "20").split("\n")[1:],
+                         self.good("sim", "--seed", "7", "--seconds", "20").split("\n")[1:])
+
+    def test_a_violation_says_how_to_replay_it(self):
+        self.assertIn("commit_unsynced", self.good("sim", "--mutants"))
+        words = ("--seed", "1", "--runs", "50", "--mutant", "commit_unsynced")
+        _, err = self.refused(FAILED, "replay: quiver sim --seed ", "sim", *words)
+        replay = err.split("replay: quiver ")[1].split()
+        self.refused(FAILED, "replay: quiver " + " ".join(replay), *replay)
+
+    def test_wrong_usage(self):
+        for words in (("--seed",), ("--seed", "x"), ("--runs", "-1"), ("--what", "1")):
+            self.refused(USAGE, "Usage: quiver sim", "sim", *words)
+        self.refused(USAGE, "no mutant `x`", "sim", "--mutant", "x")
+
+    def test_it_is_not_installed(self):
+        alone = os.path.join(self.folder, "quiver")
+        shutil.copy(QUIVER, alone)
+        run = subprocess.run([alone, "sim", "--seed", "1"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(run.returncode, MISSING)
+        self.assertIn("not installed: there is no quiver-sim in " + self.folder, run.stderr)
+        beside = self.file("quiver-sim", "#!/bin/sh\necho \"$@\"\nexit 9\n")
+        os.chmod(beside, 0o755)
+        run = subprocess.run([alone, "sim", "--seed", "1"], text=True, stdout=subprocess.PIPE)
+        self.assertEqual((run.returncode, run.stdout), (9, "--seed 1\n"))
 
 
 class KeyTest(CliTest):

@@ -2,7 +2,8 @@
 waits. What was acknowledged is found by whoever answers, nobody answers wrongly, nothing acknowledged is lost, and all goes on
 when the network is whole again.
 
-QUIVER_PARTITIONS (default 4) is the number of cuts of the test with all kinds of them; QUIVER_SEED replays a run.
+QUIVER_PARTITIONS (default 4) is the number of cuts of the test with all kinds of them, QUIVER_PARTITION_NODES (3) of the nodes in it;
+QUIVER_SEED replays a run.
 """
 import os
 import random
@@ -13,6 +14,7 @@ from load import DIM, Load
 from nodes import ClusterTest
 
 CUTS = int(os.environ.get("QUIVER_PARTITIONS", "4"))
+NODES = int(os.environ.get("QUIVER_PARTITION_NODES", "3"))
 SEED = int(os.environ.get("QUIVER_SEED", "0")) or int(time.time())
 # The gap in the freshness of reads that docs/replication.md names: a lease, and the time until a map is read back.
 GAP_S = 1.5
@@ -20,9 +22,9 @@ LENGTHS_S = (0.4, 1.5, 5)  # shorter than a lease; longer; longer than it takes 
 
 
 class Partitions(ClusterTest):
-    def start(self, factor=2, shards=4):
-        c = self.cluster(3, "--heal-grace-s", "60", linked=True)
-        c.wait(lambda: len(self.peers(c[0])) == 3, "all nodes are known")
+    def start(self, factor=2, shards=4, n=3):
+        c = self.cluster(n, "--heal-grace-s", "60", linked=True)
+        c.wait(lambda: len(self.peers(c[0])) == n, "all nodes are known")
         self.ok(c[0], "PUT", "/collections/t", {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": shards,
                                                 "replication_factor": factor})
         self.known(c, "t")
@@ -79,18 +81,28 @@ class Partitions(ClusterTest):
         self.end(c, load)
 
     def a_cut(self, c, rng):
-        """(what, nodes that clients should leave alone)"""
-        a, b, third = rng.sample(c.nodes, 3)
-        kind = rng.choice(("whole", "deaf", "mute", "pair", "one way", "three", "slow"))
+        """Cuts, and says what."""
+        nodes = rng.sample(c.nodes, len(c.nodes))
+        a, b, half = nodes[0], nodes[1], len(nodes) // 2
+        kind = rng.choice(("whole", "deaf", "mute", "pair", "one way", "all", "slow") +
+                          (("halves", "bridge", "ring") if len(nodes) > 3 else ()))
         if kind == "whole":
             c.links.isolate(a.name)
-        elif kind == "three":
+        elif kind in ("halves", "bridge"):  # a reaches both sides of a bridge
+            for one in nodes[kind == "bridge":half + 1]:
+                for other in nodes[half + 1:]:
+                    self.cut_both(c, one, other)
+        elif kind == "ring":  # each reaches its two neighbours only
+            for i, one in enumerate(nodes):
+                for j in range(i + 2, len(nodes) - (i == 0)):
+                    self.cut_both(c, one, nodes[j])
+        elif kind == "all":
             for node in c.nodes:
                 c.links.isolate(node.name)
         elif kind == "slow":
             c.links.delay(a.name, rng.choice((0.05, 0.3)))
         else:
-            others = (b, third) if kind in ("deaf", "mute") else (b,)
+            others = nodes[1:] if kind in ("deaf", "mute") else (b,)
             for other in others:
                 if kind != "mute":
                     c.links.cut(other.name, a.name)
@@ -98,9 +110,13 @@ class Partitions(ClusterTest):
                     c.links.cut(a.name, other.name)
         return "%s %s%s" % (kind, a.name, b.name if kind in ("pair", "one way") else "")
 
+    def cut_both(self, c, one, other):
+        c.links.cut(one.name, other.name)
+        c.links.cut(other.name, one.name)
+
     def test_cuts_of_every_kind(self):
         rng = random.Random(SEED)
-        c, load = self.start(factor=3 if SEED % 2 else 2)
+        c, load = self.start(factor=3 if SEED % 2 else 2, n=NODES)
         done = []
         for _ in range(CUTS):
             length = rng.choice(LENGTHS_S)

@@ -6,6 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Few bytes may name many rows, within the limits of store.h; to copy and store such sets takes seconds with the sanitizers. */
+static bool is_small(const struct manifest *m)
+{
+	uint64_t rows = 0;
+
+	for (uint32_t i = 0; i < m->n_segments; i++)
+		rows += m->segments[i].n_rows;
+	return rows < 1 << 22;
+}
+
 static void load(const struct store_io *io)
 {
 	struct error err = {0};
@@ -17,7 +27,7 @@ static void load(const struct store_io *io)
 	rc = manifest_load(io, &m, &err);
 	if (rc != 0) {
 		fuzz_check_error(rc, &err);
-	} else {
+	} else if (is_small(&m)) {
 		FUZZ_CHECK(manifest_copy(&again, &m) == 0);
 		if (m.number < UINT64_MAX) {
 			FUZZ_CHECK(manifest_store(io, &m, &err) == 0);

@@ -183,6 +183,35 @@ static void nonsense_is_refused(void **state)
 	assert_true(refused > 250);
 }
 
+/* A few bytes that claim thousands of millions of rows, each a bit of a set of deleted ones. */
+static void too_many_rows_are_refused(void **state)
+{
+	static const uint32_t rows[][2] = {{SEGMENT_ROWS_MAX, 50}, {SEGMENT_ROWS_MAX + 1, 1}};
+	static const int want[2][2] = {{ERR_TOO_LARGE, ERR_CORRUPT}, {0, ERR_CORRUPT}};
+	for (int i = 0; i < 2; i++) {
+		struct memory_disk *disk = memory_disk_new();
+		struct error err = {0};
+		struct buf b = BUF_INIT;
+		struct store_io io;
+		struct manifest m, got;
+		memory_disk_io(disk, &io);
+		manifest_init(&m);
+		m.n_segments = rows[i][1];
+		m.segments = mem_array(m.n_segments, sizeof(*m.segments));
+		for (uint32_t k = 0; k < m.n_segments; k++)
+			m.segments[k].n_rows = rows[i][0];
+		manifest_encode(&b, &m);
+		assert_int_equal(manifest_store(&io, &m, &err), want[i][0]);
+		assert_true(want[i][0] == 0 || strstr(err.text, "more partitions") != NULL);
+		assert_int_equal(manifest_decode(b.data, b.len, &got, &err), want[i][1]);
+		assert_non_null(strstr(err.text, "make no sense"));
+		buf_fini(&b);
+		manifest_fini(&m);
+		memory_disk_free(disk);
+	}
+	(void)state;
+}
+
 /* ---- sealing, as a replica does it ---- */
 
 struct sealing {
@@ -423,6 +452,7 @@ int main(void)
 		cmocka_unit_test(what_is_stored_comes_back),
 		cmocka_unit_test(damage_is_never_passed_over),
 		cmocka_unit_test(nonsense_is_refused),
+		cmocka_unit_test(too_many_rows_are_refused),
 		cmocka_unit_test(power_loss_leaves_the_old_state_or_the_new),
 		cmocka_unit_test(a_failed_operation_leaves_the_state_whole),
 		cmocka_unit_test(a_full_disk_leaves_the_state_whole),
