@@ -10,7 +10,6 @@
 #include <strings.h>
 
 static const char ndjson[] = "application/x-ndjson";
-enum { MAX_TIMEOUT_S = 24 * 3600 };
 
 int api_new(struct api **out, const struct api_options *options, struct error *err)
 {
@@ -131,94 +130,7 @@ static const char *key_text(int status)
 			     : "Must provide an API key or an Authorization bearer token";
 }
 
-/* ---- parameters ---- */
-
-static int read_flag(struct api_request *r, const char *name, bool *out)
-{
-	const char *v = http_parameter(r->http, name);
-
-	if (v == NULL)
-		return 0;
-	if (strcmp(v, "true") == 0)
-		*out = true;
-	else if (strcmp(v, "false") == 0)
-		*out = false;
-	else
-		return error_set(&r->err, ERR_INPUT,
-				 "query parameter %s: expected true or false, got '%.60s'", name,
-				 v);
-	return 0;
-}
-
-/* Decimal digits only; false when there is anything else. Saturates at max. */
-static bool read_digits(const char *s, uint64_t max, uint64_t *out)
-{
-	uint64_t v = 0;
-
-	if (*s == 0)
-		return false;
-	for (; *s != 0; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		v = v > max / 10 ? max : v * 10 + (uint64_t)(*s - '0');
-	}
-	*out = v > max ? max : v;
-	return true;
-}
-
-static int read_timeout(struct api_request *r)
-{
-	const char *v = http_parameter(r->http, "timeout");
-
-	if (v == NULL)
-		return 0;
-	if (!read_digits(v, MAX_TIMEOUT_S, &r->timeout_s))
-		return error_set(&r->err, ERR_INPUT,
-				 "query parameter timeout: expected seconds, got '%.60s'", v);
-	if (r->timeout_s == 0)
-		return error_set(&r->err, ERR_VALIDATION,
-				 "timeout: value 0 invalid, must be 1 or larger");
-	r->deadline_us = r->started_us + r->timeout_s * 1000000;
-	return 0;
-}
-
-static bool one_of(const char *v, const char *const *names)
-{
-	while (*names != NULL && strcmp(*names, v) != 0)
-		names++;
-	return *names != NULL;
-}
-
-/* Ordering and consistency are checked only: every write is ordered by its partition's log and every
- * read sees what was acknowledged, which is the strongest that can be asked for. */
-static int read_parameters(struct api_request *r)
-{
-	static const char *const orderings[] = {"weak", "medium", "strong", NULL};
-	static const char *const levels[] = {"majority", "quorum", "all", NULL};
-	const char *ordering = http_parameter(r->http, "ordering");
-	const char *consistency = http_parameter(r->http, "consistency");
-	const char *header = http_header(r->http, "Quiver-Receipt");
-	uint64_t factor = 0;
-	int rc = read_flag(r, "wait", &r->wait);
-
-	r->receipt = header != NULL && strcmp(header, "1") == 0;
-	if (rc == 0)
-		rc = read_flag(r, "receipt", &r->receipt);
-	if (rc == 0)
-		rc = read_timeout(r);
-	if (rc == 0 && ordering != NULL && !one_of(ordering, orderings))
-		rc = error_set(&r->err, ERR_INPUT,
-			       "query parameter ordering: expected weak, medium or strong, got "
-			       "'%.60s'",
-			       ordering);
-	if (rc == 0 && consistency != NULL && !one_of(consistency, levels) &&
-	    (!read_digits(consistency, UINT32_MAX, &factor) || factor == 0))
-		rc = error_set(&r->err, ERR_INPUT,
-			       "query parameter consistency: expected a number, majority, quorum or "
-			       "all, got '%.60s'",
-			       consistency);
-	return rc;
-}
+/* ---- requests ---- */
 
 /* The route is part of the identity: one key used for two kinds of writes means two writes. */
 static void read_idempotency_key(struct api_request *r)
@@ -232,8 +144,6 @@ static void read_idempotency_key(struct api_request *r)
 	r->batch_hi = hash64_seed(key, strlen(key), seed);
 	r->batch_lo = hash64_seed(key, strlen(key), ~seed) | 1;
 }
-
-/* ---- requests ---- */
 
 static bool content_is(const struct http_request *http, const char *type)
 {
@@ -296,7 +206,7 @@ static int check_request(struct api_request *r, int *plain_status)
 	}
 	if (r->route->unsupported != NULL)
 		return error_set(&r->err, ERR_UNSUPPORTED, "%s", r->route->unsupported);
-	rc = read_parameters(r);
+	rc = request_read_parameters(r);
 	if (rc == 0)
 		read_idempotency_key(r);
 	return rc;
@@ -360,14 +270,18 @@ void api_handle(void *api, struct http_request *http)
 
 /* Only lines of JSON for an existing collection are streamed; everything else, refusals included, goes
  * the usual way with its whole body. */
+bool api_streams(void *api, const struct http_request *http)
+{
+	(void)api;
+	return content_is(http, ndjson);
+}
+
 bool api_stream(void *api, struct http_request *http, struct http_stream *out)
 {
 	struct api_request *r;
 	int plain_status = 0;
 	struct error err;
 
-	if (!content_is(http, ndjson))
-		return false;
 	r = request_new(api, http);
 	if (check_request(r, &plain_status) != 0 || r->route->handle != handle_upsert ||
 	    coord_collection(r->api->options.coord, r->args[0], &r->collection, &err) != 0) {

@@ -18,6 +18,7 @@ struct api_options {
 };
 int api_new(struct api **out, const struct api_options *options, struct error *err);
 void api_free(struct api *a);
-/* For struct http_options: handle and stream, ctx = the api. */
+/* For struct http_options: handle, streams and stream, ctx = the api. */
 void api_handle(void *api, struct http_request *req);
+bool api_streams(void *api, const struct http_request *req);
 bool api_stream(void *api, struct http_request *req, struct http_stream *out);

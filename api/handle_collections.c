@@ -88,10 +88,11 @@ static void creation_done(struct coord_call *call)
 void handle_collection_create(struct api_request *r)
 {
 	struct creation *c = arena_zalloc(r->arena, sizeof(*c));
-	const char *degraded = http_parameter(r->http, "degraded");
 	struct parse p = request_parse(r);
-	int rc = parse_collection(&p, r->args[0], r->body, &c->collection);
+	int rc = parameter_flag(r, "degraded", &c->change.degraded);
 
+	if (rc == 0)
+		rc = parse_collection(&p, r->args[0], r->body, &c->collection);
 	parse_fini(&p);
 	if (rc != 0) {
 		respond_error(r, rc);
@@ -101,7 +102,6 @@ void handle_collection_create(struct api_request *r)
 	request_call(r, &c->change.call, creation_done, c);
 	c->change.command.type = MAP_CREATE_COLLECTION;
 	c->change.command.collection = c->collection;
-	c->change.degraded = degraded != NULL && strcmp(degraded, "true") == 0;
 	coord_change(r->api->options.coord, &c->change);
 }
 

@@ -119,8 +119,13 @@ static int need_u64(struct parse *p, const struct json *o, const char *key, uint
 static int parse_operation(struct parse *p, const struct operation_name *name, const struct json *v,
 			   struct operate_replica *out)
 {
-	static const char *const known[] = {"shard_id", "from_peer_id", "to_peer_id",
-					    "peer_id",  "method",       NULL};
+	static const char *const copied[] = {"shard_id", "from_peer_id", "to_peer_id", "method",
+					     NULL};
+	static const char *const stopped[] = {"shard_id", "from_peer_id", "to_peer_id", NULL};
+	static const char *const dropped[] = {"shard_id", "peer_id", NULL};
+	const char *const *known = name->action == OPERATE_DROP    ? dropped
+				   : name->action == OPERATE_ABORT ? stopped
+								   : copied;
 	const char *method = NULL;
 	uint64_t partition = 0, ignored = 0;
 	int rc = parse_is_object(p, name->key, v);
@@ -209,19 +214,16 @@ static int make_node(struct api_request *r, const struct map *map, void *arg,
 	return rc;
 }
 
-static bool is_true(struct api_request *r, const char *parameter)
-{
-	const char *v = http_parameter(r->http, parameter);
-
-	return v != NULL && strcmp(v, "true") == 0;
-}
-
 void handle_node_drain(struct api_request *r)
 {
 	struct node_operation *q = arena_zalloc(r->arena, sizeof(*q));
+	int rc = parameter_flag(r, "force", &q->force);
 
+	if (rc != 0) {
+		respond_error(r, rc);
+		return;
+	}
 	q->drain = true;
-	q->force = is_true(r, "force");
 	operation_submit(r, make_node, q);
 }
 

@@ -125,6 +125,8 @@ int parse_select(struct parse *p, const struct json *body, struct select_payload
 		 struct select_vectors *vectors);
 int parse_params(struct parse *p, const struct json *v, struct search_params *out);
 /* order_by: path or {key, direction, start_from}, into order_path, order_desc, start_from of a query. */
+/* score_threshold of a query or a search; beyond the range of float: its end. */
+int parse_threshold(struct parse *p, const struct json *v, struct query *out);
 int parse_order_by(struct parse *p, const struct json *v, struct query *out);
 
 /* What a search body asks beside the query itself. */

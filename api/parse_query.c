@@ -256,7 +256,7 @@ static int parse_prefetch(struct tree *t, const struct json *v, struct query *ou
 	return rc;
 }
 
-static int parse_threshold(struct parse *p, const struct json *v, struct query *out)
+int parse_threshold(struct parse *p, const struct json *v, struct query *out)
 {
 	double threshold = 0;
 	int rc = parse_double_field(p, v, "score_threshold", &threshold);

@@ -2,7 +2,6 @@
  * input that old and new routes share. */
 #include "api/parse.h"
 
-#include <float.h>
 #include <string.h>
 
 /* ---- recommend ---- */
@@ -110,7 +109,6 @@ static int parse_search_fields(struct parse *p, const struct json *v, struct que
 {
 	static const struct u64_range limit = {"limit", NULL, 1, UINT64_MAX};
 	static const struct u64_range top = {"top", NULL, 1, UINT64_MAX};
-	double threshold = 0;
 	int rc;
 
 	if (json_get(v, "limit") == NULL && json_get(v, "top") == NULL)
@@ -127,13 +125,7 @@ static int parse_search_fields(struct parse *p, const struct json *v, struct que
 	if (rc == 0)
 		rc = parse_select(p, v, &out->payload, &out->vectors);
 	if (rc == 0)
-		rc = parse_double_field(p, v, "score_threshold", &threshold);
-	out->has_threshold = json_get(v, "score_threshold") != NULL;
-	if (threshold > (double)FLT_MAX)
-		threshold = (double)FLT_MAX;
-	if (threshold < -(double)FLT_MAX)
-		threshold = -(double)FLT_MAX;
-	out->threshold = (float)threshold;
+		rc = parse_threshold(p, v, out);
 	return rc;
 }
 

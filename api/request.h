@@ -82,6 +82,13 @@ bool request_succeeded(struct api_request *r, const struct coord_call *call);
 void request_fini(struct api_request *r);
 bool request_content_is(const struct api_request *r, const char *type);
 
+/* ---- parameters.c ---- */
+
+/* Reads the general query parameters into r, once r->route is set, and refuses those that are not known. */
+int request_read_parameters(struct api_request *r);
+/* A parameter that is true or false; *out stays as it is when it is not given. */
+int parameter_flag(struct api_request *r, const char *name, bool *out);
+
 /* ---- routes.c ---- */
 
 /* The route of a path below the prefix. 0; ERR_NOT_FOUND: no such path; ERR_FORBIDDEN: the path is there

@@ -140,8 +140,15 @@ void handle_operator_view(struct api_request *r)
 {
 	const char *which = http_parameter(r->http, "partitions");
 	struct view v = {.coord = r->api->options.coord};
-	struct buf *b = respond_begin(r);
+	struct buf *b;
 
+	if (which != NULL && strcmp(which, "all") != 0) {
+		respond_error(r, error_set(&r->err, ERR_INPUT,
+					   "query parameter partitions: expected all, got '%.60s'",
+					   which));
+		return;
+	}
+	b = respond_begin(r);
 	v.map = coord_map(v.coord);
 	v.alive = coord_alive(v.coord, v.map, r->arena);
 	coord_consensus(v.coord, &v.raft);
@@ -159,7 +166,7 @@ void handle_operator_view(struct api_request *r)
 		put_node(b, &v, i);
 	}
 	json_put_literal(b, "]");
-	put_partitions(b, &v, which != NULL && strcmp(which, "all") == 0);
+	put_partitions(b, &v, which != NULL);
 	buf_printf(b,
 		   ",\"counts\":{\"collections\":%" PRIu32 ",\"partitions\":%" PRIu32
 		   ",\"active\":%" PRIu32 ",\"moving\":%" PRIu32 ",\"degraded\":%" PRIu32

@@ -42,7 +42,7 @@
 	X(snapshot_old_configuration) /* a snapshot holds the coordinators of the one before */    \
 	X(snapshot_not_skipped)       /* entries that a snapshot holds are asked for again */      \
 	X(batch_not_cut)              /* configurations behind other entries in one batch */       \
-	X(alone_keeps_term)           /* who votes alone leads without a new term */               \
+	X(removes_itself)             /* a leader takes itself out */                              \
 	X(change_before_own_term)     /* coordinators change before the leader's own entry */      \
 	X(forward_not_exposed)        /* a request handed on is said not to have happened */       \
 	X(entry_of_another)           /* another's entry at the same index passes for one's own */ \

@@ -13,6 +13,7 @@
 #include "base/prng.h"
 #include "bench/dataset.h"
 #include "bench/options.h"
+#include "bench/target.h"
 #include "bench/rival_hnswlib.h"
 #include "index/vindex.h"
 #include <faiss/c_api/AutoTune_c.h>
@@ -69,7 +70,7 @@ struct workload {
 	uint32_t n_allow;    /* 0: no filter */
 	char name[32];       /* of the filter */
 };
-enum { LOADS_MAX = 32, NEAR = 1, FAR = -1 };
+enum { LOADS_MAX = 32, EF_MOST = 8192, NEAR = 1, FAR = -1 };
 
 struct engine {
 	const char *name;
@@ -78,8 +79,8 @@ struct engine {
 	void (*search)(struct bench *b, struct engine *e, uint32_t ef, uint32_t *rows_out);
 	void *index;
 	double build_s, open_s; /* NAN: not measured */
-	uint32_t ef[2];
-	double recall[2], qps[2], at_target;
+	struct target target;   /* efforts: efs */
+	double at_target;       /* queries per second */
 	bool ready;
 };
 
@@ -370,53 +371,30 @@ static double recall(const struct bench *b, const struct workload *load)
 	return (double)same / (double)(b->o.queries * k);
 }
 
-static double recall_at(struct bench *b, struct engine *e, uint32_t ef)
+struct probing {
+	struct bench *bench;
+	struct engine *engine;
+};
+
+static double recall_at(void *ctx, uint32_t ef)
 {
-	e->search(b, e, ef, b->found);
-	return recall(b, e->load);
+	const struct probing *p = ctx;
+
+	p->engine->search(p->bench, p->engine, ef, p->bench->found);
+	return recall(p->bench, p->engine->load);
 }
 
-/* The efs below and above the target: doubling, then halving the interval. */
+/* The efs below and above the target. */
 static bool bracket(struct bench *b, struct engine *e)
 {
-	uint32_t low = (uint32_t)b->o.k, high = low;
-	double r_low = recall_at(b, e, low), r_high = r_low;
+	struct target *t = &e->target;
 
-	while (r_high < b->o.recall) {
-		if (high > 5000) {
-			fprintf(stderr, "%s does not reach recall %.4f (%.4f at ef %u)\n", e->name,
-				b->o.recall, r_high, high);
-			return false;
-		}
-		low = high;
-		r_low = r_high;
-		high *= 2;
-		r_high = recall_at(b, e, high);
-	}
-	while (high - low > 1 + low / 8) {
-		uint32_t middle = (low + high) / 2;
-		double r = recall_at(b, e, middle);
-
-		if (r >= b->o.recall) {
-			high = middle;
-			r_high = r;
-		} else {
-			low = middle;
-			r_low = r;
-		}
-	}
-	e->ef[0] = low;
-	e->ef[1] = high;
-	e->recall[0] = r_low;
-	e->recall[1] = r_high;
-	return true;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
+	t->recall = b->o.recall;
+	target_search(t, (uint32_t)b->o.k, EF_MOST, recall_at, &(struct probing){b, e});
+	if (!t->reached)
+		fprintf(stderr, "%s does not reach recall %.4f (%.4f at ef %u)\n", e->name,
+			b->o.recall, t->found[1], t->effort[1]);
+	return t->reached;
 }
 
 static void time_all(struct bench *b, struct engine *engines, size_t n)
@@ -428,7 +406,8 @@ static void time_all(struct bench *b, struct engine *engines, size_t n)
 			for (int j = 0; j < 2 && engines[i].ready; j++) {
 				double t = cpu_seconds();
 
-				engines[i].search(b, &engines[i], engines[i].ef[j], b->found);
+				engines[i].search(b, &engines[i], engines[i].target.effort[j],
+						  b->found);
 				times[(i * 2 + (size_t)j) * b->o.runs + run] = cpu_seconds() - t;
 			}
 		}
@@ -439,14 +418,9 @@ static void time_all(struct bench *b, struct engine *engines, size_t n)
 		for (size_t j = 0; j < 2 && e->ready; j++) {
 			double *t = times + (i * 2 + j) * b->o.runs;
 
-			qsort(t, b->o.runs, sizeof *t, compare_doubles);
-			e->qps[j] = (double)b->o.queries / t[b->o.runs / 2];
+			e->target.qps[j] = (double)b->o.queries / median(t, b->o.runs);
 		}
-		double span = e->recall[1] - e->recall[0];
-		double part = span > 0 ? (b->o.recall - e->recall[0]) / span : 1;
-		if (part < 0)
-			part = 0; /* the smallest ef is above the target already */
-		e->at_target = exp(log(e->qps[0]) * (1 - part) + log(e->qps[1]) * part);
+		e->at_target = target_qps(&e->target);
 	}
 	free(times);
 }
@@ -505,11 +479,12 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 	printf("\n");
 	for (size_t i = 0; i < n; i++) {
 		const struct engine *e = &engines[i];
+		const struct target *t = &e->target;
 
 		if (!e->ready)
 			continue;
 		printf("| %s | %u | %.4f | %.0f | %u | %.4f | %.0f | %.0f | %.2f | %.3f |", e->name,
-		       e->ef[0], e->recall[0], e->qps[0], e->ef[1], e->recall[1], e->qps[1],
+		       t->effort[0], t->found[0], t->qps[0], t->effort[1], t->found[1], t->qps[1],
 		       e->at_target, e->build_s, e->open_s);
 		for (size_t j = 0; j < n; j++) {
 			if (engines[j].ready && engines[j].load == b->loads)

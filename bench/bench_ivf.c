@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "bench/dataset.h"
 #include "bench/options.h"
+#include "bench/target.h"
 #include "index/vindex.h"
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Index_c.h>
@@ -52,9 +53,8 @@ struct bench;
 struct engine {
 	const char *name;
 	void (*search)(struct bench *b, uint32_t nprobe);
-	uint32_t nprobe[2];
-	double recall[2], qps[2], at_target;
-	bool reaches;
+	struct target target; /* efforts: nprobes */
+	double at_target;     /* queries per second */
 };
 
 struct bench {
@@ -214,11 +214,18 @@ static void make_indexes(struct bench *b)
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
-static double recall_at(struct bench *b, const struct engine *e, uint32_t nprobe)
+struct probing {
+	struct bench *bench;
+	const struct engine *engine;
+};
+
+static double recall_at(void *ctx, uint32_t nprobe)
 {
+	const struct probing *p = ctx;
+	struct bench *b = p->bench;
 	size_t same = 0;
 
-	e->search(b, nprobe);
+	p->engine->search(b, nprobe);
 	for (uint64_t i = 0; i < b->o.queries; i++) {
 		for (size_t j = 0; j < b->o.k; j++) {
 			for (size_t l = 0; l < b->o.k; l++)
@@ -226,44 +233,6 @@ static double recall_at(struct bench *b, const struct engine *e, uint32_t nprobe
 		}
 	}
 	return (double)same / (double)(b->o.queries * b->o.k);
-}
-
-/* The nprobes below and above the target: doubling, then halving the interval. */
-static void bracket(struct bench *b, struct engine *e)
-{
-	uint32_t low = 1, high = 1;
-	double r_low = recall_at(b, e, 1), r_high = r_low;
-
-	while (r_high < b->o.recall && high < b->o.nlist) {
-		low = high;
-		r_low = r_high;
-		high = high * 2 < b->o.nlist ? high * 2 : (uint32_t)b->o.nlist;
-		r_high = recall_at(b, e, high);
-	}
-	e->reaches = r_high >= b->o.recall;
-	while (e->reaches && high - low > 1) {
-		uint32_t middle = (low + high) / 2;
-		double r = recall_at(b, e, middle);
-
-		if (r >= b->o.recall) {
-			high = middle;
-			r_high = r;
-		} else {
-			low = middle;
-			r_low = r;
-		}
-	}
-	e->nprobe[0] = low;
-	e->nprobe[1] = high;
-	e->recall[0] = r_low;
-	e->recall[1] = r_high;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 static void time_all(struct bench *b, struct engine *engines)
@@ -274,23 +243,18 @@ static void time_all(struct bench *b, struct engine *engines)
 		for (size_t i = 0; i < (size_t)ENGINES * 2; i++) {
 			double t = seconds();
 
-			engines[i / 2].search(b, engines[i / 2].nprobe[i % 2]);
+			engines[i / 2].search(b, engines[i / 2].target.effort[i % 2]);
 			times[i * b->o.runs + run] = seconds() - t;
 		}
 	}
 	for (size_t i = 0; i < ENGINES; i++) {
 		struct engine *e = &engines[i];
-		double span = e->recall[1] - e->recall[0];
-		double part = span > 0 ? (b->o.recall - e->recall[0]) / span : 1;
-
 		for (size_t j = 0; j < 2; j++) {
 			double *t = times + (i * 2 + j) * b->o.runs;
 
-			qsort(t, b->o.runs, sizeof *t, compare_doubles);
-			e->qps[j] = (double)b->o.queries / t[b->o.runs / 2];
+			e->target.qps[j] = (double)b->o.queries / median(t, b->o.runs);
 		}
-		part = part < 0 ? 0 : part > 1 ? 1 : part;
-		e->at_target = exp(log(e->qps[0]) * (1 - part) + log(e->qps[1]) * part);
+		e->at_target = target_qps(&e->target);
 	}
 	free(times);
 }
@@ -306,17 +270,21 @@ static void measure(struct bench *b)
 
 	make_indexes(b);
 	vindex_describe(b->index, &info);
-	for (size_t i = 0; i < ENGINES; i++)
-		bracket(b, &engines[i]);
+	for (size_t i = 0; i < ENGINES; i++) {
+		engines[i].target.recall = b->o.recall;
+		target_search(&engines[i].target, 1, (uint32_t)b->o.nlist, recall_at,
+			      &(struct probing){b, &engines[i]});
+	}
 	time_all(b, engines);
 	for (size_t i = 0; i < ENGINES; i++) {
 		const struct engine *e = &engines[i];
+		const struct target *t = &e->target;
 		double ratio = e->at_target / engines[0].at_target;
 
 		printf("| %s | %s | %u | %.4f | %.0f | %u | %.4f | %.0f | ",
-		       quantizer_name(b->quantizer), e->name, e->nprobe[0], e->recall[0], e->qps[0],
-		       e->nprobe[1], e->recall[1], e->qps[1]);
-		if (e->reaches)
+		       quantizer_name(b->quantizer), e->name, t->effort[0], t->found[0], t->qps[0],
+		       t->effort[1], t->found[1], t->qps[1]);
+		if (t->reached)
 			printf("%.0f | %.2f | %s |\n", e->at_target, ratio,
 			       i == 0       ? "-"
 			       : ratio >= 1 ? "yes"

@@ -15,6 +15,7 @@
 #include "http/json.h"
 #include "base/clock.h"
 #include "base/prng.h"
+#include "bench/target.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,19 +109,6 @@ static double read_yyjson(const struct buf *b, float *floats, double *seconds, d
 	return sum;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-	qsort(values, ROUNDS, sizeof(*values), compare_doubles);
-	return values[ROUNDS / 2];
-}
-
 static int measure(size_t points, size_t dimension, enum style style)
 {
 	double quiver[ROUNDS], yyjson[ROUNDS], copied[ROUNDS], sum = 0, other = 0, megabytes;
@@ -136,7 +124,8 @@ static int measure(size_t points, size_t dimension, enum style style)
 	}
 	megabytes = (double)b.len * 1e-6;
 	printf("| %-26s | %5.1f | %6.0f | %6.0f | %13.0f |\n", style_names[style], megabytes,
-	       megabytes / median(quiver), megabytes / median(yyjson), megabytes / median(copied));
+	       megabytes / median(quiver, ROUNDS), megabytes / median(yyjson, ROUNDS),
+	       megabytes / median(copied, ROUNDS));
 	buf_fini(&b);
 	arena_free(arena);
 	free(floats);

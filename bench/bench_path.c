@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "bench/instructions.h"
+#include "bench/target.h"
 #include "http/json.h"
 #include "coordinator/meta_runtime.h"
 #include "rpc/rpc.h"
@@ -29,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,18 +51,6 @@ struct world {
 	float *vector;
 	struct buf body; /* of a search, JSON */
 };
-
-static double median(double *v)
-{
-	for (int i = 1; i < ROUNDS; i++)
-		for (int j = i; j > 0 && v[j] < v[j - 1]; j--) {
-			double t = v[j];
-
-			v[j] = v[j - 1];
-			v[j - 1] = t;
-		}
-	return v[ROUNDS / 2];
-}
 
 /* Of all threads. */
 static double process_cpu_us(void)
@@ -97,7 +87,7 @@ static void put_work(const char *what, void (*fn)(void *ctx), void *ctx)
 			fn(ctx);
 		us[i] = (double)(clock_thread_cpu_ns() - from_ns) * 1e-3 / REPEATS;
 	}
-	put_row(what, instructions, median(us), 0);
+	put_row(what, instructions, median(us, ROUNDS), 0);
 }
 
 /* ---- the shard that knows the answer ---- */
@@ -484,7 +474,7 @@ static void measure_far(struct world *w, const struct collection *c, uint32_t wi
 		what, sizeof(what),
 		"a query of %u partition%s on another node, both nodes, %u at once: %.1f calls a message",
 		c->n_partitions, c->n_partitions > 1 ? "s" : "", width, calls / frames);
-	put_row(what, 0, median(us), median(waits));
+	put_row(what, 0, median(us, ROUNDS), median(waits, ROUNDS));
 	for (uint32_t i = 0; i < width; i++)
 		arena_free(all[i].request.call.arena);
 	free(all);
@@ -497,10 +487,11 @@ struct clients {
 	struct buf request;
 };
 
-static void clients_connect(struct clients *c, const struct world *w, const char *collection)
+static void clients_connect(struct clients *c, const struct world *w, const char *collection,
+			    uint16_t port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
-				 .sin_port = htons(http_server_port(w->http)),
+				 .sin_port = htons(port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1;
 
@@ -548,14 +539,15 @@ static void wave(const struct clients *c, int n)
 	}
 }
 
-static void measure_http(struct world *w, const char *collection, int width)
+static void measure_http(struct world *w, const char *collection, uint16_t port, int width,
+			 const char *name)
 {
 	struct clients c;
 	double us[ROUNDS], waits[ROUNDS];
 	char what[128];
 	int waves = HTTP_WAVES * CLIENTS / width;
 
-	clients_connect(&c, w, collection);
+	clients_connect(&c, w, collection, port);
 	for (int i = 0; i < 50; i++)
 		wave(&c, width);
 	for (int i = 0; i < ROUNDS; i++) {
@@ -570,9 +562,118 @@ static void measure_http(struct world *w, const char *collection, int width)
 		waits[i] = (double)(clock_monotonic_us() - from) / waves;
 	}
 	clients_close(&c);
-	snprintf(what, sizeof(what), "a request over HTTP, all of the server, %d client%s", width,
-		 width > 1 ? "s" : "");
-	put_row(what, 0, median(us), median(waits));
+	snprintf(what, sizeof(what), "%s, %d client%s", name, width, width > 1 ? "s" : "");
+	put_row(what, 0, median(us, ROUNDS), median(waits, ROUNDS));
+}
+
+/* The same answer to everything: what HTTP costs alone. */
+static void answer_fixed(void *ctx, struct http_request *http)
+{
+	const struct buf *text = ctx;
+	struct http_response response = {.status = 200, .content_type = HTTP_JSON};
+
+	buf_put(&response.body, text->data, text->len);
+	http_respond(http, &response);
+}
+
+static void measure_fixed(struct world *w, struct buf *text, bool library_only, const char *name)
+{
+	struct http_options o = {.host = "127.0.0.1",
+				 .threads = 1,
+				 .handle = answer_fixed,
+				 .ctx = text,
+				 .library_only = library_only};
+	struct http_server *server;
+	struct error err;
+
+	must(http_server_start(&server, &o, &err), &err);
+	measure_http(w, "none", http_server_port(server), CLIENTS, name);
+	http_server_stop(server);
+}
+
+/* What no server can do without: wait, read, write. */
+struct bare {
+	int listener, epoll;
+	size_t request_bytes;
+	const struct buf *answer;
+};
+
+static void *run_bare(void *arg)
+{
+	struct bare *b = arg;
+	struct epoll_event events[CLIENTS + 1], event = {.events = EPOLLIN};
+	char *request = mem_alloc(b->request_bytes + 1);
+
+	for (;;) {
+		int n = epoll_wait(b->epoll, events, CLIENTS + 1, -1);
+
+		for (int i = 0; i < n; i++) {
+			int fd = events[i].data.fd;
+
+			if (fd == b->listener) {
+				fd = accept(fd, NULL, NULL);
+				if (fd < 0) { /* the end */
+					free(request);
+					return NULL;
+				}
+				event.data.fd = fd;
+				epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &event);
+			} else if (recv(fd, request, b->request_bytes + 1, 0) <= 0) {
+				close(fd);
+			} else if (send(fd, b->answer->data, b->answer->len, MSG_NOSIGNAL) < 0) {
+				abort();
+			}
+		}
+	}
+}
+
+static void measure_bare(struct world *w, const struct buf *text)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(at);
+	struct buf answer = BUF_INIT;
+	struct bare b = {.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+			 .epoll = epoll_create1(EPOLL_CLOEXEC),
+			 .request_bytes = w->body.len + 256,
+			 .answer = &answer};
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = b.listener};
+	pthread_t thread;
+
+	buf_printf(&answer,
+		   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+		   "Content-Length: %zu\r\n\r\n",
+		   text->len);
+	buf_put(&answer, text->data, text->len);
+	if (bind(b.listener, (struct sockaddr *)&at, n) != 0 || listen(b.listener, CLIENTS) != 0 ||
+	    getsockname(b.listener, (struct sockaddr *)&at, &n) != 0 ||
+	    epoll_ctl(b.epoll, EPOLL_CTL_ADD, b.listener, &event) != 0 ||
+	    pthread_create(&thread, NULL, run_bare, &b) != 0) {
+		perror("bench_path: a bare server");
+		exit(1);
+	}
+	measure_http(w, "none", ntohs(at.sin_port), CLIENTS,
+		     "sockets alone, one read and one write");
+	shutdown(b.listener, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(b.listener);
+	close(b.epoll);
+	buf_fini(&answer);
+}
+
+/* An answer as long as that of a search. */
+static void measure_http_alone(struct world *w)
+{
+	struct buf text = BUF_INIT;
+
+	json_put_literal(&text, "{\"result\":{\"points\":[");
+	for (int i = 0; i < TOP; i++)
+		buf_printf(&text, "%s{\"id\":%d,\"version\":%d,\"score\":0.98765432}", i ? "," : "",
+			   100 * i, i);
+	json_put_literal(&text, "]},\"status\":\"ok\",\"time\":0.00012}");
+	measure_bare(w, &text);
+	measure_fixed(w, &text, false, "HTTP alone, a fixed answer, the direct way");
+	measure_fixed(w, &text, true, "HTTP alone, a fixed answer, libmicrohttpd");
+	buf_fini(&text);
 }
 
 /* ---- all ---- */
@@ -599,8 +700,11 @@ static void measure(struct world *w)
 	put_work("reading the JSON", read_request, &reading);
 	measure_near(w, near_1, "coordinator, a query of 1 partition here");
 	measure_near(w, near_8, "coordinator, a query of 8 partitions here");
-	measure_http(w, "near-1", CLIENTS);
-	measure_http(w, "near-1", 1);
+	measure_http_alone(w);
+	measure_http(w, "near-1", http_server_port(w->http), CLIENTS,
+		     "a request over HTTP, all of the server");
+	measure_http(w, "near-1", http_server_port(w->http), 1,
+		     "a request over HTTP, all of the server");
 	measure_far(w, far_1, 1);
 	measure_far(w, far_1, CLIENTS);
 	measure_far(w, far_4, 1);

@@ -332,6 +332,11 @@ static bool holds(const uint64_t *ids, uint32_t n, uint64_t id)
 	return false;
 }
 
+bool map_partition_names(const struct map_partition *p, uint64_t node)
+{
+	return holds(p->in_sync, p->n_in_sync, node) || holds(p->learners, p->n_learners, node);
+}
+
 const char *map_partition_flaw(const struct map_partition *p)
 {
 	if (p->n_in_sync == 0)

@@ -354,19 +354,6 @@ static int put_node(struct map *to, const struct map_command *c, struct error *e
 	return 0;
 }
 
-static bool partition_names(const struct map_partition *p, uint64_t node)
-{
-	for (uint32_t i = 0; i < p->n_in_sync; i++) {
-		if (p->in_sync[i] == node)
-			return true;
-	}
-	for (uint32_t i = 0; i < p->n_learners; i++) {
-		if (p->learners[i] == node)
-			return true;
-	}
-	return false;
-}
-
 static int remove_node(struct map *to, const struct map_command *c, struct error *err)
 {
 	bool found;
@@ -380,7 +367,7 @@ static int remove_node(struct map *to, const struct map_command *c, struct error
 		const struct map_collection *each = &to->collections[i];
 
 		for (uint32_t j = 0; j < each->collection->n_partitions; j++)
-			n += partition_names(&each->partitions[j], c->node.id);
+			n += map_partition_names(&each->partitions[j], c->node.id);
 	}
 	if (n > 0)
 		return error_set(err, ERR_BUSY,

@@ -737,7 +737,9 @@ int meta_step(struct meta *m, const struct meta_event *event, struct meta_update
 	push_commit(m);
 	take_snapshot(m);
 	fill_update(m, out);
-	return MUTANT(counts_unsynced) ? on_persisted(m, out->number, err) : 0;
+	return MUTANT(counts_unsynced) && core_is_leader(m->core)
+		       ? on_persisted(m, out->number, err)
+		       : 0;
 }
 
 /* ---- what it knows ---- */

@@ -1,16 +1,14 @@
 /* The raft core of the cowsql/raft library (0.22) behind meta_internal.h; only this file sees raft.h.
  *
  * What is known of the library, from its headers and from driving it (docs/decisions has the tale):
- * - It keeps the terms of the log only. It owns the memory of a received batch of entries, and of a
- *   received snapshot, unless the update hands them over to be persisted.
- * - A follower that receives a configuration behind other entries of the same batch notes the wrong
- *   index for it, and never takes it as committed. So a batch is cut before each configuration.
- * - It trusts its peers. A rejection from a follower that lost entries it had acknowledged, or an
- *   AppendEntries of our own term while we lead, breaks its assumptions; both are dropped here.
- * - A server that is the only voter leads without a new term, although another may have led the
- *   present one (two voters, the leader removed itself). So a new term is begun for it here.
- * - A learner refuses its vote. A lone voter that makes a second one, and stops before that one knows, would never
- *   find the majority of two. Anybody may give a vote, once a term.
+ * - It keeps the terms of the log only. It owns what it received, entries and snapshots, unless an update hands it over.
+ * - A configuration behind other entries of a batch gets a wrong index and is never committed: a batch is cut before it.
+ * - It trusts its peers. A rejection of what was acknowledged, or an AppendEntries of our own term while we lead, breaks
+ *   its assumptions; both are dropped here.
+ * - A server that is the only voter leads without a new term, although another may have led the present one (two
+ *   voters, the leader removed itself). So a new term is begun for it here.
+ * - A learner refuses its vote, and never forgets the leader that it had. A lone voter that makes a second one, and
+ *   stops before that one knows, would never find the majority of two. Anybody may vote, and forgets a silent leader.
  * - A snapshot that arrives late cuts entries that were acknowledged; it is dropped (meta_late.c).
  * - A follower whose snapshot goes beyond what its leader knows to match refuses all it is sent.
  * - Its configuration decoder does not look where the bytes end; ours runs before it.
@@ -18,7 +16,6 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "cluster/meta_internal.h"
-
 #include <raft.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,7 +301,7 @@ int core_begin(struct meta_core *c, const struct core_start *start, struct error
 	}
 	event.start.term = start->term;
 	event.start.voted_for = start->vote;
-	if (begins_alone(c, start) && !MUTANT(alone_keeps_term)) {
+	if (begins_alone(c, start)) {
 		event.start.term++;
 		event.start.voted_for = c->raft.id;
 	}
@@ -327,10 +324,14 @@ int core_timeout(struct meta_core *c, struct error *err)
 
 	if (c->meta->now_us / 1000 < raft_timeout(&c->raft))
 		return 0;
-	if (c->raft.state != RAFT_LEADER && only_voter(&c->raft.configuration, c->raft.id) &&
-	    !MUTANT(alone_keeps_term)) {
+	if (c->raft.state != RAFT_LEADER && only_voter(&c->raft.configuration, c->raft.id)) {
 		c->raft.current_term++;
 		c->raft.voted_for = c->raft.id;
+	}
+	if (c->raft.state == RAFT_FOLLOWER) {
+		raft_free(c->raft.follower_state.current_leader.address);
+		c->raft.follower_state.current_leader.address = NULL;
+		c->raft.follower_state.current_leader.id = 0;
 	}
 	return run(c, &event, 0, "timer", err);
 }
@@ -500,8 +501,7 @@ static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 	buf_fini(&parsed.configuration);
 	if (rv != 0)
 		return rv;
-	args->data.len = w->snapshot.bytes.n;
-	args->data.base = raft_malloc(args->data.len);
+	args->data = (struct raft_buffer){raft_malloc(w->snapshot.bytes.n), w->snapshot.bytes.n};
 	assert(args->data.base != NULL);
 	memcpy(args->data.base, w->snapshot.bytes.bytes, args->data.len);
 	message.server_id = w->from;

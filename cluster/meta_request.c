@@ -419,7 +419,8 @@ static int start_change(struct meta *m, struct request *r, struct error *err)
 
 	if (rc <= 0)
 		return rc;
-	if (r->change == -1 && r->voter.id == m->options.self && lead_elsewhere(m))
+	if (r->change == -1 && r->voter.id == m->options.self && !MUTANT(removes_itself) &&
+	    lead_elsewhere(m))
 		return 0;
 	if (r->change != 2)
 		return change_now(m, r, err);
@@ -573,7 +574,9 @@ uint64_t requests_next_us(const struct meta *m)
 		const struct request *r = m->requests.items[i];
 		uint64_t at = r->deadline_us;
 
-		if (r->state == REQUEST_FORWARDED && r->sent_us + META_RESEND_US < at)
+		/* Without a leader, or a second try, there is nothing to send: a step comes with the next leader. */
+		if (r->state == REQUEST_FORWARDED && r->repeatable && core_leader(m->core) != 0 &&
+		    r->sent_us + META_RESEND_US < at)
 			at = r->sent_us + META_RESEND_US;
 		if (r->state == REQUEST_READING && m->requests.asked_us + META_RESEND_US < at)
 			at = m->requests.asked_us + META_RESEND_US;

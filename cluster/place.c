@@ -78,19 +78,6 @@ static uint64_t tie_of(const char *name, uint32_t partition, uint64_t node)
 	return hash64_seed(name, strlen(name), node * UINT64_C(0x9e3779b97f4a7c15) + partition);
 }
 
-static bool holds_replica(const struct map_partition *p, uint64_t node)
-{
-	for (uint32_t i = 0; i < p->n_in_sync; i++) {
-		if (p->in_sync[i] == node)
-			return true;
-	}
-	for (uint32_t i = 0; i < p->n_learners; i++) {
-		if (p->learners[i] == node)
-			return true;
-	}
-	return false;
-}
-
 static bool taken(const uint64_t *ids, uint32_t n, uint64_t id)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -209,7 +196,7 @@ uint64_t place_replacement(const struct map *m, const struct map_collection *c, 
 		struct candidate *each = &all.items[i];
 
 		each->tie = tie_of(c->collection->name, partition, each->id);
-		if (holds_replica(p, each->id))
+		if (map_partition_names(p, each->id))
 			each->usable = false;
 	}
 	best = pick(&all, NULL, 0);
@@ -238,7 +225,7 @@ static struct candidate *target_of(struct candidates *all, const struct map_part
 	for (uint32_t i = 0; i < all->n; i++) {
 		struct candidate *c = &all->items[i];
 
-		if (c->usable && !holds_replica(p, c->id) && emptier(c, best))
+		if (c->usable && !map_partition_names(p, c->id) && emptier(c, best))
 			best = c;
 	}
 	return best;
@@ -255,7 +242,7 @@ static bool find_move(const struct map *m, struct candidates *all, struct candid
 			const struct map_partition *p = &c->partitions[j];
 			struct candidate *to;
 
-			if (p->n_learners > 0 || !holds_replica(p, from->id) ||
+			if (p->n_learners > 0 || !map_partition_names(p, from->id) ||
 			    (p->pinned == from->id && !from->draining) ||
 			    in_moves(moves, n_moves, c->collection->id, j))
 				continue;

@@ -56,9 +56,13 @@ struct http_options {
 	uint64_t idle_timeout_s;        /* 0: 60; also ends clients that send too slowly */
 	const char *tls_cert, *tls_key; /* PEM files, NULL: plain */
 	void (*handle)(void *ctx, struct http_request *req);
-	/* May be NULL. Called after the headers: true when the body is to be streamed (fills *out). */
+	/* Both NULL or both set. Asked after the headers, `streams` has no effects; where it says yes,
+	 * `stream` is called: true when the body is to be streamed (fills *out). */
+	bool (*streams)(void *ctx, const struct http_request *req);
 	bool (*stream)(void *ctx, struct http_request *req, struct http_stream *out);
 	void *ctx;
+	/* Everything by libmicrohttpd, nothing by http/direct.c: for tests, and to see what that costs. */
+	bool library_only;
 };
 
 int http_server_start(struct http_server **out, const struct http_options *o, struct error *err);
@@ -78,6 +82,9 @@ const char *http_path(
 const char *http_header(const struct http_request *req, const char *name); /* NULL when absent */
 /* Decoded query parameter or NULL; "" for one without a value. Of several with one name the first. */
 const char *http_parameter(const struct http_request *req, const char *name);
+/* Calls visit for each parameter, decoded, in their order. Ends with the first result that is not 0, and returns it. */
+int http_each_parameter(const struct http_request *req,
+			int (*visit)(void *ctx, const char *name, const char *value), void *ctx);
 /* 64-byte aligned, NUL-terminated; never NULL. Empty for streamed requests. */
 const uint8_t *http_body(const struct http_request *req, size_t *n);
 struct arena *http_arena(struct http_request *req); /* freed with the request */

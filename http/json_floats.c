@@ -4,7 +4,8 @@
  * upsert costs is spent here. The scanner reads sixteen bytes at a time: a mask says how many of
  * them are digits, a shift drops the rest, and a few multiplications make the number (the pairs,
  * then the pairs of pairs, then those). So the length of a number, which is hard to foresee, decides
- * over no branch.
+ * over no branch. Where a number begins would still wait for the digits of the one before; so the commas of
+ * a block are found first, and several numbers are worked on at once.
  *
  * From decimal to float. digits * 10^exponent is computed in double: the conversion of the digits,
  * the constant 10^exponent and the product are each rounded once, so that the result is less than
@@ -107,6 +108,7 @@ static double text_to_number(const uint8_t *begin, const uint8_t *end, bool sing
 	char on_stack[128], *copy = n < sizeof(on_stack) ? on_stack : mem_alloc(n + 1);
 	double value;
 
+	assert(begin);
 	pthread_once(&c_locale_once, make_c_locale);
 	memcpy(copy, begin, n);
 	copy[n] = 0;
@@ -191,28 +193,42 @@ static const double power[] = {1e-60, 1e-59, 1e-58, 1e-57, 1e-56, 1e-55, 1e-54, 
 			       1e30,  1e31,  1e32,  1e33,  1e34,  1e35,  1e36,  1e37,  1e38};
 _Static_assert(sizeof(power) / sizeof(power[0]) == HIGHEST_POWER - LOWEST_POWER + 1, "one each");
 
+/* The product is too near to where two floats meet: only the text decides (see the head of this file). */
+static inline bool is_doubtful(double value)
+{
+	uint64_t bits, low;
+
+	memcpy(&bits, &value, sizeof(bits));
+	low = bits & ((1u << 29) - 1);
+	return low - ((1u << 28) - 16) <= 32;
+}
+
+/* By its bit: whether a number is negative is a coin toss to the branch predictor. */
+static inline float with_sign(double value, bool negative)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	bits |= (uint64_t)negative << 63;
+	memcpy(&value, &bits, sizeof(bits));
+	return (float)value;
+}
+
 /* Value of digits * 10^exponent; false when only the text decides (see the head of this file). */
 static inline bool make_float(uint64_t digits, int64_t exponent, bool negative, float *out)
 {
 	/* A little inside of the range in which a float has all of its 24 bits. */
 	const double smallest = 1.18e-38, largest = 3.4028234e38;
-	uint64_t bits, low;
 	double value;
 
 	if (exponent < LOWEST_POWER || exponent > HIGHEST_POWER)
 		return false;
 	value = (double)digits * power[exponent - LOWEST_POWER];
-	memcpy(&bits, &value, sizeof(bits));
-	low = bits & ((1u << 29) - 1);
-	if (low - ((1u << 28) - 16) <= 32)
+	if (is_doubtful(value))
 		return false;
 	if ((value < smallest && digits != 0) || value > largest)
 		return false;
-	/* By its bit: whether a number is negative is a coin toss to the branch predictor. */
-	memcpy(&bits, &value, sizeof(bits));
-	bits |= (uint64_t)negative << 63;
-	memcpy(&value, &bits, sizeof(bits));
-	*out = (float)value;
+	*out = with_sign(value, negative);
 	return true;
 }
 
@@ -331,6 +347,51 @@ static unsigned count_zeros(const uint8_t *at, unsigned n)
 	return zeros;
 }
 
+/* A bit for each comma of a block. */
+enum { BLOCK_BYTES = 64 };
+
+static inline uint64_t find_commas(const uint8_t *at)
+{
+	uint64_t found = 0;
+
+#ifdef __SSE4_1__
+	for (int i = 3; i >= 0; i--) {
+		__m128i part = _mm_loadu_si128((const __m128i *)(at + i * 16));
+		__m128i same = _mm_cmpeq_epi8(part, _mm_set1_epi8(','));
+
+		found = found << 16 | (unsigned)_mm_movemask_epi8(same);
+	}
+#else
+	for (int i = BLOCK_BYTES - 1; i >= 0; i--)
+		found = found << 1 | (at[i] == ',');
+#endif
+	return found;
+}
+
+/* What nearly all components of vectors look like: one digit, a point, and at most fifteen digits. Nothing that
+ * could go wrong with the range is possible then. NULL when it looks otherwise. */
+static inline const uint8_t *plain_float(const uint8_t *at, float *out)
+{
+	bool negative = *at == '-';
+	uint64_t digits, whole;
+	double value;
+	unsigned n;
+
+	at += negative;
+	whole = (uint64_t)at[0] - '0';
+	if (whole > 9 || at[1] != '.')
+		return NULL;
+	n = sixteen_digits(at + 2, &digits);
+	if (n - 1 >= 15)
+		return NULL;
+	digits += whole * ten_to[n];
+	value = (double)(int64_t)digits * power[-(int)n - LOWEST_POWER];
+	if (is_doubtful(value))
+		return NULL;
+	*out = with_sign(value, negative);
+	return at + 2 + n;
+}
+
 /* One number, eight bytes at a time, with at least QUICK_BYTES of text. Returns its end; NULL when
  * it is unusual: json_scan_number has to look at it. */
 static inline const uint8_t *quick_float(const uint8_t *at, float *out)
@@ -411,14 +472,46 @@ static void more_room(struct json_float_room *room, size_t n, size_t text_bytes)
 	room->end = floats + want;
 }
 
+/* As many plain numbers as there are, each with its comma. */
+static const uint8_t *plain_floats(const uint8_t *at, const uint8_t *end,
+				   const struct json_float_room *room, size_t *count)
+{
+	float *out = room->next + *count;
+
+	while (end - at >= BLOCK_BYTES + QUICK_BYTES && room->end - out >= BLOCK_BYTES / 4) {
+		const uint8_t *block = at;
+		uint64_t commas = find_commas(block);
+
+		if (commas == 0)
+			break;
+		for (; commas; commas &= commas - 1) {
+			const uint8_t *comma = block + __builtin_ctzll(commas);
+
+			if (plain_float(at + (*at == ' '), out) != comma)
+				goto out;
+			out++;
+			at = comma + 1;
+		}
+	}
+out:
+	*count = (size_t)(out - room->next);
+	return at;
+}
+
 const uint8_t *json_scan_floats(const uint8_t *at, const uint8_t *end, struct json_float_room *room,
 				const float **floats, size_t *n)
 {
-	size_t count = 0;
+	size_t count = 0, before;
+	bool plain = true; /* looked for as long as some are found */
 
 	for (;;) {
 		const uint8_t *after = NULL;
 
+		if (plain) {
+			before = count;
+			at = plain_floats(at, end, room, &count);
+			plain = count > before;
+		}
 		if (count >= (size_t)(room->end - room->next))
 			more_room(room, count, (size_t)(end - at));
 		if (end - at >= QUICK_BYTES) {

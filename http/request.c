@@ -11,9 +11,8 @@
 enum {
 	ARENA_BYTES = 16 << 10,
 	SMALL_BODY_BYTES = 16 << 10,
-	HEAP_BODY_BYTES = 256 << 10,  /* larger bodies are mapped */
-	TRUSTED_BODY_BYTES = 1 << 20, /* taken at once when announced */
-	KEPT_BODY_BYTES = 64 << 20,   /* of all requests kept for reuse */
+	HEAP_BODY_BYTES = 256 << 10, /* larger bodies are mapped */
+	KEPT_BODY_BYTES = 64 << 20,  /* of all requests kept for reuse */
 };
 
 const char HTTP_JSON[] = "application/json";
@@ -209,7 +208,7 @@ static void add_pair(struct http_request *r, struct http_pair **list, const char
 
 void http_request_add_header(struct http_request *r, const char *name, const char *value)
 {
-	add_pair(r, &r->headers, arena_strdup(r->arena, name), arena_strdup(r->arena, value));
+	add_pair(r, &r->headers, name, value);
 }
 
 static int hex(char c)
@@ -280,6 +279,16 @@ const char *http_parameter(const struct http_request *req, const char *name)
 		if (strcmp(p->name, name) == 0)
 			return p->value;
 	return NULL;
+}
+
+int http_each_parameter(const struct http_request *req,
+			int (*visit)(void *ctx, const char *name, const char *value), void *ctx)
+{
+	int rc = 0;
+
+	for (const struct http_pair *p = req->parameters; p && !rc; p = p->next)
+		rc = visit(ctx, p->name, p->value);
+	return rc;
 }
 
 const uint8_t *http_body(const struct http_request *req, size_t *n)

@@ -1,4 +1,5 @@
-/* The HTTP server: libmicrohttpd behind http/http.h. This is the only file that knows it.
+/* The HTTP server: libmicrohttpd behind http/http.h. This is the only file that knows it. Connections
+ * with nothing but ordinary requests do not come here (direct.c).
  *
  * Threads. libmicrohttpd runs a pool of threads, each with its own epoll set and its share of the
  * connections. The handler runs on them. When it answers before it returns, nothing is handed
@@ -118,13 +119,17 @@ static enum MHD_Result answer(struct http_connection *c)
 
 /* ---- answering without libmicrohttpd ---- */
 
+const char *http_reason(int status)
+{
+	return MHD_get_reason_phrase_for((unsigned)status);
+}
+
 /* Head and body of an answer after which the connection ends. */
 static struct buf compose(const struct http_response *response)
 {
 	struct buf out = BUF_INIT;
 
-	buf_printf(&out, "HTTP/1.1 %d %s\r\n", response->status,
-		   MHD_get_reason_phrase_for((unsigned)response->status));
+	buf_printf(&out, "HTTP/1.1 %d %s\r\n", response->status, http_reason(response->status));
 	buf_printf(&out, "Connection: close\r\nAccess-Control-Allow-Origin: *\r\n");
 	if (response->content_type)
 		buf_printf(&out, "Content-Type: %s\r\n", response->content_type);
@@ -136,6 +141,17 @@ static struct buf compose(const struct http_response *response)
 	if (response->status != 204 && response->body.len > 0)
 		buf_put(&out, response->body.data, response->body.len);
 	return out;
+}
+
+struct buf http_refusal(int status, const char *text)
+{
+	struct http_response response;
+	struct buf composed;
+
+	make_refusal(&response, status, text);
+	composed = compose(&response);
+	buf_fini(&response.body);
+	return composed;
 }
 
 /* As much as goes out; waits for a client that reads slowly, but not long. */
@@ -192,11 +208,14 @@ static void abandon(struct http_connection *c)
 			return;
 	} while (!atomic_compare_exchange_weak(&r->flags, &flags, flags | REQUEST_ABANDONED));
 	c->request = NULL;
-	MHD_resume_connection(c->mhd);
+	if (c->direct)
+		http_direct_abandon(c);
+	else
+		MHD_resume_connection(c->mhd);
 }
 
 /* Returns whether some are still suspended: their answer is on its way. */
-static bool abandon_all(struct http_server *s)
+bool http_abandon_all(struct http_server *s)
 {
 	bool suspended = false;
 
@@ -235,7 +254,10 @@ static void resume(struct http_request *r)
 	struct http_server *s = r->server;
 
 	atomic_fetch_add(&s->resuming, 1);
-	MHD_resume_connection(r->mhd);
+	if (r->connection->direct)
+		http_direct_answer(r->connection);
+	else
+		MHD_resume_connection(r->mhd);
 	atomic_fetch_sub(&s->resuming, 1);
 }
 
@@ -271,10 +293,13 @@ void http_stream_continue(struct http_request *req)
 static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name,
 				   const char *value)
 {
+	struct http_request *r = cls;
+
 	if (kind == MHD_HEADER_KIND)
-		http_request_add_header(cls, name, value ? value : "");
+		http_request_add_header(r, arena_strdup(r->arena, name),
+					arena_strdup(r->arena, value ? value : ""));
 	else
-		http_request_add_parameter(cls, name, value);
+		http_request_add_parameter(r, name, value);
 	return MHD_YES;
 }
 
@@ -325,7 +350,8 @@ static enum MHD_Result begin(struct http_connection *c, const char *method, cons
 		return refuse(c, 400, "The length of the request body is not clear");
 	}
 	http_phase(c, PHASE_BODY, 0);
-	if (r->method != HTTP_OPTIONS && s->options.stream)
+	if (r->method != HTTP_OPTIONS && s->options.streams &&
+	    s->options.streams(s->options.ctx, r))
 		r->streaming = s->options.stream(s->options.ctx, r, &r->stream);
 	if (atomic_load(&r->flags) & REQUEST_ANSWERED) {
 		c->linger = true;
@@ -477,6 +503,32 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **request_c
 	atomic_fetch_sub(&c->server->in_flight, 1);
 }
 
+void http_connection_link(struct http_connection *c)
+{
+	struct http_server *s = c->server;
+
+	pthread_mutex_lock(&s->lock);
+	c->next = s->connections;
+	if (c->next)
+		c->next->prev = c;
+	s->connections = c;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void http_connection_unlink(struct http_connection *c)
+{
+	struct http_server *s = c->server;
+
+	pthread_mutex_lock(&s->lock);
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->connections = c->next;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -489,23 +541,11 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 		c->mhd = mhd;
 		c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 		http_phase(c, PHASE_HEADERS, 0);
-		pthread_mutex_lock(&s->lock);
-		c->next = s->connections;
-		if (c->next)
-			c->next->prev = c;
-		s->connections = c;
-		pthread_mutex_unlock(&s->lock);
+		http_connection_link(c);
 		*context = c;
 		return;
 	}
-	pthread_mutex_lock(&s->lock);
-	if (c->next)
-		c->next->prev = c->prev;
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		s->connections = c->next;
-	pthread_mutex_unlock(&s->lock);
+	http_connection_unlink(c);
 	atomic_fetch_sub_explicit(&s->n_connections, 1, memory_order_relaxed);
 	if (c->linger && !s->tls)
 		http_linger(s, c->fd);
@@ -513,22 +553,33 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	*context = NULL;
 }
 
-bool http_accept(struct http_server *s)
+bool http_library_take(struct http_server *s, int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t n = sizeof(address);
-	int fd = accept4(s->listen_fd, (struct sockaddr *)&address, &n,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
-		return errno == ECONNABORTED || errno == EINTR;
-	/* Counted here, as libmicrohttpd takes it up later. It owns the socket from now on, also when it
-	 * refuses it; neighbouring numbers go to different threads of its pool. */
-	atomic_fetch_add(&s->n_connections, 1);
-	if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&address, n) == MHD_YES)
+	/* It owns the socket from now on, also when it refuses it; neighbouring numbers go to different
+	 * threads of its pool. A client that is gone already has no address any more. */
+	if (getpeername(fd, (struct sockaddr *)&address, &n) != 0)
+		close(fd);
+	else if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&address, n) == MHD_YES)
 		return true;
 	atomic_fetch_sub(&s->n_connections, 1);
 	return false;
+}
+
+bool http_accept(struct http_server *s)
+{
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR;
+	/* Counted here, as libmicrohttpd takes it up later. */
+	atomic_fetch_add(&s->n_connections, 1);
+	if (!s->direct)
+		return http_library_take(s, fd);
+	http_direct_add(s, fd);
+	return true;
 }
 
 /* ---- start and stop ---- */
@@ -610,6 +661,7 @@ static void server_free(struct http_server *s)
 	struct http_request *r;
 
 	http_watch_stop(s);
+	http_direct_stop(s);
 	while ((r = s->kept)) {
 		s->kept = r->next;
 		http_request_free(r);
@@ -647,7 +699,11 @@ int http_server_start(struct http_server **out, const struct http_options *o, st
 		rc = http_watch_start(s, err);
 	if (rc == 0)
 		rc = start_daemon(s, threads, err);
+	if (rc == 0 && !s->tls && !o->library_only)
+		rc = http_direct_start(s, threads, err);
 	if (rc) {
+		if (s->daemon)
+			MHD_stop_daemon(s->daemon);
 		atomic_store(&s->leaving, true);
 		server_free(s);
 		return rc;
@@ -673,9 +729,10 @@ void http_server_stop(struct http_server *s)
 		poll(NULL, 0, 2);
 	atomic_store(&s->leaving, true);
 	/* libmicrohttpd must not be stopped while a connection is suspended, or being resumed. */
-	while (abandon_all(s) || atomic_load(&s->resuming) > 0)
+	while (http_abandon_all(s) || atomic_load(&s->resuming) > 0)
 		poll(NULL, 0, 1);
-	http_watch_stop(s); /* it may be handing over a connection */
+	http_watch_stop(s);  /* it may be handing over a connection */
+	http_direct_stop(s); /* and so may this */
 	MHD_stop_daemon(s->daemon);
 	server_free(s);
 }

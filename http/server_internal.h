@@ -1,13 +1,17 @@
 /* What the files of the HTTP server share; nobody else includes this.
  *
- * Who touches what. A connection belongs to one thread of libmicrohttpd for life, and so does its
- * request until the handler has it; then it belongs to whoever will call http_respond(). The two
- * meet in `flags` of the request only:
+ * Two ways. A connection begins on the direct way (direct.c); its first request that is not an
+ * ordinary one takes it to libmicrohttpd (server.c), where it stays. Both fill the same requests.
+ *
+ * Who touches what. A connection belongs to one thread for life, of direct.c or of libmicrohttpd, and
+ * so does its request until the handler has it; then it belongs to whoever will call http_respond().
+ * The two meet in `flags` of the request only:
  *
  *   HTTP thread    suspends the connection, then sets SUSPENDED
  *   http_respond   stores the answer, then sets ANSWERED
  *
- * whichever comes second sees the other's bit and resumes the connection, exactly once. CONTINUED
+ * whichever comes second sees the other's bit and resumes the connection (on the direct way: writes the
+ * answer), exactly once. CONTINUED
  * does the same for a stream that held the client back. The list of connections, the requests kept
  * for reuse and the sockets that linger are under the server's lock.
  */
@@ -39,7 +43,7 @@ struct http_body {
 struct http_request {
 	struct http_server *server;
 	struct http_connection *connection; /* gone once the request is abandoned */
-	void *mhd;                          /* struct MHD_Connection */
+	void *mhd;                          /* struct MHD_Connection; NULL on the direct way */
 	_Atomic unsigned flags;
 	enum http_method method;
 	const char *path;
@@ -68,6 +72,7 @@ struct http_connection {
 	struct http_server *server;
 	void *mhd; /* struct MHD_Connection */
 	int fd;
+	bool direct; /* the first member of a struct direct_connection */
 	bool linger; /* closing it must wait until the client has read the answer, see watch.c */
 	_Atomic int phase;
 	_Atomic uint64_t phase_since_us;
@@ -78,7 +83,11 @@ struct http_connection {
 	bool seen_end;
 };
 
-enum { LINGER_MAX = 64, KEPT_REQUESTS = 256 };
+enum {
+	LINGER_MAX = 64,
+	KEPT_REQUESTS = 256,
+	TRUSTED_BODY_BYTES = 1 << 20, /* memory for so much is taken at once when it is announced */
+};
 
 struct lingering {
 	int fd;
@@ -108,6 +117,7 @@ struct http_server {
 	struct lingering lingering[LINGER_MAX]; /* for the watch to take */
 	size_t n_lingering;
 
+	struct http_direct *direct; /* NULL: all connections are libmicrohttpd's */
 	pthread_t watch_thread;
 	bool watching;
 	int wake_fd;
@@ -116,6 +126,24 @@ struct http_server {
 /* ---- server.c ---- */
 /* Takes one waiting connection, if any; false: there is none, or no room. */
 bool http_accept(struct http_server *s);
+/* libmicrohttpd gets the socket, of a connection that is counted already, with what is to be read from
+ * it. */
+bool http_library_take(struct http_server *s, int fd);
+void http_connection_link(struct http_connection *c); /* into the server's list */
+void http_connection_unlink(struct http_connection *c);
+const char *http_reason(int status);
+/* The server is leaving: gives requests that wait to whoever will answer them; whether there are still
+ * some whose answer is on its way. */
+bool http_abandon_all(struct http_server *s);
+/* A whole answer that refuses, with its head, after which the connection ends. */
+struct buf http_refusal(int status, const char *text);
+
+/* ---- direct.c ---- */
+int http_direct_start(struct http_server *s, uint32_t threads, struct error *err);
+void http_direct_add(struct http_server *s, int fd); /* a connection that is counted already */
+void http_direct_answer(struct http_connection *c);
+void http_direct_abandon(struct http_connection *c);
+void http_direct_stop(struct http_server *s); /* once nothing waits any more; twice is fine */
 
 /* ---- listen.c ---- */
 /* A listening socket; *port is the one it got. */
@@ -128,6 +156,7 @@ struct http_request *http_request_get(struct http_connection *c);
 void http_request_put(struct http_request *r); /* takes it off its connection, keeps it for reuse */
 void http_request_free(struct http_request *r);
 void http_request_set_line(struct http_request *r, const char *method, const char *url);
+/* Name and value are kept as they are: they lie in the request's arena. */
 void http_request_add_header(struct http_request *r, const char *name, const char *value);
 void http_request_add_parameter(struct http_request *r, const char *name, const char *value);
 /* Appends to the body; ERR_TOO_LARGE over the limit, ERR_NOMEM. */
@@ -140,5 +169,7 @@ int http_watch_start(struct http_server *s, struct error *err);
 void http_watch_wake(struct http_server *s); /* it looks at everything anew */
 void http_watch_stop(struct http_server *s); /* once `leaving` is set; twice is fine */
 void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes);
+void http_phase_at(struct http_connection *c, enum connection_phase phase, uint64_t bytes,
+		   uint64_t now_us);
 /* Takes a duplicate of the socket: reads away what the client still sends, for a short time. */
 void http_linger(struct http_server *s, int fd);

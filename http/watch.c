@@ -4,11 +4,12 @@
  * New connections. Left to itself libmicrohttpd gives a burst of clients to whichever of its threads
  * wakes first, and the others stay idle. Taken here and handed over one by one they are spread evenly.
  *
- * Slow clients. libmicrohttpd ends a connection on which nothing happens for the idle time-out. A
+ * Slow clients. libmicrohttpd ends a connection on which nothing happens for the idle time-out; on the
+ * direct way that is done here. A
  * client that sends one byte now and then would hold its place for ever, so each phase of a
  * connection also has a time in which it must be over: headers twice the time-out, bodies and answers the
- * time-out and a second for every KiB. What exceeds it is shut down; libmicrohttpd sees the end of
- * the connection and does the rest.
+ * time-out and a second for every KiB. What exceeds it is shut down; whoever has the connection sees
+ * its end and does the rest.
  *
  * Missed ends. libmicrohttpd uses edge-triggered epoll and stops reading when it got less than it
  * asked for. The end of a connection that arrives together with the last bytes is then never seen, and
@@ -33,11 +34,17 @@
 
 enum { LOWEST_BYTES_PER_S = 1024, LINGER_US = 2000000, TICK_MS = 250, FULL_MS = 10 };
 
-void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes)
+void http_phase_at(struct http_connection *c, enum connection_phase phase, uint64_t bytes,
+		   uint64_t now_us)
 {
 	atomic_store_explicit(&c->phase_bytes, bytes, memory_order_relaxed);
-	atomic_store_explicit(&c->phase_since_us, clock_monotonic_us(), memory_order_relaxed);
+	atomic_store_explicit(&c->phase_since_us, now_us, memory_order_relaxed);
 	atomic_store_explicit(&c->phase, phase, memory_order_release);
+}
+
+void http_phase(struct http_connection *c, enum connection_phase phase, uint64_t bytes)
+{
+	http_phase_at(c, phase, bytes, clock_monotonic_us());
 }
 
 static bool is_too_slow(struct http_connection *c, uint64_t now_us)
@@ -49,7 +56,7 @@ static bool is_too_slow(struct http_connection *c, uint64_t now_us)
 	uint64_t age_us = now_us > since_us ? now_us - since_us : 0;
 
 	switch (phase) {
-	case PHASE_HEADERS: return age_us > idle_us * 2;
+	case PHASE_HEADERS: return age_us > (c->direct ? idle_us : idle_us * 2);
 	case PHASE_BODY: return age_us > idle_us + bytes_us;
 	case PHASE_ANSWER: return age_us > idle_us * 2 + bytes_us;
 	default: return false;

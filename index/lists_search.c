@@ -383,6 +383,7 @@ static void answer(const struct lists *l, struct seeker *k)
 		}
 		topk_push(&best, distance(t->q->vector, values, l->dim), row);
 	}
+	t->stats.rows_read += t->by_rows ? k->top.count : 0;
 	topk_sort(&best);
 	t->n_out = (uint32_t)best.count;
 	free(scratch);

@@ -43,6 +43,15 @@ void pages_let_go(const void *begin, const void *end)
 		madvise((void *)from, to - from, MADV_PAGEOUT);
 }
 
+void pages_drop(const void *begin, const void *end)
+{
+	uintptr_t from = pages_up((uintptr_t)begin);
+	uintptr_t to = (uintptr_t)end / PAGE_BYTES * PAGE_BYTES;
+
+	if (from < to)
+		madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void pages_let_go_randomly(const void *begin, const void *end)
 {
 	uintptr_t from = (uintptr_t)begin / PAGE_BYTES * PAGE_BYTES;

@@ -22,5 +22,7 @@ int pages_map(struct pages *p, size_t bytes, const char *what, struct error *err
 void pages_unmap(struct pages *p); /* also of a zeroed one */
 /* What is not read again, or seldom, need not stay in memory. (It is a wish, and changes no content.) */
 void pages_let_go(const void *begin, const void *end);
-/* The same, and when such pages are read again then each alone, without those after it. */
+/* Leaves what is mapped from a file to the cache of the system. Anonymous memory would lose its content. */
+void pages_drop(const void *begin, const void *end);
+/* pages_let_go(), and when such pages are read again then each alone, without those after it. */
 void pages_let_go_randomly(const void *begin, const void *end);

@@ -16,6 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	KEPT_SHARE = 8,       /* of rows that leave the memory, this part may be there .. */
+	KEPT_BYTES = 8 << 20, /* .. or this much */
+	FAULT_BYTES = 64 << 10
+};
+
 int engine_error(struct error *err, int shim_rc, const struct shim_error *shim)
 {
 	return error_set(err, shim_rc == SHIM_NOMEM ? ERR_NOMEM : ERR_INTERNAL, "%s", shim->text);
@@ -76,7 +82,10 @@ void engine_select(const struct vindex *v, const struct vindex_query *q, const s
 int engine_scan(const struct vindex *v, const struct vindex_query *q, struct topk_item *out,
 		uint32_t *n_out, struct vindex_stats *stats)
 {
-	stats->distances += q->allow ? q->n_allow : v->n;
+	uint32_t n = q->allow ? q->n_allow : v->n;
+
+	stats->distances += n;
+	stats->rows_read += n;
 	return vindex_scan(&v->rows, v->distance, q, out, n_out);
 }
 
@@ -264,11 +273,6 @@ void vindex_free(struct vindex *v)
 	free(v);
 }
 
-void vindex_describe(const struct vindex *v, struct vindex_info *out)
-{
-	*out = v->info;
-}
-
 uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish)
 {
 	struct vindex_wish w = *wish;
@@ -281,10 +285,44 @@ uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish)
 	return curve_effort(&v->curve, v->info.nlist, &w);
 }
 
+static bool rows_leave(const struct vindex *v)
+{
+	return (atomic_load(&v->walk) || v->lists) &&
+	       (v->config.rows_on_disk || v->info.quantizer != QUANTIZER_NONE);
+}
+
 void vindex_release_rows(const struct vindex *v)
 {
-	if (v->config.rows_on_disk && (atomic_load(&v->walk) || v->lists))
-		pages_let_go_randomly(v->rows.data, rows_at(&v->rows, v->rows.n));
+	const char *begin = v->rows.data, *end = rows_at(&v->rows, v->rows.n);
+
+	if (!rows_leave(v))
+		return;
+	if (v->config.rows_on_disk) /* drops them, too */
+		pages_let_go_randomly(begin, end);
+	else if (v->rows.of_file)
+		pages_drop(begin, end);
+}
+
+/* Of rows that need not be in memory some may be, so that they are not dropped all the time. What they are
+ * compared with the most that may have come to memory: a fault maps what the system has around a page, too. */
+static void note_rows_read(const struct vindex *v, uint64_t n)
+{
+	struct vindex *mine = (struct vindex *)(uintptr_t)v; /* counting changes nothing */
+	uint64_t row = rows_bytes(&v->rows), all = row * v->n;
+	uint64_t keep = all / KEPT_SHARE > KEPT_BYTES ? all / KEPT_SHARE : KEPT_BYTES;
+
+	if (n == 0 || all <= keep || !v->rows.of_file || !rows_leave(v))
+		return;
+	if ((atomic_fetch_add(&mine->n_rows_read, n) + n) * (row + FAULT_BYTES) < keep)
+		return;
+	atomic_store(&mine->n_rows_read, 0);
+	pages_drop(v->rows.data, rows_at(&v->rows, v->n));
+}
+
+void vindex_describe(const struct vindex *v, struct vindex_info *out)
+{
+	*out = v->info;
+	out->rows_leave = rows_leave(v);
 }
 
 /* At most as many as there are. */
@@ -305,6 +343,7 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 {
 	struct vindex_query query = bounded(v, q);
 	struct vindex_stats ignored = {0};
+	int rc;
 
 	if (!stats)
 		stats = &ignored;
@@ -313,11 +352,13 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 	if (query.k == 0)
 		return 0;
 	switch (v->info.kind) {
-	case INDEX_HNSW: return hnsw_search(v, &query, out, n_out, stats, err);
-	case INDEX_IVF: return ivf_search(v, &query, out, n_out, stats, err);
+	case INDEX_HNSW: rc = hnsw_search(v, &query, out, n_out, stats, err); break;
+	case INDEX_IVF: rc = ivf_search(v, &query, out, n_out, stats, err); break;
 	case INDEX_FLAT:
-	default: return engine_scan(v, &query, out, n_out, stats);
+	default: rc = engine_scan(v, &query, out, n_out, stats); break;
 	}
+	note_rows_read(v, stats->rows_read);
+	return rc;
 }
 
 int vindex_search_batch(const struct vindex *v, const struct vindex_query *queries,
@@ -337,5 +378,7 @@ int vindex_search_batch(const struct vindex *v, const struct vindex_query *queri
 		bound[i] = bounded(v, &queries[i]);
 	ivf_search_batch(v, bound, answers, n);
 	free(bound);
+	for (uint32_t i = 0; i < n; i++)
+		note_rows_read(v, answers[i].stats.rows_read);
 	return 0;
 }

@@ -29,7 +29,8 @@ struct vindex_rows {
 	uint32_t n;
 	uint32_t dim;
 	enum datatype type;
-	bool unit; /* compared as if their length was 1 (cosine of bytes) */
+	bool unit;    /* compared as if their length was 1 (cosine of bytes) */
+	bool of_file; /* data is mapped from a file, read-only: pages may be dropped and come back */
 };
 
 struct vindex_build {
@@ -51,6 +52,7 @@ struct vindex_info {
 	const char *fallback; /* NULL, or a sentence: why it is flat although more was asked for */
 	size_t memory_bytes;  /* resident beyond the rows */
 	size_t link_bytes;    /* HNSW: of that, graph links */
+	bool rows_leave;      /* codes serve, and the rows need not be in memory */
 };
 
 /* Builds in memory. ERR_CLOSED when cancelled. Without rows_stay, `rows` is only borrowed during the
@@ -76,8 +78,9 @@ struct vindex_open {
 };
 int vindex_open(const struct vindex_open *o, struct vindex **out, struct error *err);
 void vindex_free(struct vindex *v);
-/* With config.rows_on_disk: the pages of the rows may leave the memory, where codes serve. Opening has done it; this is
- * for who has read the rows since. */
+/* Where there are codes, and a quantiser or config.rows_on_disk was asked for, the rows need not be in memory: they
+ * are no longer mapped, and with rows_on_disk the system is asked not to cache them either. Opening has done it, and
+ * searches do it when they have read many; this is for who has read the rows otherwise. */
 void vindex_release_rows(const struct vindex *v);
 void vindex_describe(const struct vindex *v, struct vindex_info *out);
 
@@ -109,6 +112,7 @@ uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish);
 
 struct vindex_stats {
 	uint64_t distances; /* computed */
+	uint64_t rows_read; /* of them, by the row and not by its code */
 	bool cut;           /* stopped by the deadline */
 };
 /* Writes at most k items, best first, tag = row. Returns the number written through *n_out. */

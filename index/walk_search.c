@@ -585,6 +585,7 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 		topk_push(&top, distance(x->q->vector, row, w->dim), rows[i]);
 	}
 	x->stats->distances += n;
+	x->stats->rows_read += by_codes ? 0 : n;
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;
 }

@@ -21,18 +21,6 @@ struct hosting {
 	pthread_t thread;
 };
 
-/* Learners too: they are on their way to being in sync, or keep what they have until they are. */
-static bool hosts(const struct map_partition *p, uint64_t node)
-{
-	for (uint32_t i = 0; i < p->n_in_sync; i++)
-		if (p->in_sync[i] == node)
-			return true;
-	for (uint32_t i = 0; i < p->n_learners; i++)
-		if (p->learners[i] == node)
-			return true;
-	return false;
-}
-
 void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
 {
 	struct error err = {0};
@@ -43,7 +31,7 @@ void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
 	for (uint32_t i = 0; i < map->n_collections; i++) {
 		const struct map_collection *c = &map->collections[i];
 		for (uint32_t p = 0; p < c->collection->n_partitions; p++)
-			if (hosts(&c->partitions[p], self))
+			if (map_partition_names(&c->partitions[p], self))
 				list[count++] = (struct shard_assignment){c->collection, p,
 									  c->partitions[p]};
 	}

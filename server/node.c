@@ -517,6 +517,7 @@ static int start_api(struct node *n, struct error *err)
 				  .tls_cert = c->tls_cert,
 				  .tls_key = c->tls_key,
 				  .handle = api_handle,
+				  .streams = api_streams,
 				  .stream = api_stream};
 	int rc = address_parse("--http", c->http, host, sizeof(host), &ho.port, err);
 	if (rc == 0)

@@ -73,20 +73,19 @@ static void add_counted(void *ctx, struct pv_slice value, uint32_t n)
 static bool index_has_facets(const struct payload_field *field)
 {
 	return field && (field->type == FIELD_KEYWORD || field->type == FIELD_INTEGER ||
-			 field->type == FIELD_BOOL);
+			 field->type == FIELD_BOOL || field->type == FIELD_UUID);
 }
 
-/* An index holds the values of its type only. So with one no others count where there is none yet: in rows that are not
- * sealed, or while it is being built. */
+/* As in the keys of an index: integers of 64 bits with a sign. An index holds the values of its type only, so with one no others
+ * count where there is none yet: in rows that are not sealed, or while it is being built. */
 static bool has_facets(const struct tally *t, struct pv v)
 {
 	bool any = !index_has_facets(t->field);
 	enum field_type only = any ? FIELD_KEYWORD : t->field->type;
 
 	switch (pv_type(v)) {
-	case PV_STRING: return any || only == FIELD_KEYWORD;
-	case PV_INT:
-	case PV_UINT: return any || only == FIELD_INTEGER;
+	case PV_STRING: return any || only == FIELD_KEYWORD || only == FIELD_UUID;
+	case PV_INT: return any || only == FIELD_INTEGER;
 	case PV_TRUE:
 	case PV_FALSE: return any || only == FIELD_BOOL;
 	default: return false;

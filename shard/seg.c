@@ -267,6 +267,7 @@ struct vindex_rows seg_vindex_rows(const struct seg *s, uint32_t space)
 		.dim = v.dim,
 		.type = v.type,
 		.unit = space_unit_rows(&s->schema->spaces[space]),
+		.of_file = v.of_file,
 	};
 }
 
@@ -400,15 +401,13 @@ uint64_t seg_memory_bytes(const struct seg *s)
 	bytes = idhash_bytes(&s->ids) +
 		(__atomic_load_n(&s->order, __ATOMIC_RELAXED) ? s->n_rows * 4ull : 0);
 	for (uint32_t i = 0; i < s->schema->n_spaces; i++) {
-		struct vindex_info info;
-
+		struct vindex_info info = {0};
 		struct segment_vectors v = segment_vectors(s->sealed, i);
 
-		if (!s->schema->spaces[i].index.rows_on_disk || !seg_index(s, i))
+		if (seg_index(s, i))
+			vindex_describe(seg_index(s, i), &info);
+		if (!info.rows_leave)
 			bytes += (uint64_t)v.n * v.dim * datatype_bytes(v.type);
-		if (!seg_index(s, i))
-			continue;
-		vindex_describe(seg_index(s, i), &info);
 		bytes += info.memory_bytes;
 	}
 	return bytes;

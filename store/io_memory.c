@@ -468,13 +468,14 @@ static int memory_map(void *ctx, const char *path, struct store_map *out, struct
 		memcpy(out->handle, b->data, b->len);
 	out->bytes = out->handle;
 	out->n = b->len;
+	out->of_file = false;
 	return 0;
 }
 
 static void memory_unmap(struct store_map *m)
 {
 	free(m->handle);
-	*m = (struct store_map){NULL, 0, NULL};
+	*m = (struct store_map){0};
 }
 
 static int memory_free_bytes(void *ctx, uint64_t *out, struct error *err)

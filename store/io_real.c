@@ -321,7 +321,7 @@ static int real_map(void *ctx, const char *path, struct store_map *out, struct e
 		goto out;
 	}
 	/* mmap refuses a length of zero. */
-	*out = (struct store_map){(const uint8_t *)"", (size_t)st.st_size, NULL};
+	*out = (struct store_map){.bytes = (const uint8_t *)"", .n = (size_t)st.st_size};
 	if (st.st_size == 0)
 		goto out;
 	void *p = mmap(NULL, out->n, PROT_READ, MAP_SHARED, fd, 0);
@@ -331,6 +331,7 @@ static int real_map(void *ctx, const char *path, struct store_map *out, struct e
 	}
 	out->bytes = p;
 	out->handle = p;
+	out->of_file = true;
 out:
 	close(fd);
 	return rc;
@@ -340,7 +341,7 @@ static void real_unmap(struct store_map *m)
 {
 	if (m->handle != NULL)
 		munmap(m->handle, m->n);
-	*m = (struct store_map){NULL, 0, NULL};
+	*m = (struct store_map){0};
 }
 
 static int real_free_bytes(void *ctx, uint64_t *out, struct error *err)

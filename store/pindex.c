@@ -651,23 +651,22 @@ static uint32_t count_live(const struct pindex *p, const struct pindex_list *l,
 	return count;
 }
 
-/* The key as a payload value; false when it is not of the field's type. */
-static bool key_value(const struct pindex *p, const uint8_t *key, size_t n, struct buf *out)
+/* The key as a payload value; false for a token of a text. */
+static bool key_value(const uint8_t *key, size_t n, struct buf *out)
 {
-	enum field_type type = (enum field_type)p->header.type;
 	buf_clear(out);
-	if (key[0] == KEY_BOOL && type == FIELD_BOOL) {
+	if (key[0] == KEY_BOOL) {
 		pv_put_bool(out, key[1] != 0);
 		return true;
 	}
-	if (key[0] == KEY_INT && type == FIELD_INTEGER) {
+	if (key[0] == KEY_INT) {
 		uint64_t u = 0;
 		for (int i = 0; i < 8; i++)
 			u = u << 8 | key[1 + i];
 		pv_put_int(out, (int64_t)(u ^ (1ull << 63)));
 		return true;
 	}
-	if (key[0] == KEY_STRING && (type == FIELD_KEYWORD || type == FIELD_UUID)) {
+	if (key[0] == KEY_STRING) {
 		pv_put_string(out, (const char *)key + 1, (uint32_t)(n - 1));
 		return true;
 	}
@@ -684,7 +683,7 @@ int pindex_values(const struct pindex *p, const struct bitset *live,
 	for (uint32_t i = 0; i < p->header.n_keys && rc == 0; i++) {
 		const uint8_t *key = p->keys + p->key_offsets[i];
 		size_t n = (size_t)(p->key_offsets[i + 1] - p->key_offsets[i]);
-		if (!key_value(p, key, n, &value))
+		if (!key_value(key, n, &value))
 			continue;
 		if (!list_good(p, &p->lists[i])) {
 			rc = ERR_CORRUPT;

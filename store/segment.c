@@ -86,6 +86,7 @@ static int open_dense(struct segment *s, uint32_t i, struct error *err)
 	v->dim = s->meta.dim[i];
 	v->type = s->meta.type[i];
 	int rc = open_part(s, f, path, SUM_DENSE, i, err);
+	v->of_file = f->map.of_file;
 	if (rc == 0)
 		rc = sum_array(f, DENSE_DATA, v->n, v->dim * datatype_bytes(v->type), &v->data,
 			       err);

@@ -32,6 +32,7 @@ struct store_map { /* a read-only mapping */
 	const uint8_t *bytes;
 	size_t n;
 	void *handle;
+	bool of_file; /* its pages may be dropped at any time, and are read from the file again */
 };
 
 /* Paths are relative to the io's root folder ("wal/000.wal"). All functions: 0 or negative error with text. */
@@ -186,6 +187,7 @@ struct segment_vectors {
 	uint32_t dim;
 	const uint32_t *row_of;
 	const uint32_t *ord_of;
+	bool of_file; /* data is part of such a mapping, see store_map */
 };
 struct segment_vectors segment_vectors(const struct segment *s, uint32_t space);
 /* Sparse vector of a row (borrowed); false: none. */
@@ -238,7 +240,8 @@ struct pindex_column {
 	uint32_t n;
 };
 bool pindex_column(const struct pindex *p, struct pindex_column *out);
-/* Each distinct value with its number of rows in `live` (NULL: all), for facets; value is a pv scalar. */
+/* Each distinct string, integer and boolean, whatever the type of the field, with its number of rows in `live` (NULL: all),
+ * for facets; value is a pv scalar. */
 int pindex_values(const struct pindex *p, const struct bitset *live,
 		  void (*fn)(void *ctx, struct pv_slice value, uint32_t count), void *ctx);
 

@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,9 +30,7 @@ DEFAULTS = {"shard_number": 1, "replication_factor": 1} if NODES == 1 else {"sha
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return nodes.free_ports(1)[0]
 
 
 class Answer:

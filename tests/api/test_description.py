@@ -128,8 +128,8 @@ class TheServer(ApiTest):
                 self.call("POST", path + "/points/count", {})
         finally:
             schemas["PointCount"]["properties"]["count"] = held
-        with self.assertRaisesRegex(AssertionError, "query parameter unheard is not described"):
-            self.call("GET", "/collections?unheard=1")
+        with self.assertRaisesRegex(AssertionError, "query parameter wait is not described"):
+            self.call("GET", "/collections?wait=true")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 - The table has a row for every object that docs/openapi.yaml describes for requests, and names every field of it.
 - Fields that work or are without effect stand in a body of test_matrix.py, and that body is accepted.
 - Fields that are refused answer 400 with their name, in the same place of that body.
+- Every name that the parsers in api/ know stands in the table and every name of the table in the parsers; each of them is
+  refused by name in every object whose row does not have it.
+- The table of query parameters has those of docs/openapi.yaml and those of api/parameters.c; others are refused.
 """
 import copy
 import os
@@ -10,25 +13,59 @@ import re
 import unittest
 
 from description import description
-from harness import ROOT, ApiTest
+from harness import ROOT, ApiTest, one_node
 from test_matrix import ENDPOINTS, UUID, changed
 
 HEAD = "| object | works | without effect | refused |"
+PARAMETERS_HEAD = "| query parameter | | notes |"
+GENERAL = {"wait", "timeout", "ordering", "consistency", "receipt"}  # taken by every route
+OPEN = {"/", "/healthz", "/livez", "/readyz"}  # take whatever a probe adds
+
+
+def source(name):
+    with open(os.path.join(ROOT, name)) as file:
+        return file.read()
+
+
+def rows_below(head):
+    """The cells of a table of docs/api.md, row by row."""
+    lines = source("docs/api.md").split("\n")
+    for line in lines[lines.index(head) + 2:]:
+        if not line.startswith("|"):
+            break
+        yield line.strip("|").split("|")
 
 
 def table():
     """{object: (works, without effect, refused)}, each a list of names."""
-    with open(os.path.join(ROOT, "docs", "api.md")) as file:
-        lines = file.read().split("\n")
     rows = {}
-    for line in lines[lines.index(HEAD) + 2:]:
-        if not line.startswith("|"):
-            break
-        cells = [re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split("|")]
+    for row in rows_below(HEAD):
+        cells = [re.findall(r"`([^`]+)`", cell) for cell in row]
         for name in cells[0]:
             assert name not in rows, name
             rows[name] = tuple(cells[1:])
     return rows
+
+
+def parsed_names():
+    """(names of fields that the parsers in api/ know, all words in quotes there). The names are those of the lists that
+    parse_known_keys() takes and of single look-ups; where a name comes out of a table of structs, it is among the words only."""
+    names, words = set(), set()
+    for file in sorted(os.listdir(os.path.join(ROOT, "api"))):
+        if not file.endswith(".c"):
+            continue
+        text = source(os.path.join("api", file))
+        words.update(re.findall(r'"(\w+)"', text))
+        lists = dict(re.findall(r"const char \*const (\w+)\[\] = \{([^}]*)\}", text))
+        used = re.findall(r"parse_known_keys\(([^;]*?)\);", text) + re.findall(r"json_get\(([^;]*?)\)", text)
+        for arguments in used:
+            for name in re.findall(r"\w+", arguments.split('"')[-1]):
+                names.update(re.findall(r'"(\w+)"', lists.get(name, "")))
+        names.update(re.findall(r'json_get\([^;"]*?, "(\w+)"\)', text))
+        names.update(re.findall(r'parse_(?:u64|bool|double|string)_field\([^;"]*?, "(\w+)"', text))
+        names.update(re.findall(r'parse_need_string\([^;"]*?, "(\w+)"', text))
+        names.update(re.findall(r'u64_range \w+ = \{"(\w+)"', text))
+    return names, words
 
 
 def alternatives(schema, name):
@@ -133,6 +170,73 @@ class EveryField(ApiTest):
                 self.assertIn(field, answer.error)
                 rows += 1
         self.assertGreater(rows, 15)
+
+    def test_the_parsers_know_what_the_table_has(self):
+        said = {field for row in self.table.values() for fields in row for field in fields}
+        accepted = {field for works, ignored, _ in self.table.values() for field in works + ignored}
+        names, words = parsed_names()
+        self.assertGreater(len(names), 150)
+        self.assertEqual(names - said, set(), "fields that a parser knows and docs/api.md does not name")
+        self.assertEqual(accepted - words, set(), "fields of docs/api.md that no parser knows")
+
+    @one_node("the parsers are the same on every node")
+    def test_no_object_takes_a_field_of_another(self):
+        """Whatever stands in no row of an object is refused there, also if it is known elsewhere."""
+        path = self.collection({"a": {"size": 4, "distance": "Dot"}}, sparse_vectors={"s": {}})
+        self.upsert(path, [{"id": i, "vector": {"a": [1, 2, 3, 4]}} for i in (1, UUID)])
+        names = parsed_names()[0] | {field for row in self.table.values() for fields in row for field in fields}
+        for name, row in self.table.items():
+            if name == "StrictMode":  # switched off, it may say anything
+                continue
+            for field in sorted(names.difference(*row)):
+                endpoint, at, _ = self.places[name][0]
+                method, route, body = ENDPOINTS[endpoint]
+                if at:
+                    body = changed(body, at, lambda o, k, f=field: o[k].__setitem__(f, "x"))
+                else:
+                    body = dict(copy.deepcopy(body), **{field: "x"})
+                answer = self.call(method, route.replace("{}", path), body)
+                self.assertIn(answer.status, (400, 422), (name, field, answer))
+        self.assertEqual(self.get("/collections")["collections"], [{"name": path.split("/")[-1]}])
+
+    def parameters(self):
+        """(name, METHOD, path as described) of every query parameter that docs/openapi.yaml has."""
+        for method, path in description().operations():
+            operation = description().document["paths"][path][method.lower()]
+            for parameter in map(description().resolved, operation.get("parameters", ())):
+                if parameter["in"] == "query":
+                    yield parameter["name"], method, path
+
+    def test_the_table_of_query_parameters_is_complete(self):
+        said = {name for row in rows_below(PARAMETERS_HEAD) for name in re.findall(r"`(\w+)`", row[0])}
+        self.assertEqual(said, {name for name, _, _ in self.parameters()})
+        text = source("api/parameters.c")
+        table = text[text.index("general[]"):text.index("parameter_flag")]
+        self.assertEqual(said, set(re.findall(r'"(\w+)"', table)))
+
+    def test_other_query_parameters_are_refused(self):
+        collection = self.collection({"size": 4, "distance": "Dot"})
+        described = set(self.parameters())
+        names = {name for name, _, _ in described}
+        for method, path in sorted(description().operations()):
+            if path in OPEN or "refused" in description().document["paths"][path][method.lower()]["tags"]:
+                continue
+            at = path.format(collection=collection.split("/")[-1], field="k", id="1", name="x", node="nobody", partition="0")
+            for name in sorted(names - GENERAL) + ["wiat", "", "Wait"]:
+                if (name, method, path) not in described:
+                    self.refused(400, "Bad request: the query parameter `%s` of this route is not supported" % name,
+                                 method, "%s?timeout=5&%s=true" % (at, name), {} if method != "GET" else None)
+            self.refused(400, "query parameter wait: it stands there twice", method, at + "?wait=true&wait=true")
+        self.refused(400, "query parameter using: ", "PUT", collection + "/points?using=a",
+                     {"points": [{"id": 1, "vector": [1, 2, 3, 4]}]})
+        self.refused(400, "query parameter degraded: expected true or false", "PUT", "/collections/other?degraded=yes",
+                     {"vectors": {"size": 4, "distance": "Dot"}})
+        self.refused(400, "query parameter partitions: expected all", "GET", "/v1/cluster?partitions=some")
+        self.assertEqual(self.get("/collections")["collections"], [{"name": collection.split("/")[-1]}])
+        self.server.described = False
+        for path in OPEN:
+            self.assertEqual(self.call("GET", path + "?probe=1").status, 200, path)
+        self.server.described = True
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Quantised collections: what the codes find, what parameters of a query change, and what stays in memory."""
+import array
 import json
 import math
 import random
+import struct
 import time
 import unittest
 import urllib.request
@@ -95,39 +97,6 @@ class QuantizationTest(ApiTest):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.2)
 
-    def resident(self):
-        """Kilobytes in memory of the files of vectors, and their size."""
-        rss = size = 0
-        mine = False
-        with open("/proc/%d/smaps" % self.server.process.pid) as f:
-            for line in f:
-                words = line.split()
-                if "-" in words[0] and not words[0].endswith(":"):
-                    mine = line.rstrip().endswith("/dense-0")
-                elif mine and words[0] == "Rss:":
-                    rss += int(words[1])
-                elif mine and words[0] == "Size:":
-                    size += int(words[1])
-        return rss, size
-
-    @one_node("looks at the memory of one process")
-    def test_vectors_on_disk_leave_the_memory(self):
-        for config in ({}, {"binary": {}}):
-            before = self.resident()
-            path = self.made({"size": DIM, "distance": "Euclid", "on_disk": True},
-                             **({"quantization_config": config} if config else {}))
-            rss, size = (now - was for now, was in zip(self.resident(), before))
-            self.assertGreaterEqual(size, N * DIM * 4 / 1024)
-            self.assertLess(rss, size / 4)
-            self.search(path, rescore=False)
-            if config:  # codes alone were looked at
-                self.assertLess(self.resident()[0] - before[0], size / 4)
-            self.assertGreaterEqual(self.search(path)[0], 0.8)
-        before = self.resident()
-        self.made({"size": DIM, "distance": "Euclid"})
-        rss, size = (now - was for now, was in zip(self.resident(), before))
-        self.assertGreater(rss, size / 2)
-
     def test_what_no_index_serves_is_refused(self):
         vectors = {"size": 8, "distance": "Dot"}
         product = {"product": {"compression": "x16"}}
@@ -144,6 +113,89 @@ class QuantizationTest(ApiTest):
                      {"vectors": {"": {"quantization_config": product}}})
         self.collection(vectors, index={"type": "ivf"}, quantization_config=product)
         self.collection({"a": dict(vectors, quantization_config={"scalar": {"type": "int8"}})}, quantization_config=product)
+
+
+@one_node("looks at the memory of one process")
+class MemoryTest(ApiTest):
+    """Vectors of more than is kept of those that need not be in memory (8 MB)."""
+    flags = ("--seal-rows", "20000", "--index-min-rows", "500")
+    dim, n = 1024, 6000
+
+    def resident(self):
+        """Kilobytes in memory of the files of vectors, and their size."""
+        rss = size = 0
+        mine = False
+        with open("/proc/%d/smaps" % self.server.process.pid) as f:
+            for line in f:
+                words = line.split()
+                if "-" in words[0] and not words[0].endswith(":"):
+                    mine = line.rstrip().endswith("/dense-0")
+                elif mine and words[0] == "Rss:":
+                    rss += int(words[1])
+                elif mine and words[0] == "Size:":
+                    size += int(words[1])
+        return rss, size
+
+    def made(self, vectors, **more):
+        path = self.collection(dict({"size": self.dim, "distance": "Euclid"}, **vectors), **more)
+        for at in range(0, self.n, 1000):
+            body = struct.pack("<4sIIIB47x", b"QVB1", 0, 1000, self.dim, 0) + struct.pack("<1000Q", *range(at, at + 1000))
+            body += array.array("f", array.array("b", random.Random(at).randbytes(1000 * self.dim))).tobytes()
+            self.ok("PUT", path + "/points?wait=true", body, headers={"Content-Type": "application/octet-stream"}, raw=True)
+        self.green(path)
+        return path
+
+    def green(self, path):
+        deadline = time.monotonic() + 120
+        while True:
+            info = self.get(path)
+            if info["status"] == "green" and info["indexed_vectors_count"] == self.n:
+                return
+            self.assertLess(time.monotonic(), deadline, info)
+            time.sleep(0.1)
+
+    def look(self, path, n, **params):
+        for i in range(n):
+            body = {"query": list(array.array("b", random.Random(i).randbytes(self.dim))), "limit": 10, "params": dict(params, hnsw_ef=100)}
+            self.post(path + "/points/query", body)
+
+    def test_what_leaves_the_memory(self):
+        """Where codes serve and memory is to be saved, the vectors are in memory but for a part, whatever was searched."""
+        forms = ((False, {}, {}), (True, {}, {"quantization_config": {"scalar": {"type": "int8"}}}),
+                 (True, {}, {"quantization_config": {"binary": {"always_ram": True}}}), (True, {"on_disk": True}, {}))
+        for leaves, vectors, more in forms:
+            with self.subTest(vectors=vectors, **more):
+                path = self.made(vectors, **more)
+                for restart in (False, True):
+                    if restart:
+                        self.server.stop()
+                        self.server.start()
+                        self.green(path)
+                    self.look(path, 40)
+                    rss, size = self.resident()
+                    self.assertGreaterEqual(size, self.n * self.dim * 4 / 1024)
+                    if leaves:
+                        self.assertLess(rss, size * 0.45)
+                    else:
+                        self.assertGreater(rss, size * 0.9)
+                self.look(path, 3, exact=True)
+                self.look(path, 40)
+                if leaves:
+                    self.assertLess(self.resident()[0], size * 0.45)
+                self.ok("DELETE", path)
+                deadline = time.monotonic() + 60
+                while self.resident()[1] > 0:
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(0.1)
+
+    def test_no_row_is_read_where_codes_are_enough(self):
+        path = self.made({"on_disk": True}, quantization_config={"binary": {}})
+        self.server.stop()
+        self.server.start()
+        self.green(path)
+        before = self.resident()[0]
+        self.look(path, 40, quantization={"rescore": False})
+        self.assertLessEqual(self.resident()[0], before + 64)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* With thousands of changes it is enough to compare the maps now and then, and at the end of what is known. */
+enum { MAP_EVERY = 8 };
 enum { COMMAND_ENTRY = 1, VOTERS_MAX = 16 };
 
 /* ---- what a node has in its log ---- */
@@ -22,13 +24,28 @@ static bool equal(const struct entry_mark *a, const struct entry_mark *b)
 	return a->term == b->term && a->hash == b->hash;
 }
 
-static struct entry_mark mark_of(const struct meta_entry *e)
+uint64_t check_hash(const void *bytes, size_t n)
+{
+	return hash64(bytes, n) + COMMAND_ENTRY;
+}
+
+/* The request whose command has no id. */
+static uint64_t nameless(const struct sim *s, uint64_t hash)
+{
+	uint64_t ask = s->nameless[hash % SIM_NAMELESS];
+
+	while (ask != 0 && s->asks[ask].hash != hash)
+		ask = s->asks[ask].older;
+	return ask;
+}
+
+static struct entry_mark mark_of(const struct sim *s, const struct meta_entry *e)
 {
 	struct entry_mark m = {.term = e->term, .hash = hash64(e->bytes, e->n) + e->type};
 	uint64_t hi, lo;
 
 	if (e->type == COMMAND_ENTRY && map_command_id(e->bytes, e->n, &hi, &lo))
-		m.ask = lo;
+		m.ask = lo != 0 ? lo : nameless(s, m.hash);
 	return m;
 }
 
@@ -44,7 +61,7 @@ void check_loaded(struct sim *s, struct node *n, const struct meta_saved *saved)
 
 	c->log_first = saved->n_entries ? saved->entries[0].index : saved->snapshot_index + 1;
 	for (size_t i = 0; i < saved->n_entries; i++) {
-		struct entry_mark m = mark_of(&saved->entries[i]);
+		struct entry_mark m = mark_of(s, &saved->entries[i]);
 
 		append(c, &m);
 	}
@@ -106,7 +123,7 @@ void check_update(struct sim *s, struct node *n, const struct meta_update *u)
 	if (u->truncate_from)
 		cut(s, n, u->truncate_from);
 	for (size_t i = 0; i < u->n_entries; i++) {
-		struct entry_mark m = mark_of(&u->entries[i]);
+		struct entry_mark m = mark_of(s, &u->entries[i]);
 		uint64_t index = u->entries[i].index;
 
 		if (index < c->log_first + c->log_n)
@@ -180,6 +197,9 @@ static void commit(struct sim *s, struct node *n, uint64_t index)
 	if (m->ask && s->asks[m->ask].void_)
 		violation(s, "refused_absent", "command %llu was answered as not done",
 			  (unsigned long long)m->ask);
+	if (m->ask && s->asks[m->ask].nameless && s->asks[m->ask].committed)
+		violation(s, "applied_once", "command %llu has no id and is committed twice",
+			  (unsigned long long)m->ask);
 	if (m->ask)
 		s->asks[m->ask].committed = true;
 }
@@ -214,6 +234,8 @@ static void check_applied_map(struct sim *s, struct node *n)
 	if (applied == c->applied)
 		return;
 	c->applied = applied;
+	if (s->stress && applied % MAP_EVERY != 0 && applied != s->n_agreed - 1)
+		goto newest;
 	map_encode(&b, meta_map(c->meta));
 	hash = hash64(b.data, b.len);
 	buf_fini(&b);
@@ -221,6 +243,7 @@ static void check_applied_map(struct sim *s, struct node *n)
 		violation(s, "same_map", "node %u has another map at index %llu", n->id,
 			  (unsigned long long)applied);
 	a->map_hash = hash;
+newest:
 	take_newest(s, meta_map(c->meta));
 }
 

@@ -35,7 +35,11 @@ static uint64_t new_op(struct sim *s)
 static uint64_t new_attempt(struct sim *s, uint32_t client, uint64_t op)
 {
 	s->attempts = room(s->attempts, s->n_attempts, &s->cap_attempts, sizeof *s->attempts);
-	s->attempts[s->n_attempts] = (struct attempt){op, client, true};
+	s->attempts[s->n_attempts] =
+		(struct attempt){.op = op,
+				 .until_us = s->now_us + between(s, 1000000, 2000000),
+				 .client = client,
+				 .open = true};
 	return s->n_attempts++;
 }
 
@@ -50,8 +54,26 @@ static void attempt(struct sim *s, uint32_t client, const struct map_partition *
 	m->attempt = n;
 	m->op = c->op;
 	c->tries++;
-	later(s, between(s, 1000000, 2000000), (struct event){.kind = EV_ATTEMPT_OVER, .a = n});
+	c->attempt = n;
+	if (!c->timed)
+		later(s, s->attempts[n].until_us - s->now_us,
+		      (struct event){.kind = EV_ATTEMPT_OVER, .a = client});
+	c->timed = true;
 	net_send(s, m);
+}
+
+/* Most attempts are over long before their time: one event at a time does for each client. */
+void client_timer(struct sim *s, uint32_t client)
+{
+	struct client *c = &s->clients[client];
+	const struct attempt *a = &s->attempts[c->attempt];
+
+	c->timed = a->open && a->until_us > s->now_us;
+	if (c->timed)
+		later(s, a->until_us - s->now_us,
+		      (struct event){.kind = EV_ATTEMPT_OVER, .a = client});
+	else
+		client_answer(s, c->attempt, ERR_TIMEOUT, 0);
 }
 
 void client_next(struct sim *s, uint32_t client)

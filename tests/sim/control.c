@@ -1,6 +1,7 @@
 /* The control plane of each node: the production raft driver and its files, with what coordinator/meta_runtime.c does
  * around them. Several updates wait for one sync; messages wait for it; the machine is told afterwards. */
 #include "base/memory.h"
+#include "cluster/meta_internal.h"
 #include "tests/sim/sim.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,16 +21,18 @@ const struct map_partition *newest_config(const struct sim *s, uint32_t part)
 
 void control_begin(struct sim *s)
 {
+	s->snapshot_entries = chance(s, 0.7) ? between(s, 4, 60) : 1024;
+	s->grace_us = chance(s, 0.5) ? 10000000 : 60000000;
 	s->n_first = (uint32_t)between(s, 1, s->n_nodes);
 	/* An even number is allowed, and seldom wanted. */
 	if (s->n_first % 2 == 0 && chance(s, 0.7))
 		s->n_first += s->n_first < s->n_nodes ? 1 : -1;
+	if (s->stress)
+		stress_control(s);
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
 		snprintf(s->addresses[i], sizeof s->addresses[i], "10.0.0.%u:7000", i);
 	for (uint32_t i = 0; i < s->n_first; i++)
 		s->first[i] = (struct meta_voter){i + 1, s->addresses[i + 1]};
-	s->snapshot_entries = chance(s, 0.7) ? between(s, 4, 60) : 1024;
-	s->grace_us = chance(s, 0.5) ? 10000000 : 60000000;
 	s->n_asks = 1;
 }
 
@@ -70,13 +73,19 @@ void ask_submit(struct sim *s, struct node *n, uint64_t ask, const struct map_co
 {
 	struct post *p = mem_zalloc(sizeof *p);
 	struct map_command command = *c;
+	struct ask *a = &s->asks[ask];
 
-	command.command_hi = 1;
-	command.command_lo = ask;
+	command.command_hi = !a->nameless;
+	command.command_lo = a->nameless ? 0 : ask;
 	map_command_encode(&p->bytes, &command);
+	if (a->nameless) {
+		a->hash = check_hash(p->bytes.data, p->bytes.len);
+		a->older = s->nameless[a->hash % SIM_NAMELESS];
+		s->nameless[a->hash % SIM_NAMELESS] = ask;
+	}
 	p->event =
 		(struct meta_event){.type = META_SUBMIT, .bytes = p->bytes.data, .n = p->bytes.len};
-	s->asks[ask].submitted = true;
+	a->submitted = true;
 	post(s, n, ask, p);
 }
 
@@ -195,12 +204,31 @@ static void take_map(struct sim *s, struct node *n)
 	node_map(s, n);
 }
 
-static void execute(struct sim *s, struct node *n)
+/* At which a node may be made to stop, see stress.c. */
+static void moments(struct sim *s, struct node *n)
 {
 	struct control *c = &n->control;
 	const struct meta_update *u = &c->update;
 
+	if (u->vote != 0 && u->vote != n->id && (u->vote != c->vote || u->term != c->term))
+		fault_moment(s, n->id, MOMENT_VOTED);
+	c->vote = u->vote;
+	c->term = u->term;
+	for (size_t i = 0; i < u->n_entries; i++)
+		if (u->entries[i].type == ENTRY_CONFIGURATION)
+			fault_moment(s, n->id, MOMENT_CHANGES);
+	if (u->save_snapshot)
+		fault_moment(s, n->id, MOMENT_SNAPSHOT);
+}
+
+static void execute(struct sim *s, struct node *n)
+{
+	struct control *c = &n->control;
+	const struct meta_update *u = &c->update;
+	uint64_t commit = c->commit, leads_term = c->leads_term;
+
 	check_update(s, n, u);
+	moments(s, n);
 	if (u->persist)
 		c->unsynced = u->number;
 	send_or_hold(s, n);
@@ -209,6 +237,12 @@ static void execute(struct sim *s, struct node *n)
 	c->tick_us = u->next_tick_us;
 	plan_tick(s, n);
 	check_stepped(s, n);
+	if (c->commit > commit)
+		fault_moment(s, n->id, MOMENT_COMMITS);
+	if (c->leads_term > leads_term) {
+		fault_moment(s, n->id, MOMENT_LEADS);
+		stress_leads(s);
+	}
 	if (u->map_changed)
 		take_map(s, n);
 	for (size_t i = 0; i < u->n_results; i++) {

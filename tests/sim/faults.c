@@ -4,8 +4,7 @@
 
 enum { RESUME_US = 20000000 };
 
-/* One that was not taken away. */
-static struct node *any_node(struct sim *s)
+struct node *any_node(struct sim *s)
 {
 	struct node *all[SIM_NODES + 1];
 	uint32_t n = 0;
@@ -16,18 +15,21 @@ static struct node *any_node(struct sim *s)
 	return all[prng_below(&s->prng, n)];
 }
 
-static void mend_network(struct sim *s)
+void fault_mend_network(struct sim *s)
 {
 	memset(s->cut, 0, sizeof s->cut);
 	memset(s->mute, 0, sizeof s->mute);
 	s->loss = 0;
 	s->twice = 0;
 	s->delay_us = 2000;
+	s->late = false;
+	s->lost_kinds = 0;
+	s->split_at_lead = false;
 }
 
 void fault_begin(struct sim *s)
 {
-	mend_network(s);
+	fault_mend_network(s);
 	s->hints = chance(s, 0.5) ? 0.3 : 0;
 	s->small = chance(s, 0.5) ? 0.1 : 0.7;
 	later(s, s->quiet_us - s->now_us, (struct event){.kind = EV_FAULT});
@@ -62,7 +64,8 @@ void fault_moment(struct sim *s, uint32_t node, enum moment moment)
 void fault_crash(struct sim *s, struct node *n)
 {
 	node_crash(s, n);
-	later(s, between(s, 1000, 1000000), (struct event){.kind = EV_RESTART, .a = n->id});
+	later(s, between(s, 1000, chance(s, 0.5) ? 20000 : 1000000),
+	      (struct event){.kind = EV_RESTART, .a = n->id});
 }
 
 static void cut_some(struct sim *s)
@@ -94,7 +97,7 @@ static void bad_network(struct sim *s)
 	      (unsigned long long)s->delay_us);
 }
 
-static void slow_disk(struct sim *s)
+void fault_slow_disk(struct sim *s)
 {
 	struct node *n = any_node(s);
 
@@ -145,32 +148,62 @@ static void corrupt_some(struct sim *s)
 	r->now.digest ^= 1;
 }
 
-/* Its folder is gone, while the others of the set have everything. Not the primary's: it may just have proposed to
- * go on alone. */
-static void wipe_some(struct sim *s, uint32_t p)
+/* May its folder be lost? The others of the set have everything. Not the primary's: it may just have proposed to go
+ * on alone. */
+static bool may_wipe(struct sim *s, const struct node *n, uint32_t p)
 {
-	struct node *n = any_node(s);
 	const struct map_partition *c = newest_config(s, p);
 	uint32_t good = 0;
 	bool in_sync = false;
 
 	if (!c)
-		return;
+		return false;
 	for (uint32_t i = 0; i < c->n_in_sync; i++) {
 		const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
 
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	if (!n->up || !in_sync || !can_spare(s, c) || good < c->n_in_sync || c->primary == n->id ||
-	    c->epoch == 1)
-		return;
+	return n->up && in_sync && can_spare(s, c) && good == c->n_in_sync && c->primary != n->id &&
+	       c->epoch > 1;
+}
+
+/* It stays away until nothing which it said before passes for news. */
+static void wipe(struct sim *s, struct node *n, uint32_t p, uint64_t away_us)
+{
 	node_crash(s, n);
-	/* Long enough that nothing which it said before passes for news. */
-	later(s, between(s, 4000000, 20000000), (struct event){.kind = EV_RESTART, .a = n->id});
+	later(s, away_us, (struct event){.kind = EV_RESTART, .a = n->id});
 	trace(s, "n%u/%u is wiped", n->id, p);
 	disk_wipe(&n->reps[p].disk);
 	n->reps[p].disk.wiped = true;
+	n->wiped_us = s->now_us;
+}
+
+static void wipe_some(struct sim *s, uint32_t p)
+{
+	struct node *n = any_node(s);
+
+	if (may_wipe(s, n, p))
+		wipe(s, n, p, between(s, 4000000, 20000000));
+}
+
+/* The primary dies as well, and when the healer looks for another one, this one is there and was not heard yet. */
+static void wipe_before_promotion(struct sim *s, uint32_t p)
+{
+	const struct map_partition *c = newest_config(s, p);
+	struct node *n, *primary;
+
+	if (!c)
+		return;
+	n = &s->nodes[c->in_sync[prng_below(&s->prng, c->n_in_sync)]];
+	primary = &s->nodes[c->primary];
+	if (!may_wipe(s, n, p) || !primary->up)
+		return;
+	node_crash(s, primary);
+	later(s, between(s, 5000000, 20000000),
+	      (struct event){.kind = EV_RESTART, .a = c->primary});
+	wipe(s, n, p, between(s, 800000, 1300000));
+	n->unheard_until_us = s->now_us + between(s, 1000000, 4000000);
 }
 
 /* May all that this node has be lost? Everything is elsewhere, and a majority of the coordinators stays. Not while
@@ -241,13 +274,13 @@ static void crash_leader(struct sim *s)
 }
 
 /* The power goes in the middle of what the control plane writes next. */
-static void arm_platter(struct sim *s, struct node *n)
+void fault_arm_disk(struct sim *s, struct node *n)
 {
 	if (n->up)
 		memory_disk_stop_at(n->control.platter, between(s, 1, 12));
 }
 
-static void transfer(struct sim *s)
+void fault_transfer(struct sim *s)
 {
 	struct node *leader = leader_of(s);
 
@@ -278,7 +311,7 @@ static void one_fault(struct sim *s)
 	struct node *n = any_node(s);
 
 	s->stats.faults++;
-	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 31)) {
+	switch (s->now_us < s->storm_us ? prng_below(&s->prng, 11) : prng_below(&s->prng, 32)) {
 	case 0:
 	case 1: crash(s, n); break;
 	case 2: crash_primary(s, part); break;
@@ -305,7 +338,7 @@ static void one_fault(struct sim *s)
 		s->mute[n->id] = true;
 		break;
 	case 11: bad_network(s); break;
-	case 12: slow_disk(s); break;
+	case 12: fault_slow_disk(s); break;
 	case 13: corrupt_some(s); break;
 	case 14: operator_drain(s, n); break;
 	case 18: s->storm_us = s->now_us + between(s, 1000000, 8000000); break;
@@ -317,10 +350,11 @@ static void one_fault(struct sim *s)
 	case 23: operator_join(s); break;
 	case 24: operator_move(s); break;
 	case 25:
-	case 26: arm_platter(s, n); break;
-	case 27: transfer(s); break;
+	case 26: fault_arm_disk(s, n); break;
+	case 27: fault_transfer(s); break;
+	case 29: wipe_before_promotion(s, part); break;
 	case 28: step_clock(s, n); break;
-	default: mend_network(s); break;
+	default: fault_mend_network(s); break;
 	}
 }
 
@@ -340,7 +374,7 @@ static bool copies_are_lost(const struct sim *s)
 void fault_heal_all(struct sim *s)
 {
 	s->patience_us = RESUME_US + (copies_are_lost(s) ? s->grace_us : 0);
-	mend_network(s);
+	fault_mend_network(s);
 	trace(s, "everything is mended");
 	s->mended = true;
 	for (uint32_t i = 1; i <= s->n_nodes; i++) {
@@ -368,10 +402,16 @@ void fault_next(struct sim *s)
 			fault_heal_all(s);
 		return;
 	}
+	if (s->stress) {
+		s->stats.faults++;
+		stress_fault(s);
+		later(s, stress_pause_us(s), (struct event){.kind = EV_FAULT});
+		return;
+	}
 	one_fault(s);
 	if (s->now_us < s->storm_us) {
 		if (chance(s, 0.2))
-			mend_network(s);
+			fault_mend_network(s);
 		later(s, between(s, 20000, 500000), (struct event){.kind = EV_FAULT});
 		return;
 	}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ static const char *const mutants[] = {"none",
 				      MUTANTS(MUTANT_NAME)
 #undef MUTANT_NAME
 };
-enum { N_MUTANTS = sizeof mutants / sizeof *mutants };
+enum { JOBS_MAX = 64, N_MUTANTS = sizeof mutants / sizeof *mutants };
 
 static char seed_text[32], seconds_text[32];
 static bool tracing;
@@ -47,14 +48,28 @@ static void on_abort(int number)
 
 #define LLU(x) (unsigned long long)(x)
 
-static void print(uint64_t first, uint64_t runs, double simulated, const struct stats *t)
-{
-	double took = (double)clock() / CLOCKS_PER_SEC;
+struct arguments {
+	uint64_t seed, runs, jobs;
+	struct sim_options options;
+};
+struct share { /* of the work, as one process did it */
+	struct stats stats;
+	double took_s;
+};
 
-	printf("seeds %llu..%llu at %s: %.1f simulated hours, %.0f times real time on one core, "
-	       "%llu faults, %llu events\n",
-	       LLU(first), LLU(first + runs - 1), SIM_COMMIT, simulated / 3600, simulated / took,
-	       LLU(t->faults), LLU(t->events));
+static double simulated_s(const struct arguments *a)
+{
+	return (double)a->runs * ((double)a->options.seconds + SIM_CALM_S);
+}
+
+static void print(const struct arguments *a, const struct share *all)
+{
+	const struct stats *t = &all->stats;
+
+	printf("%.1f simulated hours, %llu faults, 0 violations, %.0f times real time on one core "
+	       "(seeds %llu..%llu, %llu events, commit %s)\n",
+	       simulated_s(a) / 3600, LLU(t->faults), simulated_s(a) / all->took_s, LLU(a->seed),
+	       LLU(a->seed + a->runs - 1), LLU(t->events), SIM_COMMIT);
 	printf("writes: %llu acknowledged, %llu refused, %llu unknown; searches: %llu complete, %llu "
 	       "without an answer\n",
 	       LLU(t->acked), LLU(t->refused), LLU(t->unknown), LLU(t->searches),
@@ -66,8 +81,7 @@ static void print(uint64_t first, uint64_t runs, double simulated, const struct 
 	       "truncations %llu, rebuilt replicas %llu\n",
 	       LLU(t->terms), LLU(t->commands), LLU(t->snapshots), LLU(t->joined), LLU(t->epochs),
 	       LLU(t->truncations), LLU(t->seeds));
-	printf("writes resumed after at most %.1f s; violations: 0\n",
-	       (double)t->resume_max_us / 1e6);
+	printf("writes resumed after at most %.1f s\n", (double)t->resume_max_us / 1e6);
 }
 
 static int mutant_named(const char *name)
@@ -82,7 +96,7 @@ static int mutant_named(const char *name)
 static void print_usage(FILE *out)
 {
 	fprintf(out,
-		"Usage: %s [--seed N] [--runs K | --hours H] [--seconds S] [--follow] [--mutant M | --mutants]\n\n"
+		"Usage: %s [--seed N] [--runs K | --hours H] [--seconds S] [--jobs J] [--follow] [--mutant M | --mutants]\n\n"
 		"Simulates whole clusters of one to nine nodes in virtual time, from one seed, on a network, disks and\n"
 		"clocks that fail, and checks after every step what the protocols promise. No server is asked.\n\n"
 		"Options:\n"
@@ -90,6 +104,7 @@ static void print_usage(FILE *out)
 		"  --runs K      so many clusters, from seeds N, N+1, ... (1)\n"
 		"  --hours H     as many clusters as H simulated hours take\n"
 		"  --seconds S   simulated seconds of faults for each cluster (300)\n"
+		"  --jobs J      with so many processes (1)\n"
 		"  --follow      print every step\n"
 		"  --mutants     print the names of the bugs that can be seeded\n"
 		"  --mutant M    with this bug: a violation is to be found\n\n"
@@ -108,14 +123,9 @@ static int number(const char *text, uint64_t *out)
 	return end == text || *end || *text == '-' ? -1 : 0;
 }
 
-struct arguments {
-	uint64_t seed, runs;
-	double hours;
-	struct sim_options options;
-};
-
 static int parse(int argc, char **argv, struct arguments *a)
 {
+	double hours = 0;
 	int rc = 0;
 
 	for (int i = 1; i < argc && rc == 0; i++) {
@@ -147,35 +157,103 @@ static int parse(int argc, char **argv, struct arguments *a)
 		else if (strcmp(name, "--seconds") == 0)
 			rc = number(value, &a->options.seconds);
 		else if (strcmp(name, "--hours") == 0)
-			a->hours = strtod(value, NULL);
+			hours = strtod(value, NULL);
+		else if (strcmp(name, "--jobs") == 0)
+			rc = number(value, &a->jobs);
 		else if (strcmp(name, "--mutant") == 0)
 			mutant_now = mutant_named(value);
 		else
 			return -1;
 		i++;
 	}
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (simulated_s(a) < hours * 3600)
+		a->runs = (uint64_t)(hours * 3600 / ((double)a->options.seconds + SIM_CALM_S)) + 1;
+	return a->jobs >= 1 && a->jobs <= JOBS_MAX ? 0 : -1;
+}
+
+static void add(struct stats *to, const struct stats *from)
+{
+	uint64_t most = to->resume_max_us > from->resume_max_us ? to->resume_max_us
+								: from->resume_max_us;
+
+	for (size_t i = 0; i < sizeof *to / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] += ((const uint64_t *)from)[i];
+	to->resume_max_us = most;
+}
+
+/* Every jobs-th seed, from the nth on. */
+static void run_share(const struct arguments *a, uint64_t nth, struct share *out)
+{
+	for (uint64_t i = nth; i < a->runs; i += a->jobs) {
+		struct stats one = {0};
+
+		snprintf(seed_text, sizeof seed_text, "%llu", LLU(a->seed + i));
+		sim_run(a->seed + i, &a->options, &one);
+		add(&out->stats, &one);
+	}
+	out->took_s = (double)clock() / CLOCKS_PER_SEC;
+}
+
+static void end_others(const pid_t *pids, uint64_t n, pid_t but)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (pids[i] != but)
+			kill(pids[i], SIGTERM);
+}
+
+/* One process each; the first that fails ends the others. */
+static int run_jobs(const struct arguments *a, struct share *total)
+{
+	pid_t pids[JOBS_MAX], done;
+	struct share part;
+	int ends[2], status;
+
+	if (pipe(ends) < 0)
+		return -1;
+	for (uint64_t i = 0; i < a->jobs; i++) {
+		pids[i] = fork();
+		if (pids[i] < 0) {
+			end_others(pids, i, 0);
+			return -1;
+		}
+		if (pids[i] > 0)
+			continue;
+		part = (struct share){0};
+		run_share(a, i, &part);
+		_exit(write(ends[1], &part, sizeof part) != sizeof part);
+	}
+	for (uint64_t i = 0; i < a->jobs; i++) {
+		done = wait(&status);
+		if (done < 0 || status != 0) {
+			end_others(pids, a->jobs, done);
+			return -1;
+		}
+		if (read(ends[0], &part, sizeof part) != sizeof part)
+			return -1;
+		add(&total->stats, &part.stats);
+		total->took_s += part.took_s;
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct arguments a = {.seed = 1, .runs = 1, .options.seconds = 300};
-	uint64_t done = 0;
-	double simulated = 0;
-	struct stats total = {0};
+	struct arguments a = {.seed = 1, .runs = 1, .jobs = 1, .options.seconds = 300};
+	struct share total = {0};
 
 	program = argv[0];
 	if (parse(argc, argv, &a)) {
 		print_usage(stderr);
 		return 2;
 	}
-	snprintf(seconds_text, sizeof seconds_text, "%llu", (unsigned long long)a.options.seconds);
+	snprintf(seconds_text, sizeof seconds_text, "%llu", LLU(a.options.seconds));
 	signal(SIGABRT, on_abort);
-	for (; done < a.runs || simulated < a.hours * 3600; done++) {
-		snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)(a.seed + done));
-		sim_run(a.seed + done, &a.options, &total);
-		simulated += (double)a.options.seconds + 100;
-	}
-	print(a.seed, done, simulated, &total);
+	if (a.jobs == 1)
+		run_share(&a, 0, &total);
+	else if (run_jobs(&a, &total) < 0)
+		return 1;
+	print(&a, &total);
 	return 0;
 }

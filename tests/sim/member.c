@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-	LOOP_US = 50000,
+	LOOP_US = HEAL_TICK_US,
 	BEAT_US = 250000,
 	REGISTER_AGAIN_US = 500000,
 	CONTACTS_MAX = 4,
@@ -133,6 +133,7 @@ static void relay(struct sim *s, struct node *n, const struct msg *from)
 	if (leader == 0 || leader == n->id || leader == from->part)
 		return;
 	m = msg_new(MSG_BEAT, n->id, (uint32_t)leader, from->part);
+	m->said_us = from->said_us;
 	m->incarnation = from->incarnation;
 	memcpy(m->reports, from->reports, sizeof m->reports);
 	m->n_reports = from->n_reports;
@@ -146,6 +147,7 @@ static void send_beat(struct sim *s, struct node *n, uint64_t to)
 	if (to > SIM_NODES || to == n->id)
 		return;
 	m = msg_new(MSG_BEAT, n->id, (uint32_t)to, n->id);
+	m->said_us = s->now_us;
 	m->incarnation = n->control.incarnation;
 	for (uint32_t p = 0; p < s->n_parts; p++)
 		if (n->reps[p].open || n->reps[p].failed)
@@ -177,7 +179,10 @@ static void beat(struct sim *s, struct node *n)
 	struct control *c = &n->control;
 	uint64_t leader = meta_leader(c->meta);
 	struct meta_member member;
-	struct msg own = {.from = n->id, .part = n->id, .incarnation = c->incarnation};
+	struct msg own = {.from = n->id,
+			  .part = n->id,
+			  .incarnation = c->incarnation,
+			  .said_us = s->now_us};
 
 	if (meta_is_leader(c->meta)) {
 		for (uint32_t p = 0; p < s->n_parts; p++)

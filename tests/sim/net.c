@@ -1,13 +1,29 @@
 /* Messages: delayed, lost, doubled, overtaken, cut off. */
 #include "base/memory.h"
+#include "cluster/meta_wire.h"
 #include "tests/sim/sim.h"
 #include <stdlib.h>
 #include <string.h>
 
+enum { LATE_US = 6000000 };
+
+static struct msg *spare; /* of those that were freed */
+
+static struct msg *room_for_one(void)
+{
+	struct msg *m = spare;
+
+	if (!m)
+		return mem_alloc(sizeof *m);
+	spare = m->next;
+	return m;
+}
+
 struct msg *msg_new(enum msg_kind kind, uint32_t from, uint32_t to, uint32_t part)
 {
-	struct msg *m = mem_zalloc(sizeof *m);
+	struct msg *m = room_for_one();
 
+	memset(m, 0, offsetof(struct msg, reports));
 	m->kind = kind;
 	m->from = from;
 	m->to = to;
@@ -21,12 +37,13 @@ void msg_free(struct msg *m)
 		return;
 	free(m->entries);
 	buf_fini(&m->bytes);
-	free(m);
+	m->next = spare;
+	spare = m;
 }
 
 static struct msg *copy(const struct msg *m)
 {
-	struct msg *c = mem_zalloc(sizeof *c);
+	struct msg *c = room_for_one();
 
 	*c = *m;
 	c->entries = mem_array(m->n + 1, sizeof *c->entries);
@@ -40,6 +57,8 @@ static struct msg *copy(const struct msg *m)
 
 static bool lost_control(const struct sim *s, const struct msg *m)
 {
+	if (m->kind == MSG_BEAT && s->now_us < s->nodes[m->part].unheard_until_us)
+		return true;
 	return (m->kind == MSG_META || m->kind == MSG_BEAT) && m->from != m->to &&
 	       (s->mute[m->from] || s->mute[m->to]);
 }
@@ -51,15 +70,21 @@ static uint64_t delay(struct sim *s)
 	return chance(s, 0.002) ? us + prng_below(&s->prng, 3000000) : us;
 }
 
+/* Not what a connection carries once, and must: a command without an id is handed on once. */
+static bool may_double(const struct msg *m)
+{
+	return m->kind != MSG_WRITE && !(m->kind == MSG_META && m->bytes.data[3] == WIRE_FORWARD);
+}
+
 void net_send(struct sim *s, struct msg *m)
 {
-	if (s->cut[m->from][m->to] || lost_control(s, m) ||
+	if (s->cut[m->from][m->to] || lost_control(s, m) || stress_lost(s, m) ||
 	    (m->from != m->to && chance(s, s->loss))) {
 		msg_free(m);
 		return;
 	}
-	if (m->kind != MSG_WRITE && chance(s, s->twice))
-		later(s, delay(s) * 3,
+	if (may_double(m) && chance(s, s->twice))
+		later(s, s->late ? between(s, 0, LATE_US) : delay(s) * 3,
 		      (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = copy(m)});
 	later(s, delay(s), (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = m});
 }
@@ -104,7 +129,8 @@ void net_deliver(struct sim *s, struct msg *m)
 {
 	struct node *n = m->to ? &s->nodes[m->to] : NULL;
 
-	if (s->cut[m->from][m->to]) {
+	if (s->cut[m->from][m->to] ||
+	    (m->kind == MSG_BEAT && m->said_us < s->nodes[m->part].wiped_us)) {
 		msg_free(m);
 		return;
 	}

@@ -124,8 +124,14 @@ static bool job_stage(struct sim *s, struct rep *r)
 
 static void job_later(struct sim *s, struct rep *r)
 {
-	uint64_t most = r->job.stage == 2 ? 200 : s->nodes[r->node].disk_us;
+	struct job *j = &r->job;
+	uint64_t most;
 
+	if (j->stage == 0 && j->store_epoch == 0 && j->hint == 0)
+		j->stage++; /* nothing to do */
+	if (j->stage == 1 && !j->truncate)
+		j->stage++;
+	most = j->stage == 2 ? 200 : s->nodes[r->node].disk_us;
 	later(s, prng_below(&s->prng, most + 1),
 	      (struct event){.kind = EV_DISK, .node = r->node, .a = r->part, .b = r->gen});
 }
@@ -390,8 +396,29 @@ static uint64_t new_call(struct sim *s, const struct rep *r, const struct replic
 					     .part = r->part,
 					     .to = (uint32_t)send->node,
 					     .gen = r->gen,
-					     .call = send->call};
+					     .call = send->call,
+					     .at_us = s->now_us};
+	if (s->first_call == s->n_calls)
+		later(s, REPLICA_CALL_US, (struct event){.kind = EV_CALLS_OVER});
 	return s->n_calls++;
+}
+
+/* One timer for all, as each takes the same time: it goes on to the first that is still open. */
+void calls_sweep(struct sim *s)
+{
+	for (; s->first_call < s->n_calls; s->first_call++) {
+		const struct call *c = &s->calls[s->first_call];
+
+		if (!c->open)
+			continue;
+		if (c->at_us + REPLICA_CALL_US > s->now_us) {
+			later(s, c->at_us + REPLICA_CALL_US - s->now_us,
+			      (struct event){.kind = EV_CALLS_OVER});
+			return;
+		}
+		later(s, 0,
+		      (struct event){.kind = EV_CALL_OVER, .node = c->node, .a = s->first_call});
+	}
 }
 
 void call_over(struct sim *s, uint64_t call, struct msg *m)
@@ -470,8 +497,6 @@ static void send_append(struct sim *s, struct rep *r, const struct replica_send 
 	      (unsigned long long)m->n, (unsigned long long)m->append.commit_seq,
 	      (unsigned long long)m->append.lease_us, m->append.in_sync ? " in sync" : "",
 	      m->append.seed ? " seed" : "");
-	later(s, REPLICA_CALL_US,
-	      (struct event){.kind = EV_CALL_OVER, .node = r->node, .a = m->call});
 	net_send(s, m);
 }
 
@@ -758,5 +783,5 @@ void rep_event(struct sim *s, struct rep *r, struct replica_event e)
 		replica_step(&r->machine, &e, &u);
 		check_committed(s, r);
 	} while (execute(s, r, &u, &e));
-	check_reads(s, r->part);
+	check_reads(s, r);
 }

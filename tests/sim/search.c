@@ -4,7 +4,7 @@
 #include "tests/sim/sim.h"
 #include <string.h>
 
-enum { PATIENCE_US = 5000000, SLOW_US = 250000, PAUSE_US = 20000, OPEN_MAX = 3 };
+enum { PATIENCE_US = 5000000, SLOW_US = 250000, PAUSE_US = 100000, OPEN_MAX = 3 };
 
 static void close_search(struct sim *s, struct search *q)
 {
@@ -60,8 +60,8 @@ static void send_next(struct sim *s, uint64_t search, uint32_t part)
 		route_began(&n->route, to);
 		m = msg_new(MSG_READ, q->node, (uint32_t)to, part);
 		m->call = number;
-		later(s, SLOW_US,
-		      (struct event){.kind = EV_READ_OVER, .node = q->node, .a = number});
+		if (s->first_try == number)
+			later(s, SLOW_US, (struct event){.kind = EV_READS_OVER});
 		net_send(s, m);
 	} else if (q->parts[part].open == 0 && s->now_us < q->began_us + PATIENCE_US) {
 		later(s, PAUSE_US,
@@ -148,6 +148,26 @@ void search_over(struct sim *s, uint64_t read_try)
 	try_over(s, t, true);
 	if (!is_over(s, q) && !q->parts[t->part].answered)
 		send_next(s, t->search, t->part);
+}
+
+/* One timer for all, as each takes the same time: it goes on to the first that is still open. */
+void search_sweep(struct sim *s)
+{
+	for (; s->first_try < s->n_tries; s->first_try++) {
+		const struct read_try *t = &s->tries[s->first_try];
+
+		if (!t->open)
+			continue;
+		if (t->began_us + SLOW_US > s->now_us) {
+			later(s, t->began_us + SLOW_US - s->now_us,
+			      (struct event){.kind = EV_READS_OVER});
+			return;
+		}
+		later(s, 0,
+		      (struct event){.kind = EV_READ_OVER,
+				     .node = s->searches[t->search].node,
+				     .a = s->first_try});
+	}
 }
 
 void search_back(struct sim *s, const struct msg *m)

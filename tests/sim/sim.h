@@ -28,7 +28,8 @@ enum {
 	SIM_IDS = 16,
 	SIM_CLIENTS = 8,
 	SIM_TICK_US = 100000,
-	SIM_BEAT_US = 250000,
+	SIM_NAMELESS = 256,
+	SIM_CALM_S = 100, /* after the last fault */
 };
 
 /* ---- the model of a partition's data ---- */
@@ -133,12 +134,13 @@ struct msg {
 	int rc;
 	bool gone;
 	uint64_t attempt, op, seq;
-	uint64_t incarnation;
-	struct heal_report reports[SIM_PARTITIONS];
+	uint64_t incarnation, said_us; /* BEAT */
 	uint64_t n_reports;
 	struct buf bytes; /* META */
+	bool in_gap;      /* READ_BACK: answered by the contact lease alone */
+	/* From here on only what was set is zeroed or looked at. */
+	struct heal_report reports[SIM_PARTITIONS];
 	uint64_t values[SIM_IDS];
-	bool in_gap; /* READ_BACK: answered by the contact lease alone */
 };
 
 enum event_kind {
@@ -161,7 +163,10 @@ enum event_kind {
 	EV_OPERATOR,
 	EV_SEARCH,
 	EV_SEARCH_AGAIN,
-	EV_READ_OVER
+	EV_READ_OVER,
+	EV_READS_OVER,
+	EV_CALLS_OVER,
+	EV_LOAD
 };
 struct event {
 	uint64_t at_us, order;
@@ -181,9 +186,11 @@ struct call { /* an append call that waits */
 	bool open;
 	uint32_t node, part, to;
 	uint64_t gen, call;
+	uint64_t at_us;
 };
 struct attempt {
 	uint64_t op;
+	uint64_t until_us;
 	uint32_t client;
 	bool open;
 };
@@ -204,11 +211,13 @@ enum ask_kind {
 struct ask { /* a request to the control plane; its number is the tag, and the id of its command */
 	enum ask_kind kind;
 	bool open, read, submitted, committed;
-	bool void_; /* it was answered that nothing has happened */
+	bool void_;    /* it was answered that nothing has happened */
+	bool nameless; /* its command has no id and is known by its bytes */
 	uint32_t node, part;
 	uint64_t life, gen, number;
 	uint64_t at_us; /* CONTACT: when it was asked, on the node's clock */
 	uint64_t floor; /* reads: the index of what had been answered before */
+	uint64_t hash, older; /* nameless: of its entry; the one before in its row */
 };
 struct post {
 	struct meta_event event;
@@ -238,6 +247,7 @@ struct control {
 	struct entry_mark *log;       /* the checks': what it holds, from log_first on */
 	uint64_t log_first, log_n, log_cap;
 	uint64_t applied, commit, leads_term;
+	uint64_t term, vote; /* as of the last update */
 	/* what server/member.c does */
 	struct heal *heal;
 	bool leads, registered, registering;
@@ -277,6 +287,11 @@ enum moment {
 	MOMENT_CONFIG,
 	MOMENT_REPLIES,
 	MOMENT_ANSWERS,
+	MOMENT_VOTED, /* from here on: of the control plane */
+	MOMENT_CHANGES,
+	MOMENT_SNAPSHOT,
+	MOMENT_COMMITS,
+	MOMENT_LEADS,
 	MOMENT_COUNT
 };
 struct node {
@@ -291,6 +306,8 @@ struct node {
 	double rate;
 	int64_t wall_us; /* its wall clock is off by this */
 	bool disk_full;
+	/* Heartbeats from before it lost a folder, and until then, are lost. */
+	uint64_t wiped_us, unheard_until_us;
 	enum moment armed;
 	uint64_t disk_us; /* a write takes up to */
 	struct control control;
@@ -299,8 +316,9 @@ struct node {
 };
 struct client {
 	uint64_t op;
+	uint64_t attempt; /* the last one */
 	uint32_t tries;
-	uint64_t began_us;
+	bool timed; /* an event will look at it */
 };
 struct committed { /* what stands at a seq */
 	uint64_t op, epoch, digest;
@@ -311,7 +329,7 @@ struct part {
 	uint64_t oracle_seq;
 	struct committed *history; /* by seq */
 	uint64_t cap;
-	uint64_t acked_seq;
+	uint64_t acked_seq, read_seq; /* read_seq: acked_seq when all copies were looked at last */
 	uint64_t *committer; /* by epoch */
 	uint64_t n_epochs;
 	bool tainted; /* a replica that the simulator corrupted became primary: digests mean nothing */
@@ -337,10 +355,16 @@ struct sim {
 	bool cut[SIM_NODES + 1][SIM_NODES + 1]; /* [from][to] */
 	bool mute[SIM_NODES + 1]; /* the control plane's messages are lost, others not */
 	double loss, twice;
+	bool late;                     /* second copies may come seconds later */
+	uint32_t lost_kinds, kinds_of; /* bits by enum meta_wire_type; the node, 0: all */
+	double kind_loss;
 	double small; /* appends that hold few records */
 	double hints; /* disk jobs that note the commit position */
 	uint64_t delay_us, think_us;
 	uint64_t storm_us; /* until then many nodes fail at a time */
+	bool stress;       /* a world of stress.c */
+	uint64_t tense_until_us;
+	bool split_at_lead; /* when the next one begins to lead */
 	/* control plane */
 	struct meta_voter first[SIM_FIRST];
 	char addresses[SIM_NODES + 1][32];
@@ -354,6 +378,7 @@ struct sim {
 	uint64_t snapshot_entries, grace_us;
 	struct ask *asks;
 	uint64_t n_asks, cap_asks;
+	uint64_t nameless[SIM_NAMELESS]; /* by hash: the last ask whose command has no id */
 	uint64_t collection_id;
 	uint32_t first_joins, to_join, n_joined;
 	uint32_t leaving; /* the node that is gone and not yet removed */
@@ -362,7 +387,7 @@ struct sim {
 	struct search *searches;
 	uint64_t n_searches, cap_searches, open_searches;
 	struct read_try *tries;
-	uint64_t n_tries, cap_tries;
+	uint64_t n_tries, cap_tries, first_try; /* the first that may be open */
 	/* clients */
 	struct client clients[SIM_CLIENTS + 1];
 	struct sim_op *ops;
@@ -372,7 +397,7 @@ struct sim {
 	struct token *tokens;
 	uint64_t n_tokens, cap_tokens;
 	struct call *calls;
-	uint64_t n_calls, cap_calls;
+	uint64_t n_calls, cap_calls, first_call;
 	struct item *items;
 	struct stats stats;
 	const struct sim_options *options;
@@ -383,12 +408,13 @@ struct sim_options {
 };
 
 /* world.c */
-void sim_run(uint64_t seed, const struct sim_options *options, struct stats *total);
+void sim_run(uint64_t seed, const struct sim_options *options, struct stats *out);
 void later(struct sim *s, uint64_t after_us, struct event e);
 uint64_t local_us(const struct sim *s, const struct node *n);
 bool chance(struct sim *s, double p);
 uint64_t between(struct sim *s, uint64_t low, uint64_t high);
-void trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trace_line(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define trace(s, ...) ((s)->options->trace ? trace_line((s), __VA_ARGS__) : (void)0)
 void violation(struct sim *s, const char *name, const char *format, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));
 void trace_dump(void);
@@ -415,6 +441,7 @@ void rep_seeded(struct sim *s, struct rep *r, uint64_t gen, uint32_t from);
 void rep_append(struct sim *s, struct rep *r, struct msg *m);
 void rep_write(struct sim *s, struct rep *r, struct msg *m);
 void rep_tick(struct sim *s, struct rep *r);
+void calls_sweep(struct sim *s);
 void call_over(struct sim *s, uint64_t call, struct msg *m); /* NULL: no answer */
 void rep_proposed(struct sim *s, struct rep *r, uint64_t gen, uint64_t proposal, int rc);
 bool map_names(const struct map_partition *c, uint64_t node);
@@ -473,10 +500,12 @@ void search_next(struct sim *s);
 void search_read(struct sim *s, struct node *n, const struct msg *m);
 void search_back(struct sim *s, const struct msg *m);
 void search_over(struct sim *s, uint64_t read_try);
+void search_sweep(struct sim *s);
 void search_again(struct sim *s, uint64_t search, uint32_t part);
 
 /* client.c */
 void client_next(struct sim *s, uint32_t client);
+void client_timer(struct sim *s, uint32_t client);
 void client_answer(struct sim *s, uint64_t attempt, int rc, uint64_t seq);
 struct node *any_up(struct sim *s); /* NULL: none */
 uint32_t colour_of(uint64_t op);
@@ -487,13 +516,28 @@ void fault_next(struct sim *s);
 void fault_moment(struct sim *s, uint32_t node, enum moment moment);
 void fault_crash(struct sim *s, struct node *n);
 void fault_heal_all(struct sim *s);
+void fault_mend_network(struct sim *s);
+void fault_slow_disk(struct sim *s);
+void fault_arm_disk(struct sim *s, struct node *n);
+void fault_transfer(struct sim *s);
+struct node *any_node(struct sim *s); /* one that was not taken away */
+
+/* stress.c: worlds about the control plane */
+void stress_begin(struct sim *s);
+void stress_control(struct sim *s);
+void stress_started(struct sim *s);
+void stress_load(struct sim *s);
+void stress_fault(struct sim *s);
+void stress_leads(struct sim *s);
+uint64_t stress_pause_us(struct sim *s);
+bool stress_lost(struct sim *s, const struct msg *m);
 
 /* check.c */
 void check_committed(struct sim *s, struct rep *r);
 void check_applied(struct sim *s, struct rep *r, const struct entry *e);
 void check_truncate(struct sim *s, struct rep *r, uint64_t after);
 void check_answer(struct sim *s, struct rep *r, const struct entry *e, uint64_t seq, bool nothing);
-void check_reads(struct sim *s, uint32_t part);
+void check_reads(struct sim *s, const struct rep *stepped);
 bool check_in_gap(struct sim *s, const struct rep *r); /* it answers by the contact lease alone */
 void check_found(struct sim *s, const struct msg *m, uint64_t floor, const struct read_try *t);
 void check_map(struct sim *s, const struct map *before, const struct map *now);
@@ -507,3 +551,4 @@ void check_stepped(struct sim *s, struct node *n);
 void check_result(struct sim *s, struct ask *a, const struct meta_result *r);
 void check_meta_end(struct sim *s);
 void check_describe(struct sim *s);
+uint64_t check_hash(const void *bytes, size_t n); /* of the entry of a command */

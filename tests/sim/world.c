@@ -6,19 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRACE_LINES = 200, TRACE_BYTES = 256, CALM_US = 100000000 };
+enum { TRACE_LINES = 200, TRACE_BYTES = 256 };
 
 static char trace_lines[TRACE_LINES][TRACE_BYTES];
 static uint64_t n_traced;
 
-void trace(struct sim *s, const char *format, ...)
+void trace_line(struct sim *s, const char *format, ...)
 {
 	char *line;
 	va_list args;
 	int n;
 
-	if (!s->options->trace)
-		return;
 	line = trace_lines[n_traced++ % TRACE_LINES];
 	n = snprintf(line, TRACE_BYTES, "%11.6f ", (double)s->now_us / 1e6);
 	va_start(args, format);
@@ -180,13 +178,16 @@ static void handle(struct sim *s, struct event *e)
 	case EV_SEEDED: rep_seeded(s, rep_of(s, e), e->b, (uint32_t)e->c); break;
 	case EV_CALL_OVER: call_over(s, e->a, NULL); break;
 	case EV_CLIENT: client_next(s, (uint32_t)e->a); break;
-	case EV_ATTEMPT_OVER: client_answer(s, e->a, ERR_TIMEOUT, 0); break;
+	case EV_ATTEMPT_OVER: client_timer(s, (uint32_t)e->a); break;
 	case EV_RESTART: node_start(s, &s->nodes[e->a]); break;
 	case EV_OPERATOR: operator_tick(s); break;
 	case EV_SEARCH: search_next(s); break;
 	case EV_SEARCH_AGAIN: search_again(s, e->a, (uint32_t)e->b); break;
 	case EV_READ_OVER: search_over(s, e->a); break;
+	case EV_READS_OVER: search_sweep(s); break;
+	case EV_CALLS_OVER: calls_sweep(s); break;
 	case EV_FAULT: fault_next(s); break;
+	case EV_LOAD: stress_load(s); break;
 	}
 }
 
@@ -227,13 +228,16 @@ static void begin(struct sim *s)
 	prng_seed(&s->prng, s->seed);
 	s->now_us = 1000000;
 	s->quiet_us = s->now_us + s->options->seconds * 1000000;
-	s->end_us = s->quiet_us + CALM_US;
+	s->end_us = s->quiet_us + SIM_CALM_S * 1000000ull;
 	s->n_nodes = chance(s, 0.1) ? 1 : chance(s, 0.1) ? 2 : (uint32_t)between(s, 3, SIM_FIRST);
 	s->n_parts = (uint32_t)between(s, 1, SIM_PARTITIONS);
 	s->factor = chance(s, 0.4) ? 2 : 3;
 	s->n_clients = (uint32_t)between(s, 1, SIM_CLIENTS);
-	s->think_us = chance(s, 0.5) ? 20000 : 300000;
-	s->n_ops = s->n_attempts = s->n_tokens = s->n_calls = 1; /* 0: none */
+	s->think_us = chance(s, 0.25) ? 20000 : 300000;
+	s->stress = chance(s, 0.35);
+	if (s->stress)
+		stress_begin(s);
+	s->n_ops = s->n_attempts = s->n_tokens = s->n_calls = s->first_call = 1; /* 0: none */
 	fault_begin(s);
 	control_begin(s);
 	operator_begin(s);
@@ -244,7 +248,10 @@ static void begin(struct sim *s)
 	later(s, 1000000, (struct event){.kind = EV_SEARCH});
 	for (uint32_t c = 1; c <= s->n_clients; c++)
 		later(s, 500000, (struct event){.kind = EV_CLIENT, .a = c});
-	later(s, 2000000, (struct event){.kind = EV_FAULT});
+	if (s->stress)
+		stress_started(s);
+	else
+		later(s, 2000000, (struct event){.kind = EV_FAULT});
 }
 
 static void end(struct sim *s)
@@ -275,19 +282,15 @@ static void end(struct sim *s)
 	free(s);
 }
 
-void sim_run(uint64_t seed, const struct sim_options *options, struct stats *total)
+void sim_run(uint64_t seed, const struct sim_options *options, struct stats *out)
 {
 	struct sim *s = mem_zalloc(sizeof *s);
-	uint64_t *to = (uint64_t *)total;
 
 	s->seed = seed;
 	s->options = options;
 	begin(s);
 	run(s);
 	check_end(s);
-	for (size_t i = 0; i < sizeof *total / sizeof *to - 1; i++)
-		to[i] += ((uint64_t *)&s->stats)[i];
-	if (s->stats.resume_max_us > total->resume_max_us)
-		total->resume_max_us = s->stats.resume_max_us;
+	*out = s->stats;
 	end(s);
 }

@@ -104,6 +104,7 @@ class Both:
             "places": lambda: [self.place() for _ in range(rng.randint(0, 3))],
             "when": lambda: "20%02d-%02d-%02dT%02d:00:00Z" % (
                 rng.randint(0, 30), rng.randint(1, 12), rng.randint(1, 28), rng.randint(0, 23)),
+            "dates": lambda: [self.date() for _ in range(rng.randint(0, 3))],
             "text": lambda: " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 6))),
             "maybe": lambda: rng.choice([None, [], [None], [1, None], 0, "", "set", {"a": None}]),
             "mixed": lambda: rng.choice([1, 1.0, True, "1", [1, "1"], [True, 2], 2]),
@@ -113,6 +114,13 @@ class Both:
                               for _ in range(rng.randint(0, 3))],
         }
         return {key: make() for key, make in fields.items() if rng.random() < 0.8}
+
+    def date(self):
+        """A moment in one of the forms in which it may be written."""
+        rng = self.rng
+        day = "20%02d-%02d-%02d" % (rng.randint(18, 22), rng.randint(1, 12), rng.randint(1, 28))
+        return rng.choice([day, day + " 10:30", day + " 10:30:15", day + "T10:30:15.123456Z", day + "T23:30:00+05:30",
+                           day + "T00:30:00-08:00", day + "T10:30:15"])
 
     def place(self):
         return {"lon": self.rng.uniform(-20, 20), "lat": self.rng.uniform(30, 60)}
@@ -128,7 +136,7 @@ class Both:
 
     def indexes(self):
         kinds = {"city": "keyword", "tags": "keyword", "n": "integer", "x": "float", "flag": "bool",
-                 "place": "geo", "places": "geo", "when": "datetime", "deep.a.b": "integer",
+                 "place": "geo", "places": "geo", "when": "datetime", "dates": "datetime", "deep.a.b": "integer",
                  "maybe": "keyword", "mixed": "integer", "parts[].kind": "keyword"}
         for key, kind in kinds.items():
             self.server.create_payload_index(self.name, key, kind)
@@ -166,6 +174,8 @@ class Both:
             lambda: field(key=rng.choice(["n", "x", "deep.a.b", "deep.a.c[]", "deep.a.c", "parts[].size", "mixed"]),
                           range=m.Range(**bounds())),
             lambda: field(key="when", range=m.DatetimeRange(**date_bounds())),
+            lambda: field(key=rng.choice(["dates", "dates[]", "dates[0]"]),
+                          range=m.DatetimeRange(**{rng.choice(["gt", "gte", "lt", "lte"]): self.date()})),
             lambda: field(key=rng.choice(["tags", "maybe", "city", "parts", "absent", "places"]), values_count=counts()),
             lambda: field(key=rng.choice(["place", "places"]), geo_radius=m.GeoRadius(
                 center=m.GeoPoint(**self.place()), radius=rng.uniform(1e5, 2e6))),
@@ -396,13 +406,29 @@ class Queries(DifferentialTest):
         self.repeat(20, lambda: self.scored("listing", **self.common()))
 
     def test_batch(self):
-        name = list(self.both.dense)[0]
-        requests = [m.QueryRequest(query=self.both.dense_vector(name), using=self.using(name), limit=5,
-                                   filter=self.both.filter()) for _ in range(6)]
-        a, b = self.both.do("query_batch_points", requests=requests)
-        self.assertEqual(len(a), len(b))
-        for x, y in zip(a, b):
-            self.same_scored(x.points, y.points, "batch")
+        """Queries of every kind in one request: each is answered as if it stood alone."""
+        def request():
+            name, common = self.any_dense(), self.common()
+            common["filter"] = common.pop("query_filter")
+            common["with_payload"] = bool(common["with_payload"])
+            common["with_vector"] = common.pop("with_vectors")
+            return self.both.rng.choice([
+                lambda: m.QueryRequest(query=self.both.dense_vector(name), using=self.using(name), **common),
+                lambda: m.QueryRequest(query=self.both.sparse_vector(), using="idf", **common),
+                lambda: m.QueryRequest(**common),
+                lambda: m.QueryRequest(prefetch=[self.leaf(False) for _ in range(2)], query=self.both.dense_vector(name),
+                                       using=self.using(name), **common),
+                lambda: m.QueryRequest(query=m.RecommendQuery(recommend=m.RecommendInput(
+                    positive=[self.both.dense_vector(name)], negative=[self.both.dense_vector(name)])),
+                    using=self.using(name), **common)])()
+
+        def step():
+            requests = [request() for _ in range(6)]
+            a, b = self.both.do("query_batch_points", requests=requests)
+            self.assertEqual(len(a), len(b))
+            for x, y, asked in zip(a, b, requests):
+                self.same_scored(x.points, y.points, "batch %s" % asked)
+        self.repeat(20, step)
 
     def leaf(self, filtered=True, names=None):
         rng = self.both.rng
@@ -416,7 +442,22 @@ class Queries(DifferentialTest):
             name = self.any_dense()
             query = self.both.dense_vector(name)
         return m.Prefetch(query=query, using=self.using(name), limit=rng.choice([5, 20, 100]),
-                          filter=self.both.filter() if filtered and rng.random() < 0.3 else None)
+                          filter=self.both.filter() if filtered and rng.random() < 0.3 else None,
+                          score_threshold=0.5 if name in SPARSE and rng.random() < 0.2 else None)
+
+    def tree(self, depth, filtered):
+        """A prefetch with others below it: by DBSF, or ranked once more by a vector. (RRF has equal scores, of which
+        a limit would cut off others here than there.)"""
+        rng = self.both.rng
+        similar = [name for name in ("", "cosine", "dot") if name in self.both.dense] + list(SPARSE)
+        if depth == 0 or rng.random() < 0.3:
+            return self.leaf(filtered, similar)
+        below = [self.tree(depth - 1, filtered) for _ in range(rng.randint(1, 3))]
+        if rng.random() < 0.5:
+            return m.Prefetch(prefetch=below, query=m.FusionQuery(fusion=m.Fusion.DBSF), limit=rng.choice([10, 50]))
+        name = rng.choice(similar)
+        query = self.both.sparse_vector() if name in SPARSE else self.both.dense_vector(name)
+        return m.Prefetch(prefetch=below, query=query, using=self.using(name), limit=rng.choice([10, 50]))
 
     def test_rrf(self):
         def step():
@@ -450,6 +491,29 @@ class Queries(DifferentialTest):
             self.scored("rescore", prefetch=self.both.rng.choice([leaves[2:3], [leaves[3], inner], inner]),
                         query=self.both.dense_vector(name), using=self.using(name), **common)
         self.repeat(40, step)
+
+    def test_prefetches_of_prefetches(self):
+        def step():
+            name, common = self.any_dense(), self.common()
+            filtered = common["query_filter"] is None
+            query = self.both.rng.choice([
+                dict(query=self.both.dense_vector(name), using=self.using(name)),
+                dict(query=m.FusionQuery(fusion=m.Fusion.DBSF)), dict(query=self.both.sparse_vector(), using="sparse")])
+            self.scored("tree", prefetch=[self.tree(3, filtered) for _ in range(self.both.rng.randint(1, 3))],
+                        **query, **common)
+        self.repeat(40, step)
+
+    def test_sparse_by_id(self):
+        def step():
+            name = self.both.rng.choice(list(SPARSE))
+            id = self.both.rng.choice(self.that_have(name))
+            self.scored("sparse id", query=id, using=name, **self.common())
+        self.repeat(20, step)
+
+    def that_have(self, name):
+        """Ids of the points with a vector."""
+        return [p.id for p in self.both.local.scroll(self.both.name, limit=500, scroll_filter=m.Filter(
+            must=[m.HasVectorCondition(has_vector=name)]))[0]]
 
     def test_mmr(self):
         def step():
@@ -493,11 +557,23 @@ class Queries(DifferentialTest):
             rng = self.both.rng
             name = rng.choice(list(SPARSE))
             strategy = rng.choice(list(m.RecommendStrategy))
-            positive = [self.both.sparse_vector() for _ in range(rng.randint(1, 2))]
-            negative = [self.both.sparse_vector() for _ in range(rng.randint(0, 1))]
+            stored = self.that_have(name)
+            vectors = {}
+
+            def example():
+                """A vector, or a point that has one."""
+                if rng.random() < 0.5:
+                    return self.both.sparse_vector()
+                id = rng.choice(stored)
+                vectors[id] = self.both.local.retrieve(self.both.name, [id], with_vectors=True)[0].vector[name]
+                return id
+            positive = [example() for _ in range(rng.randint(1, 2))]
+            negative = [example() for _ in range(rng.randint(0, 1))]
             a, b = self.both.do("query_points", using=name, query=m.RecommendQuery(
                 recommend=m.RecommendInput(positive=positive, negative=negative, strategy=strategy)), limit=500,
                 with_vectors=True)
+            positive, negative = ([vectors.get(x, x) if not isinstance(x, m.SparseVector) else x for x in some]
+                                  for some in (positive, negative))
             near = positive if strategy == m.RecommendStrategy.BEST_SCORE else positive + negative
             indices = {i for v in near for i in v.indices}
             a.points[:] = [p for p in a.points if indices & set(p.vector[name].indices)]
@@ -509,9 +585,9 @@ class Queries(DifferentialTest):
             rng = self.both.rng
             name = self.any_dense()
             key = rng.choice(["city", "tags", "n", "deep.a.b", "mixed", "parts[].kind"])
-            arguments = dict(group_by=key, query=self.both.dense_vector(name), using=self.using(name),
-                             limit=rng.choice([2, 5, 20]), group_size=rng.randint(1, 4),
-                             query_filter=self.both.maybe_filter(), with_payload=rng.choice([True, False]))
+            arguments = dict(group_by=key, limit=rng.choice([2, 5, 20]), group_size=rng.randint(1, 4),
+                             query_filter=self.both.maybe_filter(), with_payload=rng.choice([True, False]),
+                             **self.grouped(name))
             a, b = self.both.do("query_points_groups", **arguments)
             what = str(arguments)
             # A value groups by its best hit; a point in several groups makes ties in their order.
@@ -526,11 +602,24 @@ class Queries(DifferentialTest):
                     self.close_to(x.hits[0].score, a.groups[-1].hits[0].score, what)
         self.repeat(60, step)
 
+    def grouped(self, name):
+        """What is put into groups. (The local mode takes every prefetch for one without a limit.)"""
+        rng = self.both.rng
+        prefetches = [m.Prefetch(query=self.both.dense_vector("" if self.both.unnamed else "dot"), limit=1000,
+                                 using=self.using("" if self.both.unnamed else "dot")),
+                      m.Prefetch(query=self.both.sparse_vector(), using="idf", limit=1000)]
+        return rng.choice([
+            dict(query=self.both.dense_vector(name), using=self.using(name)),
+            dict(query=self.both.sparse_vector(), using="sparse", score_threshold=rng.choice([None, 1.0])),
+            dict(prefetch=prefetches, query=self.both.dense_vector(name), using=self.using(name)),
+            dict(prefetch=prefetches, query=m.FusionQuery(fusion=m.Fusion.DBSF))])
+
     def test_order_by(self):
         def step():
             rng = self.both.rng
-            key = rng.choice(["n", "x", "when", "deep.a.b"])
-            start = {"n": rng.randint(-20, 20), "x": rng.uniform(-5, 5), "when": "2015-05-05T00:00:00Z", "deep.a.b": 2}
+            key = rng.choice(["n", "x", "when", "deep.a.b", "dates"])
+            start = {"n": rng.randint(-20, 20), "x": rng.uniform(-5, 5), "when": "2015-05-05T00:00:00Z", "deep.a.b": 2,
+                     "dates": self.both.date()}
             order = m.OrderBy(key=key, direction=rng.choice([None, m.Direction.ASC, m.Direction.DESC]),
                               start_from=rng.choice([None, start[key]]))
             f = self.both.maybe_filter()
@@ -549,17 +638,16 @@ class Queries(DifferentialTest):
             return
         for x, y in zip(a, b):
             self.close_to(x.order_value, y.order_value, what)
-        ours = {p.id: p for p in b}
+        # A point stands there once for each of its values.
+        ours = {(p.id, p.order_value) for p in b}
         for x in a:
-            if x.id in ours:
-                self.close_to(x.order_value, ours[x.id].order_value, what)
-            else:
+            if (x.id, x.order_value) not in ours:
                 self.assertEqual(x.order_value, a[-1].order_value, what)
 
     def test_facets(self):
         def step():
             rng = self.both.rng
-            key = rng.choice(["city", "tags", "n", "flag", "parts[].kind", "deep.a.c[]"])
+            key = rng.choice(["city", "tags", "n", "flag", "parts[].kind", "deep.a.c[]", "mixed", "maybe", "parts[].sub[].k"])
             arguments = dict(key=key, facet_filter=self.both.maybe_filter(), limit=rng.choice([2, 5, 100]))
             a, b = self.both.do("facet", exact=True, **arguments)
             self.assertEqual([(h.value, h.count) for h in a.hits], [(h.value, h.count) for h in b.hits], arguments)
@@ -610,7 +698,7 @@ class Updates(DifferentialTest):
         rng = self.both.rng
         stored = self.stored()
         gone = rng.sample(stored, 1)
-        kind = rng.randrange(11)
+        kind = rng.randrange(15)
         if kind == 0:
             return "upsert", dict(points=[self.both.point(id) for id in rng.sample(self.both.ids, rng.randint(1, 20))])
         if kind == 1:
@@ -644,12 +732,45 @@ class Updates(DifferentialTest):
                                                   for id in rng.sample(stored, 3)])
         if kind == 9:
             return "delete_vectors", dict(vectors=rng.sample(list(VECTORS) + list(SPARSE), 2), points=self.selector())
+        if kind == 10:
+            return "upsert", dict(points=[self.both.point(id) for id in rng.sample(self.both.ids, 15)], **self.for_which())
+        if kind == 11:
+            ids = rng.sample(self.both.ids, 8)
+            return "upsert", dict(points=m.Batch(
+                ids=ids, vectors={"idf": [self.both.sparse_vector() for _ in ids]}, payloads=None), **self.for_which())
+        if kind == 12:
+            return "update_vectors", dict(points=[m.PointVectors(id=id, vector=self.both.vectors())
+                                                  for id in rng.sample(stored, 10)], update_filter=self.both.filter())
+        if kind == 13:
+            return "batch_update_points", dict(update_operations=[
+                m.UpsertOperation(upsert=m.PointsList(points=[self.both.point(id) for id in rng.sample(self.both.ids, 4)],
+                                                      **self.for_which())),
+                m.OverwritePayloadOperation(overwrite_payload=m.SetPayload(payload=self.partial(), filter=self.selection())),
+                m.SetPayloadOperation(set_payload=m.SetPayload(payload={"q": 1}, filter=self.selection(), key="deep.more")),
+                m.DeletePayloadOperation(delete_payload=m.DeletePayload(keys=["deep.a", "q"], filter=self.selection())),
+                m.UpdateVectorsOperation(update_vectors=m.UpdateVectors(points=[
+                    m.PointVectors(id=rng.choice(stored), vector=self.both.vectors())], update_filter=self.both.filter())),
+                m.DeleteVectorsOperation(delete_vectors=m.DeleteVectors(vector=["dot"], filter=self.selection())),
+                m.ClearPayloadOperation(clear_payload=m.FilterSelector(filter=self.selection())),
+                m.DeleteOperation(delete=m.FilterSelector(filter=self.selection()))])
         return "batch_update_points", dict(update_operations=[
             m.UpsertOperation(upsert=m.PointsList(points=[self.both.point(rng.choice(self.both.ids))])),
             m.SetPayloadOperation(set_payload=m.SetPayload(payload=self.partial(), points=rng.sample(stored, 5))),
             m.DeletePayloadOperation(delete_payload=m.DeletePayload(keys=["when"], points=rng.sample(stored, 5))),
             m.DeleteOperation(delete=m.PointIdsList(points=gone)),
             m.ClearPayloadOperation(clear_payload=m.PointIdsList(points=rng.sample(sorted(set(stored) - set(gone), key=str), 1)))])
+
+    def for_which(self):
+        """Which points an upsert is for."""
+        rng = self.both.rng
+        return {key: value for key, value in (
+            ("update_filter", self.both.maybe_filter()),
+            ("update_mode", rng.choice([None, m.UpdateMode.UPSERT, m.UpdateMode.INSERT_ONLY, m.UpdateMode.UPDATE_ONLY])))
+            if value is not None}
+
+    def selection(self):
+        """A filter that few points pass."""
+        return m.Filter(must=[m.HasIdCondition(has_id=self.both.rng.sample(self.both.ids, 15)), self.both.condition()])
 
     def stored(self):
         return [p.id for p in self.both.local.scroll(self.both.name, limit=500, with_payload=False)[0]]

@@ -19,6 +19,7 @@ struct late {
 };
 
 struct http_server *server;
+bool library_only;
 struct mailbox *stream_box;
 pthread_t stream_thread;
 atomic_uint aborted, ended;
@@ -168,12 +169,15 @@ static void abort_upload(void *ctx)
 	atomic_fetch_add(&aborted, 1);
 }
 
+static bool is_stream(void *ctx, const struct http_request *r)
+{
+	return strncmp(http_path(r), "/stream", 7) == 0;
+}
+
 static bool wants_stream(void *ctx, struct http_request *r, struct http_stream *out)
 {
 	struct upload *u;
 
-	if (strncmp(http_path(r), "/stream", 7) != 0)
-		return false;
 	u = calloc(1, sizeof(*u));
 	u->request = r;
 	u->pausing = strstr(http_path(r), "pause");
@@ -188,8 +192,10 @@ struct http_options options(void)
 				     .threads = 3,
 				     .max_body_bytes = BODY_LIMIT,
 				     .handle = handle,
+				     .streams = is_stream,
 				     .stream = wants_stream,
-				     .ctx = &server};
+				     .ctx = &server,
+				     .library_only = library_only};
 }
 
 void start(const struct http_options *o)

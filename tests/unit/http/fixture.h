@@ -31,6 +31,7 @@ struct upload {
 };
 
 extern struct http_server *server;
+extern bool library_only;          /* for options(): nothing goes the direct way */
 extern struct mailbox *stream_box; /* streams that are held back */
 extern pthread_t stream_thread;    /* lets them go on */
 extern atomic_uint aborted, ended; /* streams */
@@ -77,4 +78,9 @@ void expect(struct client *c, int status, const char *content);
 void expect_end(struct client *c);
 
 uint8_t *make_body(size_t n);
+
+/* All tests by both ways: the direct one where it can be, then libmicrohttpd's alone. */
+#define RUN_BOTH_WAYS(tests)                                                                       \
+	(cmocka_run_group_tests_name("direct", tests, NULL, NULL) +                                \
+	 (library_only = true, cmocka_run_group_tests_name("libmicrohttpd", tests, NULL, NULL)))
 uint64_t body_sum(const uint8_t *bytes, size_t n); /* as /echo computes it */

@@ -503,5 +503,5 @@ int main(void)
 		cmocka_unit_test(test_decode),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_BOTH_WAYS(tests);
 }

@@ -300,5 +300,5 @@ int main(void)
 		cmocka_unit_test(test_stop_with_a_stream_held_back),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_BOTH_WAYS(tests);
 }

@@ -1,22 +1,14 @@
-/* Short ways to write conditions and filters in tests. Everything lives in the arena given to
- * conds_use(). */
+/* Short ways to write conditions and filters in tests. Everything lives in the arena of the test. */
 #pragma once
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "model/filter.h"
 #include <stdlib.h>
 #include <string.h>
 
-static struct arena *conds_arena;
-
-static inline void conds_use(struct arena *arena)
-{
-	conds_arena = arena;
-}
-
 static inline struct path path_to(const char *text)
 {
 	struct path p;
-	assert_int_equal(path_parse(text, strlen(text), conds_arena, &p, NULL), 0);
+	assert_int_equal(path_parse(text, strlen(text), arena, &p, NULL), 0);
 	return p;
 }
 
@@ -40,7 +32,7 @@ static inline struct cond values_cond(enum cond_type type, const char *path,
 {
 	return (struct cond){.type = type,
 			     .path = path_to(path),
-			     .values = arena_copy(conds_arena, values, n * sizeof(*values)),
+			     .values = arena_copy(arena, values, n * sizeof(*values)),
 			     .n_values = n};
 }
 #define MATCH_ANY(path, ...)                                                                       \
@@ -87,7 +79,7 @@ static inline struct cond box_cond(const char *path, double west, double north, 
 
 static inline struct geo_ring ring_of(const struct geo_point *points, uint32_t n)
 {
-	return (struct geo_ring){arena_copy(conds_arena, points, n * sizeof(*points)), n};
+	return (struct geo_ring){arena_copy(arena, points, n * sizeof(*points)), n};
 }
 #define RING(...)                                                                                  \
 	ring_of((struct geo_point[]){__VA_ARGS__},                                                 \
@@ -97,14 +89,14 @@ static inline struct cond polygon_cond(const char *path, const struct geo_ring *
 {
 	return (struct cond){.type = COND_GEO_POLYGON,
 			     .path = path_to(path),
-			     .rings = arena_copy(conds_arena, rings, n * sizeof(*rings)),
+			     .rings = arena_copy(arena, rings, n * sizeof(*rings)),
 			     .n_rings = n};
 }
 
 static inline struct cond ids_cond(const struct point_id *ids, uint32_t n)
 {
 	return (struct cond){.type = COND_HAS_ID,
-			     .ids = arena_copy(conds_arena, ids, n * sizeof(*ids)),
+			     .ids = arena_copy(arena, ids, n * sizeof(*ids)),
 			     .n_ids = n};
 }
 
@@ -123,8 +115,8 @@ enum clause { CLAUSE_MUST, CLAUSE_SHOULD, CLAUSE_MUST_NOT, CLAUSE_MIN_SHOULD };
 
 static inline struct filter *clause_of(enum clause clause, const struct cond *conds, uint32_t n)
 {
-	struct filter *f = arena_zalloc(conds_arena, sizeof(*f));
-	struct cond *copy = arena_copy(conds_arena, conds, n * sizeof(*conds));
+	struct filter *f = arena_zalloc(arena, sizeof(*f));
+	struct cond *copy = arena_copy(arena, conds, n * sizeof(*conds));
 	switch (clause) {
 	case CLAUSE_MUST:
 		f->must = copy;

@@ -1,24 +1,14 @@
 /* What every condition means: each line is a condition, a payload, and whether it holds. */
-#include "tests/unit/unit.h"
 #include "tests/unit/model/conds.h"
 #include "tests/unit/model/doc.h"
 
-static struct arena *arena;
 static const struct collection *schema; /* of the present test; NULL by default */
 
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	conds_use(arena);
-	schema = NULL;
-	return 0;
-}
-
-static int clean(void **state)
+static int drop_schema(void **state)
 {
 	collection_unref(schema);
-	arena_free(arena);
-	return 0;
+	schema = NULL;
+	return clean(state);
 }
 
 static bool holds(struct cond c, const char *json)
@@ -453,7 +443,7 @@ static void empty_lists_do_not_constrain(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, clean)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, drop_schema)
 	const struct CMUnitTest tests[] = {
 		TEST(match_is_type_strict),
 		TEST(match_any_takes_one_of_the_list),

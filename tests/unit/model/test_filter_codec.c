@@ -1,26 +1,11 @@
 /* Codec of filters: every kind of condition comes back, limits hold, damage is refused or
  * harmless. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "tests/unit/model/conds.h"
 #include "tests/unit/model/doc.h"
 #include "tests/unit/model/hostile.h"
 #include "base/limits.h"
 #include <math.h>
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	conds_use(arena);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 /* One of each. */
 static struct filter *sample(void)

@@ -1,22 +1,8 @@
 /* Results: order and merging. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "base/prng.h"
 #include "model/query.h"
 #include <stdlib.h>
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 static struct hit hit_of(uint64_t id, float score)
 {

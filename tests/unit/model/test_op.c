@@ -1,24 +1,9 @@
 /* Codecs of operations and of writes. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "tests/unit/model/conds.h"
 #include "tests/unit/model/doc.h"
 #include "tests/unit/model/hostile.h"
 #include "model/write.h"
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	conds_use(arena);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 /* An operation of each type with all of its fields. */
 static struct op sample(enum op_type type)

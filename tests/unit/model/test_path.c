@@ -1,23 +1,9 @@
 /* Key paths: the grammar, and what a path finds. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "tests/unit/model/doc.h"
 #include "base/limits.h"
 #include <stdio.h>
 #include <string.h>
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 /* "a[0]." as k(a) 0 */
 static const char *steps_text(const struct path *p)

@@ -1,24 +1,10 @@
 /* Payload values: writing and reading, checking of bytes from outside, equality. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "tests/unit/model/doc.h"
 #include "tests/unit/model/hostile.h"
 #include "base/limits.h"
 #include <math.h>
 #include <string.h>
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 static const char sample[] =
 	"{'i':-7,'u':18446744073709551615,'d':10.0,'e':1e300,'big':123456789012345678901234567890,"

@@ -1,25 +1,11 @@
 /* Changes to payload documents: each row is document, change, result. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "tests/unit/model/doc.h"
 #include "base/limits.h"
 #include "base/prng.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 /* Checks the new document behind a prefix that must stay, and gives its text. */
 static const char *result_text(struct buf *b)

@@ -1,26 +1,11 @@
 /* Codecs of results and of leaf searches. */
-#include "tests/unit/unit.h"
+#include "tests/unit/arena.h"
 #include "tests/unit/model/conds.h"
 #include "tests/unit/model/doc.h"
 #include "tests/unit/model/hostile.h"
 #include "base/limits.h"
 #include "model/query.h"
 #include <math.h>
-
-static struct arena *arena;
-
-static int fresh(void **state)
-{
-	arena = arena_new(0);
-	conds_use(arena);
-	return 0;
-}
-
-static int clean(void **state)
-{
-	arena_free(arena);
-	return 0;
-}
 
 static struct hit hit_of(uint64_t id, float score)
 {

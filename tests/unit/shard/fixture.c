@@ -2,10 +2,13 @@
 #include "tests/unit/shard/fixture.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include <dirent.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void fixture_init(struct fixture *f)
@@ -326,4 +329,37 @@ void test_point(struct arena *a, struct point *out, uint64_t id, const float *de
 	out->vectors = arena_zalloc(a, sizeof *out->vectors);
 	out->vectors[0] = (struct vector){VECTOR_DENSE, 0, dim,
 					  arena_copy(a, dense, dim * sizeof *dense), NULL};
+}
+
+static void flip_middle_byte(const char *path)
+{
+	int fd = open(path, O_RDWR);
+	struct stat st;
+	char c;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pread(fd, &c, 1, st.st_size / 2), 1);
+	c ^= 0x55;
+	assert_int_equal(pwrite(fd, &c, 1, st.st_size / 2), 1);
+	close(fd);
+}
+
+int fixture_damage(struct fixture *f, int n, const char *file)
+{
+	char folder[128], path[512];
+	struct dirent *e;
+	int found = 0;
+
+	snprintf(folder, sizeof folder, "%s/replicas/7/0", f->root);
+	DIR *d = opendir(folder);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (strncmp(e->d_name, "seg-", 4) != 0 || found++ != n)
+			continue;
+		snprintf(path, sizeof path, "%s/%.90s/%s", folder, e->d_name, file);
+		flip_middle_byte(path);
+	}
+	closedir(d);
+	return found;
 }

@@ -53,6 +53,10 @@ void fixture_wait_for(struct fixture *f, const char *name,
 /* Waits until nothing is left to be sealed, merged or indexed. */
 void fixture_settle(struct fixture *f);
 
+/* Flips the middle byte of a file of the n-th segment folder of partition 0 (-1: of none; a running node has them
+ * mapped); returns how many segments there are. */
+int fixture_damage(struct fixture *f, int n, const char *file);
+
 /* Building requests in f->arena. */
 struct point_id test_id(uint64_t n); /* every third one a UUID */
 struct pv_slice test_payload(struct arena *a, int64_t n,

@@ -1,11 +1,8 @@
 /* A block that goes bad while the node runs: the reader that meets it says that its answer is incomplete,
  * the segment is looked through once more and put aside, and the rest goes on. */
 #include "tests/unit/shard/fixture.h"
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DIM = 4, ROWS = 100 };
@@ -24,42 +21,6 @@ static void start(struct fixture *f)
 		fixture_settle(f);
 	}
 	fixture_upsert(f, 2 * ROWS, 5, 9);
-}
-
-/* One byte of the file, which the running node has mapped. */
-static void flip(const char *path, double where)
-{
-	int fd = open(path, O_RDWR);
-	struct stat st;
-	char c;
-
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	off_t at = (off_t)((double)st.st_size * where);
-	assert_int_equal(pread(fd, &c, 1, at), 1);
-	c ^= 0x55;
-	assert_int_equal(pwrite(fd, &c, 1, at), 1);
-	close(fd);
-}
-
-/* The payloads of one segment; returns how many segments there are. */
-static int damage(struct fixture *f, int which)
-{
-	char folder[128], path[400];
-	struct dirent *e;
-	int found = 0;
-
-	snprintf(folder, sizeof folder, "%s/replicas/7/0", f->root);
-	DIR *d = opendir(folder);
-	assert_non_null(d);
-	while ((e = readdir(d))) {
-		if (strncmp(e->d_name, "seg-", 4) != 0 || found++ != which)
-			continue;
-		snprintf(path, sizeof path, "%s/%.90s/payload", folder, e->d_name);
-		flip(path, 0.5);
-	}
-	closedir(d);
-	return found;
 }
 
 /* Up to 200 nearest points with n in 0..9; no index of n helps, so every payload is read. */
@@ -87,7 +48,7 @@ static void a_block_that_goes_bad_is_met_said_and_put_aside(void **state)
 		start(&f);
 		assert_true(shard_ready(f.shard, NULL));
 		assert_int_equal(fixture_info(&f).status, REPLICA_GREEN);
-		assert_int_equal(damage(&f, which), 2);
+		assert_int_equal(fixture_damage(&f, which, "payload"), 2);
 
 		/* the first reader says so at once, before anything was put aside */
 		uint32_t n = search(&f, &incomplete);

@@ -1,12 +1,9 @@
 /* Full disks, damaged files, retries, and the trap of compaction between two manifests. */
 #include "tests/unit/shard/model.h"
 #include "base/memory.h"
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DIM = 4 };
@@ -145,43 +142,9 @@ static void background_work_survives_faults(void **state)
 
 /* ---- damage ---- */
 
-static void flip_middle_byte(const char *path)
-{
-	int fd = open(path, O_RDWR);
-	struct stat st;
-	char c;
-
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(pread(fd, &c, 1, st.st_size / 2), 1);
-	c ^= 0x55;
-	assert_int_equal(pwrite(fd, &c, 1, st.st_size / 2), 1);
-	close(fd);
-}
-
-/* Damages a file of the n-th segment folder (-1: of none); returns how many folders there are. */
-static int damage_segment(struct fixture *f, int n, const char *file)
-{
-	char folder[128], path[512];
-	struct dirent *e;
-	int found = 0;
-
-	snprintf(folder, sizeof folder, "%s/replicas/7/0", f->root);
-	DIR *d = opendir(folder);
-	assert_non_null(d);
-	while ((e = readdir(d))) {
-		if (strncmp(e->d_name, "seg-", 4) != 0 || found++ != n)
-			continue;
-		snprintf(path, sizeof path, "%s/%.90s/%s", folder, e->d_name, file);
-		flip_middle_byte(path);
-	}
-	closedir(d);
-	return found;
-}
-
 static int count_folders(struct fixture *f)
 {
-	return damage_segment(f, -1, NULL);
+	return fixture_damage(f, -1, NULL);
 }
 
 /* Three sealed segments of a hundred points, and five points in memory. */
@@ -256,7 +219,7 @@ static void corrupt_segment_is_quarantined_and_named(void **state)
 		struct fixture f;
 
 		three_segments(&f);
-		assert_int_equal(damage_segment(&f, 1, files[i % 3]), 3);
+		assert_int_equal(fixture_damage(&f, 1, files[i % 3]), 3);
 		for (uint64_t round = 0; round < 2;
 		     round++) { /* the second time the manifest says it */
 			f.options.verify_now_bytes = i < 3 ? 0 : 1; /* 1: found in the background */
@@ -279,7 +242,7 @@ static void damaged_index_is_built_again(void **state)
 	struct fixture f;
 
 	three_segments(&f);
-	assert_int_equal(damage_segment(&f, 1, "index-0.faiss"), 3);
+	assert_int_equal(fixture_damage(&f, 1, "index-0.faiss"), 3);
 	fixture_start(&f);
 	assert_true(shard_ready(f.shard, NULL));
 	assert_int_equal(fixture_count(&f, NULL), 305);
