@@ -680,8 +680,9 @@ static void fill_update(struct meta *m, struct meta_update *out)
 	out->number = ++m->number;
 	out->term = core_term(m->core);
 	out->vote = core_vote(m->core);
-	out->save_vote = out->term != m->saved_term ||
-			 (out->vote != m->saved_vote && !MUTANT(vote_not_saved));
+	if (MUTANT(vote_not_saved) && out->vote != m->options.self)
+		out->vote = 0;
+	out->save_vote = out->term != m->saved_term || out->vote != m->saved_vote;
 	m->saved_term = out->term;
 	m->saved_vote = out->vote;
 	out->truncate_from = m->truncate_from;

@@ -2,6 +2,7 @@
  * around them. Several updates wait for one sync; messages wait for it; the machine is told afterwards. */
 #include "base/memory.h"
 #include "cluster/meta_internal.h"
+#include "cluster/meta_wire.h"
 #include "tests/sim/sim.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,16 +205,22 @@ static void take_map(struct sim *s, struct node *n)
 	node_map(s, n);
 }
 
+/* The last byte of the answer to a candidate: bit 0 granted, bit 1 only asked for. */
+static bool gives_vote(const struct meta_message *m)
+{
+	const uint8_t *bytes = m->bytes;
+
+	return bytes[3] == WIRE_VOTE_RESULT && bytes[m->n - 1] == 1;
+}
+
 /* At which a node may be made to stop, see stress.c. */
 static void moments(struct sim *s, struct node *n)
 {
-	struct control *c = &n->control;
-	const struct meta_update *u = &c->update;
+	const struct meta_update *u = &n->control.update;
 
-	if (u->vote != 0 && u->vote != n->id && (u->vote != c->vote || u->term != c->term))
-		fault_moment(s, n->id, MOMENT_VOTED);
-	c->vote = u->vote;
-	c->term = u->term;
+	for (size_t i = 0; i < u->n_messages; i++)
+		if (gives_vote(&u->messages[i]))
+			fault_moment(s, n->id, MOMENT_VOTED);
 	for (size_t i = 0; i < u->n_entries; i++)
 		if (u->entries[i].type == ENTRY_CONFIGURATION)
 			fault_moment(s, n->id, MOMENT_CHANGES);

@@ -247,7 +247,6 @@ struct control {
 	struct entry_mark *log;       /* the checks': what it holds, from log_first on */
 	uint64_t log_first, log_n, log_cap;
 	uint64_t applied, commit, leads_term;
-	uint64_t term, vote; /* as of the last update */
 	/* what server/member.c does */
 	struct heal *heal;
 	bool leads, registered, registering;
