@@ -13,6 +13,10 @@ enum {
 };
 
 const struct route api_routes[] = {
+	/* What is asked most is looked for first. */
+	{HTTP_POST, P "/query", READ_BODY, handle_query},
+	{HTTP_POST, P "/search", READ_BODY, handle_search},
+
 	{HTTP_GET, "/", ROUTE_OPEN, handle_root},
 	{HTTP_GET, "/healthz", ROUTE_OPEN, handle_healthz},
 	{HTTP_GET, "/livez", ROUTE_OPEN, handle_livez},
@@ -61,10 +65,8 @@ const struct route api_routes[] = {
 	{HTTP_POST, P "/scroll", READ_BODY, handle_scroll},
 	{HTTP_POST, P "/count", READ_BODY, handle_count},
 	{HTTP_POST, C "/facet", READ_BODY, handle_facet},
-	{HTTP_POST, P "/query", READ_BODY, handle_query},
 	{HTTP_POST, P "/query/batch", READ_BODY, handle_query_batch},
 	{HTTP_POST, P "/query/groups", READ_BODY, handle_query_groups},
-	{HTTP_POST, P "/search", READ_BODY, handle_search},
 	{HTTP_POST, P "/search/batch", READ_BODY, handle_search_batch},
 	{HTTP_POST, P "/search/groups", READ_BODY, handle_search_groups},
 	{HTTP_POST, P "/recommend", READ_BODY, handle_recommend},

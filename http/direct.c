@@ -11,7 +11,8 @@
  * Threads. Each has an epoll set, level-triggered, and its share of the connections. A connection
  * belongs to its thread, but while its request waits for the handler (`waiting`) its socket belongs to
  * whoever will call http_respond(), which writes the answer on the spot. What arrives meanwhile takes
- * the connection out of the epoll set (`muted`) until then. Only the thread closes it.
+ * the connection out of the epoll set (`muted`) until then. Only the thread closes it. What is counted
+ * and what is kept for reuse is the thread's own: what two processors write takes longer than it is worth.
  */
 #include "http/server_internal.h"
 #include "base/assert.h"
@@ -30,13 +31,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, ANSWER_HEAD_BYTES = 512 };
+enum { EVENTS = 64, ANSWER_HEAD_BYTES = 512, SPARE_BODY_BYTES = 64 << 10 };
 
 struct direct_thread {
-	struct http_server *server;
-	pthread_t thread;
+	_Alignas(128) pthread_t thread;
 	bool started;
 	int epoll;
+	struct http_request *spare; /* cleared */
+	_Atomic uint64_t requests, in_flight, bytes_in, bytes_out;
 };
 
 struct http_direct {
@@ -48,6 +50,7 @@ struct http_direct {
 struct direct_connection {
 	struct http_connection base; /* first */
 	struct direct_thread *thread;
+	struct http_request *request; /* that is read, or waits; NULL: none */
 	atomic_bool waiting;
 	bool muted; /* these four: the thread's, or under the lock while waiting */
 	bool last;  /* nothing more is read once the answer is out */
@@ -92,10 +95,10 @@ static void end_connection(struct direct_connection *d)
 	int fd = d->base.fd;
 
 	assert(!atomic_load(&d->waiting));
-	if (d->base.request || d->sent < d->out.len)
-		atomic_fetch_sub(&s->in_flight, 1);
-	if (d->base.request)
-		http_request_put(d->base.request);
+	if (d->request || d->sent < d->out.len)
+		atomic_fetch_sub(&d->thread->in_flight, 1);
+	if (d->request)
+		http_request_free(d->request);
 	forget(d);
 	close(fd);
 	atomic_fetch_sub_explicit(&s->n_connections, 1, memory_order_relaxed);
@@ -181,7 +184,7 @@ static void answered(struct direct_connection *d)
 	buf_fini(&d->out);
 	d->sent = 0;
 	http_phase(&d->base, PHASE_HEADERS, 0);
-	atomic_fetch_sub(&d->base.server->in_flight, 1);
+	atomic_fetch_sub(&d->thread->in_flight, 1);
 	if (d->last)
 		shutdown(d->base.fd, SHUT_WR);
 }
@@ -201,25 +204,32 @@ static void keep_rest(struct direct_connection *d, const char *head, size_t n_he
 	d->sent = sent;
 }
 
-/* Sends the answer of the request, which ends; what is left of it is in `out` afterwards. */
-static void send_answer(struct direct_connection *d)
+/* On the thread. */
+static void put_request(struct direct_thread *t, struct http_server *s, struct http_request *r)
+{
+	http_request_clear(r);
+	if (!t->spare && r->body.cap <= SPARE_BODY_BYTES)
+		t->spare = r;
+	else
+		http_request_keep(s, r);
+}
+
+/* Sends an answer; what is left of it is in `out` afterwards. */
+static void send_answer(struct direct_connection *d, struct http_response response)
 {
 	struct http_server *s = d->base.server;
-	struct http_response response = d->base.request->response;
 	char head[ANSWER_HEAD_BYTES];
 	struct iovec parts[2] = {{head, 0}, {NULL, 0}};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 	ssize_t sent;
 
-	d->base.request->response.body = BUF_INIT;
-	http_request_put(d->base.request);
 	d->last = atomic_load_explicit(&s->stopping, memory_order_relaxed);
 	if (response.status == 204)
 		buf_fini(&response.body);
 	parts[0].iov_len = compose_head(head, &response, d->last);
 	parts[1].iov_base = response.body.data;
 	parts[1].iov_len = response.body.len;
-	atomic_fetch_add_explicit(&s->bytes_out, response.body.len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&d->thread->bytes_out, response.body.len, memory_order_relaxed);
 	sent = sendmsg(d->base.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		shutdown(d->base.fd, SHUT_RDWR);
@@ -257,9 +267,16 @@ static void send_rest(struct direct_connection *d)
 void http_direct_answer(struct http_connection *c)
 {
 	struct direct_connection *d = direct_of(c);
+	struct http_request *r = d->request;
+	struct http_response response = r->response;
 
+	http_request_publish(c, NULL);
+	r->response.body = BUF_INIT;
+	http_request_clear(r);
+	http_request_keep(c->server, r);
 	pthread_mutex_lock(&d->lock);
-	send_answer(d);
+	d->request = NULL;
+	send_answer(d, response);
 	if (d->out.len > 0)
 		watch(d, d->muted ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, EPOLLOUT);
 	else if (d->muted)
@@ -279,34 +296,49 @@ void http_direct_abandon(struct http_connection *c)
 		assert(errno != EBADF);
 	shutdown(c->fd, SHUT_WR);
 	buf_fini(&text);
-	atomic_fetch_sub(&c->server->in_flight, 1);
+	d->request = NULL;
+	atomic_fetch_sub(&d->thread->in_flight, 1);
 	atomic_store(&d->waiting, false);
 }
 
 /* ---- requests ---- */
 
+/* False: whoever answers has the connection now. */
+static bool wait_for_answer(struct direct_connection *d)
+{
+	struct http_server *s = d->base.server;
+	unsigned old;
+
+	http_request_publish(&d->base, d->request);
+	atomic_store(&d->waiting, true);
+	old = atomic_fetch_or(&d->request->flags, REQUEST_SUSPENDED);
+	if (!(old & REQUEST_ANSWERED)) {
+		if (atomic_load(&s->leaving))
+			http_abandon_all(s);
+		return false;
+	}
+	atomic_store(&d->waiting, false);
+	http_request_publish(&d->base, NULL);
+	return true;
+}
+
 static void run(struct direct_connection *d)
 {
 	struct http_server *s = d->base.server;
-	struct http_request *r = d->base.request;
-	unsigned old;
+	struct http_request *r = d->request;
+	struct http_response response;
 
 	r->ended = true;
-	atomic_fetch_add_explicit(&s->bytes_in, r->body.len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&d->thread->bytes_in, r->body.len, memory_order_relaxed);
 	http_phase_at(&d->base, PHASE_HANDLER, 0, r->started_us);
 	s->options.handle(s->options.ctx, r);
-	if (!(atomic_load(&r->flags) & REQUEST_ANSWERED)) {
-		atomic_store(&d->waiting, true);
-		old = atomic_fetch_or(&r->flags, REQUEST_SUSPENDED);
-		if (!(old & REQUEST_ANSWERED)) {
-			/* Whoever answers has the connection now. */
-			if (atomic_load(&s->leaving))
-				http_abandon_all(s);
-			return;
-		}
-		atomic_store(&d->waiting, false);
-	}
-	send_answer(d);
+	if (!(atomic_load(&r->flags) & REQUEST_ANSWERED) && !wait_for_answer(d))
+		return;
+	response = r->response;
+	r->response.body = BUF_INIT;
+	d->request = NULL;
+	put_request(d->thread, s, r);
+	send_answer(d, response);
 	if (d->out.len > 0)
 		watch(d, EPOLL_CTL_MOD, EPOLLOUT);
 }
@@ -314,7 +346,7 @@ static void run(struct direct_connection *d)
 /* More of the body; true when it is whole. */
 static bool read_body(struct direct_connection *d, struct iovec *head)
 {
-	struct http_request *r = d->base.request;
+	struct http_request *r = d->request;
 	struct http_body *b = &r->body;
 	struct iovec parts[2] = {*head, {b->bytes + b->len, r->length - b->len}};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
@@ -355,12 +387,17 @@ static void fill_request(struct http_request *r, const struct http_head *head)
 static bool begin(struct direct_connection *d, const char *text, size_t n, struct http_head *head)
 {
 	struct http_server *s = d->base.server;
-	struct http_request *r;
+	struct direct_thread *t = d->thread;
+	struct http_request *r = t->spare;
 	char *copy;
 
 	if (atomic_load_explicit(&s->stopping, memory_order_relaxed))
 		return false;
-	r = http_request_get(&d->base);
+	if (r)
+		t->spare = NULL;
+	else
+		r = http_request_unused(s);
+	http_request_begin(r, &d->base);
 	copy = arena_alloc(r->arena, n);
 	memcpy(copy, text, n);
 	if (http_head_read(copy, n, head) && head->body_length <= TRUSTED_BODY_BYTES &&
@@ -368,12 +405,13 @@ static bool begin(struct direct_connection *d, const char *text, size_t n, struc
 		fill_request(r, head);
 		if (!(s->options.streams && s->options.streams(s->options.ctx, r)) &&
 		    http_body_expect(r) == 0) {
-			atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
-			atomic_fetch_add(&s->in_flight, 1);
+			atomic_fetch_add_explicit(&t->requests, 1, memory_order_relaxed);
+			atomic_fetch_add(&t->in_flight, 1);
+			d->request = r;
 			return true;
 		}
 	}
-	http_request_put(r);
+	put_request(t, s, r);
 	return false;
 }
 
@@ -422,7 +460,7 @@ static void on_event(struct direct_connection *d)
 		send_rest(d);
 	else if (d->last)
 		end_connection(d);
-	else if (!d->base.request)
+	else if (!d->request)
 		read_head(d);
 	else if (read_body(d, &(struct iovec){0}))
 		run(d);
@@ -464,7 +502,6 @@ static int start_thread(struct http_server *s, struct direct_thread *t, struct e
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 	int rc;
 
-	t->server = s;
 	t->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (t->epoll < 0 || epoll_ctl(t->epoll, EPOLL_CTL_ADD, s->direct->wake_fd, &event) != 0)
 		return error_errno(err, errno, "make an epoll set");
@@ -478,13 +515,17 @@ static int start_thread(struct http_server *s, struct direct_thread *t, struct e
 
 int http_direct_start(struct http_server *s, uint32_t threads, struct error *err)
 {
+	size_t bytes = threads * sizeof(struct direct_thread);
 	int rc = 0;
 
 	s->direct = mem_zalloc(sizeof(*s->direct));
-	s->direct->threads = mem_zalloc(threads * sizeof(*s->direct->threads));
 	s->direct->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->direct->wake_fd < 0)
 		return error_errno(err, errno, "make an event descriptor");
+	s->direct->threads = aligned_alloc(_Alignof(struct direct_thread), bytes);
+	if (!s->direct->threads)
+		return error_set(err, ERR_NOMEM, "memory for HTTP threads");
+	memset(s->direct->threads, 0, bytes);
 	for (uint32_t i = 0; i < threads; i++)
 		s->direct->threads[i].epoll = -1;
 	for (uint32_t i = 0; i < threads && rc == 0; i++) {
@@ -492,6 +533,18 @@ int http_direct_start(struct http_server *s, uint32_t threads, struct error *err
 		rc = start_thread(s, &s->direct->threads[i], err);
 	}
 	return rc;
+}
+
+void http_direct_stats(const struct http_server *s, struct http_server_stats *sum)
+{
+	for (uint32_t i = 0; s->direct && i < s->direct->n_threads; i++) {
+		const struct direct_thread *t = &s->direct->threads[i];
+
+		sum->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
+		sum->in_flight += atomic_load(&t->in_flight);
+		sum->bytes_in += atomic_load_explicit(&t->bytes_in, memory_order_relaxed);
+		sum->bytes_out += atomic_load_explicit(&t->bytes_out, memory_order_relaxed);
+	}
 }
 
 void http_direct_stop(struct http_server *s)
@@ -512,9 +565,11 @@ void http_direct_stop(struct http_server *s)
 		if (c->direct)
 			end_connection(direct_of(c));
 	}
-	for (uint32_t i = 0; i < all->n_threads; i++)
+	for (uint32_t i = 0; i < all->n_threads; i++) {
 		if (all->threads[i].epoll >= 0)
 			close(all->threads[i].epoll);
+		http_request_free(all->threads[i].spare);
+	}
 	if (all->wake_fd >= 0)
 		close(all->wake_fd);
 	free(all->threads);

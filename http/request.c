@@ -105,9 +105,8 @@ int http_body_append(struct http_request *r, const void *bytes, size_t n)
 
 /* ---- reuse ---- */
 
-struct http_request *http_request_get(struct http_connection *c)
+struct http_request *http_request_unused(struct http_server *s)
 {
-	struct http_server *s = c->server;
 	struct http_request *r;
 
 	pthread_mutex_lock(&s->lock);
@@ -117,17 +116,36 @@ struct http_request *http_request_get(struct http_connection *c)
 		s->n_kept--;
 		s->kept_body_bytes -= r->body.cap;
 	}
+	pthread_mutex_unlock(&s->lock);
 	if (!r) {
 		r = mem_zalloc(sizeof(*r));
 		r->arena = arena_new(ARENA_BYTES);
 	}
 	r->next = NULL;
-	c->request = r;
-	pthread_mutex_unlock(&s->lock);
-	r->server = s;
+	return r;
+}
+
+void http_request_begin(struct http_request *r, struct http_connection *c)
+{
+	r->server = c->server;
 	r->connection = c;
 	r->mhd = c->mhd;
 	r->length = UINT64_MAX;
+}
+
+void http_request_publish(struct http_connection *c, struct http_request *r)
+{
+	pthread_mutex_lock(&c->server->lock);
+	c->request = r;
+	pthread_mutex_unlock(&c->server->lock);
+}
+
+struct http_request *http_request_get(struct http_connection *c)
+{
+	struct http_request *r = http_request_unused(c->server);
+
+	http_request_begin(r, c);
+	http_request_publish(c, r);
 	return r;
 }
 
@@ -141,28 +159,39 @@ void http_request_free(struct http_request *r)
 	free(r);
 }
 
-void http_request_put(struct http_request *r)
+void http_request_clear(struct http_request *r)
 {
-	struct http_server *s = r->server;
-	struct http_connection *c = r->connection;
 	struct arena *arena = r->arena;
 	struct http_body body = r->body;
-	bool keep;
 
 	buf_fini(&r->response.body);
 	arena_reset(arena);
 	body.len = 0;
-	pthread_mutex_lock(&s->lock);
-	c->request = NULL;
 	memset(r, 0, sizeof(*r));
 	r->arena = arena;
 	r->body = body;
-	keep = s->n_kept < KEPT_REQUESTS && s->kept_body_bytes + body.cap <= KEPT_BODY_BYTES;
+}
+
+void http_request_put(struct http_request *r)
+{
+	struct http_connection *c = r->connection;
+
+	http_request_publish(c, NULL);
+	http_request_clear(r);
+	http_request_keep(c->server, r);
+}
+
+void http_request_keep(struct http_server *s, struct http_request *r)
+{
+	bool keep;
+
+	pthread_mutex_lock(&s->lock);
+	keep = s->n_kept < KEPT_REQUESTS && s->kept_body_bytes + r->body.cap <= KEPT_BODY_BYTES;
 	if (keep) {
 		r->next = s->kept;
 		s->kept = r;
 		s->n_kept++;
-		s->kept_body_bytes += body.cap;
+		s->kept_body_bytes += r->body.cap;
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!keep)

@@ -725,8 +725,11 @@ void http_server_stop(struct http_server *s)
 	/* New clients are refused at once. Closed it is at the end: until then the watch may still ask for
 	 * it, and the number must not mean something else. */
 	shutdown(s->listen_fd, SHUT_RDWR);
-	while (atomic_load(&s->in_flight) > 0 && clock_monotonic_us() < deadline_us)
-		poll(NULL, 0, 2);
+	for (struct http_server_stats stats; clock_monotonic_us() < deadline_us; poll(NULL, 0, 2)) {
+		http_server_stats(s, &stats);
+		if (stats.in_flight == 0)
+			break;
+	}
 	atomic_store(&s->leaving, true);
 	/* libmicrohttpd must not be stopped while a connection is suspended, or being resumed. */
 	while (http_abandon_all(s) || atomic_load(&s->resuming) > 0)
@@ -749,4 +752,5 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *ou
 	out->connections = atomic_load_explicit(&s->n_connections, memory_order_relaxed);
 	out->bytes_in = atomic_load_explicit(&s->bytes_in, memory_order_relaxed);
 	out->bytes_out = atomic_load_explicit(&s->bytes_out, memory_order_relaxed);
+	http_direct_stats(s, out);
 }

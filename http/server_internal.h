@@ -77,7 +77,9 @@ struct http_connection {
 	_Atomic int phase;
 	_Atomic uint64_t phase_since_us;
 	_Atomic uint64_t phase_bytes; /* received or to be sent in this phase */
-	struct http_request *request; /* NULL once answered; written under the lock */
+	struct http_request
+		*request; /* NULL once answered; written under the lock. On the direct way only
+					 while it waits for another thread. */
 	/* What the watch saw last, and whether it has looked for the end since. */
 	uint64_t seen_since_us, seen_bytes;
 	bool seen_end;
@@ -143,6 +145,7 @@ int http_direct_start(struct http_server *s, uint32_t threads, struct error *err
 void http_direct_add(struct http_server *s, int fd); /* a connection that is counted already */
 void http_direct_answer(struct http_connection *c);
 void http_direct_abandon(struct http_connection *c);
+void http_direct_stats(const struct http_server *s, struct http_server_stats *sum); /* adds */
 void http_direct_stop(struct http_server *s); /* once nothing waits any more; twice is fine */
 
 /* ---- listen.c ---- */
@@ -152,6 +155,15 @@ int http_listen(const char *host, uint16_t port, int *fd, uint16_t *port_out, st
 int http_read_file(const char *path, char **out, struct error *err);
 
 /* ---- request.c ---- */
+struct http_request *http_request_unused(
+	struct http_server *s); /* one of those kept, or a new one */
+void http_request_begin(struct http_request *r, struct http_connection *c);
+/* The connection's request, for those who look at all connections. */
+void http_request_publish(struct http_connection *c, struct http_request *r);
+void http_request_clear(struct http_request *r);
+void http_request_keep(struct http_server *s,
+		       struct http_request *r); /* a cleared one, or frees it */
+/* The first three in one; and back. */
 struct http_request *http_request_get(struct http_connection *c);
 void http_request_put(struct http_request *r); /* takes it off its connection, keeps it for reuse */
 void http_request_free(struct http_request *r);

@@ -23,7 +23,7 @@
 
 enum {
 	LINK_WINDOW = 48,     /* calls in flight on one connection */
-	LINK_OPEN_FRAMES = 8, /* beyond, calls gather, for COALESCE_US at most (link.c) */
+	LINK_OPEN_FRAMES = 2, /* beyond, calls gather, for COALESCE_US at most (link.c) */
 	COALESCE_US = 1000,
 	LINK_QUEUE = 1024,          /* calls beyond the window that may wait; more: ERR_BUSY */
 	FRAME_SOFT_BYTES = 1 << 20, /* a frame is not filled beyond this */
