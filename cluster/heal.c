@@ -74,6 +74,12 @@ bool heal_dead(struct heal *h, uint64_t id)
 	return w == NULL || w->dead;
 }
 
+bool heal_silent(struct heal *h, uint64_t id)
+{
+	const struct watched *w = heal_watched(h, id);
+	return heal_dead(h, id) || earlier(h->now_us, w->heard_us) >= h->options.suspect_us;
+}
+
 const struct heal_report *heal_report_of(struct heal *h, uint64_t node, uint64_t collection_id,
 					 uint32_t partition)
 {
@@ -348,15 +354,17 @@ static void plan_members(struct heal *h, const struct heal_event *e, struct heal
 	for (size_t i = 0; i < e->n_members; i++) {
 		uint64_t id = e->members[i].id;
 		const struct map_node *node = map_node(h->map, id);
-		/* While a first start is under way its nodes are members before they are in the map. */
-		if (node == NULL && !e->members[i].voter && id >= MAP_FIRST_ID) {
+		/* While a first start is under way its nodes are in no map yet, but they vote. A learner in no map was removed. */
+		if (node == NULL && !e->members[i].voter) {
 			change_member(h, out, -1, id);
 			return;
 		}
 		voters += e->members[i].voter;
 		if (e->members[i].voter && node != NULL && lost_for_good(h, id))
 			lost = id;
-		if (!e->members[i].voter && node != NULL && node->coordinator && !heal_dead(h, id))
+		/* Not one that may just have been lost: with two voters both are needed, also to make a third. */
+		if (!e->members[i].voter && node != NULL && node->coordinator &&
+		    !heal_silent(h, id))
 			promote = id;
 	}
 	for (uint32_t i = 0; i < h->map->n_nodes; i++) {

@@ -57,6 +57,10 @@ struct heal {
 
 struct watched *heal_watched(struct heal *h, uint64_t id); /* NULL: not in the map */
 bool heal_dead(struct heal *h, uint64_t id);               /* or not in the map */
+bool heal_silent(
+	struct heal *h,
+	uint64_t id); /* dead, or not heard of just now: what it reported before may be void, as when it
+						* was started again without its folder */
 const struct heal_report *heal_report_of(struct heal *h, uint64_t node, uint64_t collection_id,
 					 uint32_t partition);
 void heal_notice(struct heal *h, bool alarm, const char *format, ...)

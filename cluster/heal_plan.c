@@ -104,13 +104,6 @@ static bool is_unfit(struct heal *h, const struct plan *p, uint64_t id)
 	return heal_dead(h, id) || (r != NULL && r->failed && !MUTANT(promotes_failed));
 }
 
-/* Not heard of just now: what it reported before may be void, as when it was started again without its folder. */
-static bool is_silent(struct heal *h, uint64_t id)
-{
-	const struct watched *w = heal_watched(h, id);
-	return w == NULL || h->now_us - w->heard_us >= h->options.suspect_us;
-}
-
 /* The fit in-sync member that holds the most; 0 when it is too early to say. */
 static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t except, bool wait)
 {
@@ -118,7 +111,7 @@ static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t excep
 	uint64_t chosen = 0;
 	for (uint32_t i = 0; i < p->now->n_in_sync; i++) {
 		uint64_t id = p->now->in_sync[i];
-		if (id == except || is_unfit(h, p, id) || is_silent(h, id))
+		if (id == except || is_unfit(h, p, id) || heal_silent(h, id))
 			continue;
 		const struct heal_report *r =
 			heal_report_of(h, id, p->c->collection->id, p->partition);

@@ -71,7 +71,7 @@ static void out_of_voters(void *ctx, const struct error *result, uint64_t index)
 	removal_end(r, &err);
 }
 
-/* Learners that are in no map leave by themselves, but for those of the first start (cluster/heal.c). */
+/* Learners that are in no map leave by themselves (cluster/heal.c). */
 static void out_of_map(struct coord_call *call)
 {
 	struct removal *r = (struct removal *)call;
@@ -79,7 +79,7 @@ static void out_of_map(struct coord_call *call)
 	struct meta_runtime_member member;
 	struct error result = call->err;
 	result.code = call->rc;
-	bool stays = find_member(r->coord, id, &member) && (member.voter || id < MAP_FIRST_ID);
+	bool stays = find_member(r->coord, id, &member) && member.voter;
 	if (result.code == ERR_BUSY)
 		result.code = ERR_EXISTS; /* it has replicas: not something to try again soon */
 	if (!stays || (call->rc != 0 && call->rc != ERR_NOT_FOUND)) {

@@ -680,6 +680,37 @@ static void test_voters(void **state)
 	world_free(w);
 }
 
+/* A change that was asked for before its removal comes late; who votes may be about to enter the map. */
+static void test_removed_follower_leaves(void **state)
+{
+	struct world *w = world_new(2, 0, 0);
+	member(w, 1, true);
+	member(w, 2, false);
+	member(w, 3, true);
+	run_for(w, 5000);
+	assert_int_equal(w->change.change, 0);
+	member(w, 4, false);
+	run_for(w, 3000);
+	assert_int_equal(w->change.change, -1);
+	assert_int_equal(w->change.node, 4);
+	world_free(w);
+}
+
+/* Of two voters both are needed: one that may just have been lost does not become the second. */
+static void test_silent_follower_gets_no_vote(void **state)
+{
+	struct world *w = world_new(3, 0, 0);
+	w->silent[2] = true;
+	run_for(w, 1000);
+	member(w, 1, true);
+	member(w, 3, false);
+	member(w, 2, false);
+	run_for(w, 200);
+	assert_int_equal(w->change.change, 2);
+	assert_int_equal(w->change.node, 3);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -706,6 +737,8 @@ int main(void)
 		cmocka_unit_test(test_degraded_collection_is_completed),
 		cmocka_unit_test(test_different_digests_alarm),
 		cmocka_unit_test(test_voters),
+		cmocka_unit_test(test_removed_follower_leaves),
+		cmocka_unit_test(test_silent_follower_gets_no_vote),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
