@@ -21,7 +21,17 @@ struct hosting {
 	pthread_t thread;
 };
 
-void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
+/* Hosted by the map before, and not any more. */
+static bool left(const struct map *before, const struct map_collection *c, uint32_t partition,
+		 uint64_t node)
+{
+	const struct map_collection *old =
+		before != NULL ? map_collection_by_id(before, c->collection->id) : NULL;
+	return old != NULL && map_partition_names(&old->partitions[partition], node);
+}
+
+void hosting_assign(struct shard *shard, uint64_t self, const struct map *before,
+		    const struct map *map)
 {
 	struct error err = {0};
 	size_t count = 0, cap = 0;
@@ -31,9 +41,11 @@ void hosting_assign(struct shard *shard, uint64_t self, const struct map *map)
 	for (uint32_t i = 0; i < map->n_collections; i++) {
 		const struct map_collection *c = &map->collections[i];
 		for (uint32_t p = 0; p < c->collection->n_partitions; p++)
-			if (map_partition_names(&c->partitions[p], self))
-				list[count++] = (struct shard_assignment){c->collection, p,
-									  c->partitions[p]};
+			if (map_partition_names(&c->partitions[p], self) ||
+			    left(before, c, p, self))
+				list[count++] = (struct shard_assignment){
+					c->collection, p, c->partitions[p],
+					!map_partition_names(&c->partitions[p], self)};
 	}
 	if (shard_assign(shard, list, count, &err) != 0)
 		log_error("node", "%s", err.text);
@@ -45,10 +57,10 @@ static void sweep(struct hosting *h)
 {
 	h->sweep = false;
 	pthread_mutex_unlock(&h->lock);
-	shard_sweep(h->shard);
+	shard_sweep(h->shard, h->current != NULL ? h->current->next_id : MAP_FIRST_ID);
 	/* What the shard would not begin on the word of an old map. */
 	if (h->current != NULL)
-		hosting_assign(h->shard, h->self, h->current);
+		hosting_assign(h->shard, h->self, NULL, h->current);
 	pthread_mutex_lock(&h->lock);
 	h->confirmed = true;
 }
@@ -89,7 +101,7 @@ static void *loop(void *arg)
 		h->next = NULL;
 		h->busy = true;
 		pthread_mutex_unlock(&h->lock);
-		hosting_assign(h->shard, h->self, map);
+		hosting_assign(h->shard, h->self, h->current, map);
 		map_unref(h->current);
 		h->current = map;
 		pthread_mutex_lock(&h->lock);

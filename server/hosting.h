@@ -17,5 +17,6 @@ void hosting_wait(struct hosting *h);
 void hosting_contact(struct hosting *h, uint64_t at_us);
 /* Has the map been as new as any since the start, and is all of it hosted? A replica that is new by an older one is not begun. */
 bool hosting_confirmed(struct hosting *h);
-/* Without a thread: done on return. */
-void hosting_assign(struct shard *shard, uint64_t self, const struct map *map);
+/* Without a thread: done on return. before: the map that was assigned last; NULL: none. */
+void hosting_assign(struct shard *shard, uint64_t self, const struct map *before,
+		    const struct map *map);

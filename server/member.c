@@ -383,7 +383,9 @@ static void *loop(void *arg)
 			beat(m, &status);
 			member_contact(m);
 		}
-		if (!atomic_load(&m->registered) && !m->registering && now >= m->register_us) {
+		/* What the node is known to have held is settled before it can be given anything new. */
+		if (!atomic_load(&m->registered) && !m->registering && now >= m->register_us &&
+		    hosting_confirmed(m->hosting)) {
 			m->registering = true;
 			member_register(m);
 		}

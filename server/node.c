@@ -216,7 +216,7 @@ static int identify(struct node *n, struct error *err)
 static void on_map(void *ctx, const struct map *map)
 {
 	struct node *n = ctx;
-	hosting_assign(n->shard, SELF, map);
+	hosting_assign(n->shard, SELF, NULL, map);
 }
 
 /* Control-plane messages go to other nodes; a single node has none. */

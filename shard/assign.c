@@ -124,24 +124,36 @@ static void remove_folder(struct shard *s, const char *folder)
 	buf_fini(&names);
 }
 
+static uint64_t highest_epoch(const struct hosted *h)
+{
+	uint64_t epoch = h->config.epoch;
+
+	epoch = h->epochs.epoch > epoch ? h->epochs.epoch : epoch;
+	return h->machine.epoch > epoch ? h->machine.epoch : epoch;
+}
+
 static void close_hosted(struct shard *s, struct hosted *h)
 {
 	if (!h->failed.code)
 		ask_loop(s, h, close_on_loop, NULL);
 }
 
-static void drop(struct shard *s, struct hosted *h)
+/* a: what is assigned instead; NULL: nothing is known. */
+static void drop(struct shard *s, struct hosted *h, const struct shard_assignment *a)
 {
 	char folder[sizeof h->folder];
 	uint64_t collection_id = h->collection_id;
 	uint32_t partition = h->partition;
+	bool keep;
 
 	memcpy(folder, h->folder, sizeof folder);
 	__atomic_store_n(&h->doomed, true, __ATOMIC_RELEASE);
 	seeds_forget(s, h);
 	close_hosted(s, h);
+	/* Its primary may count on it by a newer map, which has it again: what it acknowledged must stay. */
+	keep = a && highest_epoch(h) > a->config.epoch;
 	hosted_unref(h);
-	if (s->options.old_assignments)
+	if (keep || s->options.old_assignments)
 		return; /* a newer one may name it again, with what is in it */
 	staging_remove(s, folder);
 	remove_folder(s, folder);
@@ -165,12 +177,13 @@ void assign_close_all(struct shard *s)
 
 /* ---- assigning ---- */
 
-static bool is_named(const struct hosted *h, const struct shard_assignment *list, size_t n)
+static const struct shard_assignment *assignment_of(const struct hosted *h,
+						    const struct shard_assignment *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (list[i].collection->id == h->collection_id && list[i].partition == h->partition)
-			return true;
-	return false;
+			return &list[i];
+	return NULL;
 }
 
 static bool is_current(struct hosted *h, const struct shard_assignment *a)
@@ -253,23 +266,25 @@ static struct hosted *open_one(struct shard *s, const struct shard_assignment *a
 int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err)
 {
 	struct hosted **table, **old;
-	size_t n_old;
+	size_t n_old, here = 0;
 	int rc = 0;
 
 	pthread_mutex_lock(&s->assign_lock);
 	table = mem_array(n + 1, sizeof *table);
 	/* What is open must not wait for what has to be opened. */
 	for (size_t i = 0; i < n; i++)
-		table[i] = adopt(s, &list[i]);
+		table[i] = list[i].elsewhere ? NULL : adopt(s, &list[i]);
 	for (size_t i = 0; i < n; i++)
-		if (!table[i])
-			table[i] = open_one(s, &list[i], &rc, err);
-	old = publish_table(s, table, n, &n_old);
+		if (!list[i].elsewhere)
+			table[here++] = table[i] ? table[i] : open_one(s, &list[i], &rc, err);
+	old = publish_table(s, table, here, &n_old);
 	for (size_t i = 0; i < n_old; i++) {
-		if (is_named(old[i], list, n))
+		const struct shard_assignment *a = assignment_of(old[i], list, n);
+
+		if (a && !a->elsewhere)
 			hosted_unref(old[i]);
 		else
-			drop(s, old[i]);
+			drop(s, old[i], a);
 	}
 	free(old);
 	pthread_mutex_unlock(&s->assign_lock);
@@ -300,14 +315,6 @@ static struct hosted **table_copy(struct shard *s, const struct hosted *h, size_
 			*at = i;
 	}
 	return table;
-}
-
-static uint64_t highest_epoch(const struct hosted *h)
-{
-	uint64_t epoch = h->config.epoch;
-
-	epoch = h->epochs.epoch > epoch ? h->epochs.epoch : epoch;
-	return h->machine.epoch > epoch ? h->machine.epoch : epoch;
 }
 
 int assign_reopen(struct shard *s, struct hosted *h,

@@ -47,6 +47,8 @@ enum {
 	DISK_STALLED_US = 3000000
 };
 
+#define KNOWN_NEVER UINT64_MAX /* struct shard's known_since: not known yet */
+
 struct seeds;
 
 struct shard {
@@ -57,6 +59,7 @@ struct shard {
 	pthread_rwlock_t table_lock;
 	struct hosted **table; /* sorted by (collection, partition) */
 	size_t n_table;
+	uint64_t known_since; /* under assign_lock; of collections from this id on it is known which were held here */
 	struct hosted *hosted;   /* the loop's list */
 	uint64_t contact_us;     /* the loop's: of the newest shard_contact() */
 	bool stopping;           /* atomic: no new calls */
@@ -305,6 +308,8 @@ bool known_has(struct shard *s, uint64_t collection_id, uint32_t partition);
 int known_add(struct shard *s, uint64_t collection_id, uint32_t partition, struct error *err);
 void known_remove(struct shard *s, uint64_t collection_id, uint32_t partition);
 void known_sweep(struct shard *s); /* of what is not hosted */
+/* By a confirmed map whose next id is `next_id`: from which collection on the marks are complete. The first call counts, of this folder's. */
+void known_since(struct shard *s, uint64_t next_id);
 
 /* ---- seal.c ---- */
 void seal_start(struct hosted *h);     /* seals the oldest frozen segment unless that is going on */

@@ -340,26 +340,27 @@ static int store_first_manifest(struct hosted *h, struct error *err)
 	return 0;
 }
 
-/* The map counts this node among those that have everything, and it has nothing. A new collection is like that; but a replica whose folder
- * was lost must not pass for a new one, and what an old map says is no reason to begin one. */
+/* There is no folder. What an old map says is no reason to begin one: where it names a learner, a newer one may count this node among those that have
+ * everything. When the newest does, nothing is right if it never held anything, as at the start of a collection: then nothing can
+ * have been committed without it. But one whose folder was lost must not pass for a new one. Not the epoch tells them apart: it may
+ * have moved on before this node came. */
 static int check_fresh(const struct hosted *h, const struct map_partition *c, struct error *err)
 {
 	struct shard *s = h->shard;
 	bool named = false;
 
-	for (uint32_t i = 0; i < c->n_in_sync; i++)
-		named |= c->in_sync[i] == s->options.self_node;
-	if (!named)
-		return 0;
-	if (c->epoch > 1 || known_has(s, h->collection_id, h->partition))
-		return error_set(err, ERR_CORRUPT,
-				 "the folder is empty, though this node has a full copy by the map "
-				 "(epoch %llu): what it held was lost",
-				 (unsigned long long)c->epoch);
 	if (s->options.old_assignments)
 		return error_set(err, ERR_UNAVAILABLE,
 				 "it is new by the shard map, which nobody has confirmed since the "
 				 "start");
+	for (uint32_t i = 0; i < c->n_in_sync; i++)
+		named |= c->in_sync[i] == s->options.self_node;
+	if (named &&
+	    (known_has(s, h->collection_id, h->partition) || h->collection_id < s->known_since))
+		return error_set(err, ERR_CORRUPT,
+				 "the folder is empty, though this node has a full copy by the map "
+				 "(epoch %llu): what it held was lost",
+				 (unsigned long long)c->epoch);
 	return 0;
 }
 

@@ -62,6 +62,7 @@ struct shard_assignment {
 	const struct collection *collection; /* referenced by the shard while needed */
 	uint32_t partition;
 	struct map_partition config;
+	bool elsewhere; /* it was hosted here, and is not any more as of config.epoch */
 };
 
 int shard_start(struct shard **out, const struct shard_options *options, struct error *err);
@@ -74,11 +75,12 @@ void shard_leave(struct shard *s);
 struct rpc_service shard_service(struct shard *s);
 /* Makes the shard host exactly these replicas: opens or creates missing ones (recovering each from
  * its manifest and log), adopts new definitions (payload indexes are built in the background),
- * closes and deletes (see old_assignments) those no longer named. Blocks until all of them serve or have failed; a
+ * closes and deletes (see old_assignments) those no longer named, unless they have been named again since, by a map that is not here yet. Blocks until all of them serve or have failed; a
  * replica that fails to open is reported in *err, marked red, and does not hold the others back. */
 int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n, struct error *err);
-/* Removes the folders of replicas that are not assigned. Only when the assignment is surely as new as those that made the folders. */
-void shard_sweep(struct shard *s);
+/* The assignment is surely as new as those that made the folders: those of replicas that are not assigned are removed, and replicas that are
+ * new may begin. next_id: of the map, see struct map. At the first time of a data folder, before others can know that this node is there. */
+void shard_sweep(struct shard *s, uint64_t next_id);
 /* A heartbeat that was sent at `at_us` (monotonic) was answered by the map's leader, and the map here is
  * as new as the leader's: nobody has been put in the place of this node before at_us. What replicas may
  * answer reads depends on it when they are not alone. */

@@ -62,13 +62,14 @@ static void sweep_collection(struct shard *s, const char *collection)
 	buf_fini(&names);
 }
 
-void shard_sweep(struct shard *s)
+void shard_sweep(struct shard *s, uint64_t next_id)
 {
 	const struct store_io *io = &s->options.io;
 	struct buf names = BUF_INIT;
 
 	pthread_mutex_lock(&s->assign_lock);
 	s->options.old_assignments = false;
+	known_since(s, next_id);
 	if (io->list(io->ctx, REPLICAS, collect, &names, NULL) == 0)
 		for (size_t at = 0; at < names.len; at += strlen((char *)names.data + at) + 1)
 			sweep_collection(s, (char *)names.data + at);

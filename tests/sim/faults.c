@@ -164,8 +164,16 @@ static bool may_wipe(struct sim *s, const struct node *n, uint32_t p)
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	return n->up && in_sync && can_spare(s, c) && good == c->n_in_sync && c->primary != n->id &&
-	       c->epoch > 1;
+	return n->up && n->confirmed && in_sync && can_spare(s, c) && good == c->n_in_sync &&
+	       c->primary != n->id;
+}
+
+static void lose_folder(struct sim *s, struct node *n, uint32_t p)
+{
+	trace(s, "n%u/%u is wiped", n->id, p);
+	disk_wipe(&n->reps[p].disk);
+	n->reps[p].disk.wiped = true;
+	n->wiped_us = s->now_us;
 }
 
 /* It stays away until nothing which it said before passes for news. */
@@ -173,18 +181,37 @@ static void wipe(struct sim *s, struct node *n, uint32_t p, uint64_t away_us)
 {
 	node_crash(s, n);
 	later(s, away_us, (struct event){.kind = EV_RESTART, .a = n->id});
-	trace(s, "n%u/%u is wiped", n->id, p);
-	disk_wipe(&n->reps[p].disk);
-	n->reps[p].disk.wiped = true;
-	n->wiped_us = s->now_us;
+	lose_folder(s, n, p);
+}
+
+/* The folders of all its replicas are gone, and with them what says which they were. */
+static void wipe_all(struct sim *s, struct node *n, uint64_t away_us)
+{
+	for (uint32_t p = 0; p < s->n_parts; p++)
+		if (newest_config(s, p) && map_names(newest_config(s, p), n->id) &&
+		    !may_wipe(s, n, p))
+			return;
+	node_crash(s, n);
+	later(s, away_us, (struct event){.kind = EV_RESTART, .a = n->id});
+	for (uint32_t p = 0; p < s->n_parts; p++) {
+		if (newest_config(s, p) && map_names(newest_config(s, p), n->id))
+			lose_folder(s, n, p);
+		n->reps[p].known = false;
+	}
+	n->known_since = 0;
 }
 
 static void wipe_some(struct sim *s, uint32_t p)
 {
 	struct node *n = any_node(s);
+	uint64_t away_us = between(s, 4000000, 20000000);
 
-	if (may_wipe(s, n, p))
-		wipe(s, n, p, between(s, 4000000, 20000000));
+	if (!may_wipe(s, n, p))
+		return;
+	if (chance(s, 0.4))
+		wipe_all(s, n, away_us);
+	else
+		wipe(s, n, p, away_us);
 }
 
 /* The primary dies as well, and when the healer looks for another one, this one is there and was not heard yet. */

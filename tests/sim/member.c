@@ -174,11 +174,33 @@ void member_beat(struct sim *s, struct node *n, const struct msg *m)
 					 .n_reports = m->n_reports});
 }
 
+bool member_follows(const struct node *n, uint64_t id)
+{
+	struct meta_member member;
+
+	for (size_t i = 0; meta_member(n->control.meta, i, &member); i++)
+		if (member.id == id)
+			return true;
+	return false;
+}
+
+/* It does not know who leads. */
+static void beat_all(struct sim *s, struct node *n)
+{
+	const struct map *map = n->control.map;
+	struct meta_member member;
+
+	for (size_t i = 0; meta_member(n->control.meta, i, &member); i++)
+		send_beat(s, n, member.id);
+	for (uint32_t i = 0; i < map->n_nodes; i++)
+		if (map->nodes[i].coordinator && !member_follows(n, map->nodes[i].id))
+			send_beat(s, n, map->nodes[i].id);
+}
+
 static void beat(struct sim *s, struct node *n)
 {
 	struct control *c = &n->control;
 	uint64_t leader = meta_leader(c->meta);
-	struct meta_member member;
 	struct msg own = {.from = n->id,
 			  .part = n->id,
 			  .incarnation = c->incarnation,
@@ -192,9 +214,7 @@ static void beat(struct sim *s, struct node *n)
 	} else if (leader != 0) {
 		send_beat(s, n, leader);
 	} else {
-		for (size_t i = 0; meta_member(c->meta, i, &member); i++)
-			if (member.voter)
-				send_beat(s, n, member.id);
+		beat_all(s, n);
 	}
 }
 
@@ -277,7 +297,7 @@ void member_tick(struct sim *s, struct node *n)
 				 ask_new(s, &(struct ask){.kind = ASK_CONTACT, .at_us = now}));
 		}
 	}
-	if (!c->registered && !c->registering && now >= c->register_us) {
+	if (!c->registered && !c->registering && now >= c->register_us && n->confirmed) {
 		c->registering = true;
 		ask_read(s, n, ask_new(s, &(struct ask){.kind = ASK_REGISTER_READ}));
 	}

@@ -67,7 +67,8 @@ static uint64_t delay(struct sim *s)
 {
 	uint64_t us = 100 + prng_below(&s->prng, s->delay_us + 1);
 
-	return chance(s, 0.002) ? us + prng_below(&s->prng, 3000000) : us;
+	/* A second late is a fault, too: two in a row cost a member its place. */
+	return !s->mended && chance(s, 0.002) ? us + prng_below(&s->prng, 3000000) : us;
 }
 
 /* Not what a connection carries once, and must: a command without an id is handed on once. */

@@ -20,15 +20,19 @@ static void host(struct sim *s, struct node *n)
 		const struct map_partition *c = map_config(n->control.map, p);
 
 		if (c && map_names(c, n->id)) {
-			if (!r->open && (r->disk.exists || n->confirmed || n->life == 1))
-				rep_open(s, r);
-			else if (r->open)
+			if (r->open)
 				rep_config(s, r);
+			else
+				rep_open(s, r);
 		} else {
 			rep_stop(s, r);
 			r->failed = false;
-			if (n->confirmed && r->disk.exists)
-				disk_wipe(&r->disk);
+			/* Its primary may count on it by a newer map, which has it again. */
+			if (n->confirmed && (!c || r->disk.epoch <= c->epoch)) {
+				if (r->disk.exists)
+					disk_wipe(&r->disk);
+				r->known = false;
+			}
 		}
 	}
 }
@@ -103,6 +107,8 @@ void node_contact(struct sim *s, struct node *n, uint64_t at_us)
 	bool was = n->confirmed;
 
 	n->confirmed = true;
+	if (n->known_since == 0)
+		n->known_since = n->control.map->next_id;
 	if (!was)
 		host(s, n);
 	for (uint32_t p = 0; p < s->n_parts; p++)

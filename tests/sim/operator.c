@@ -172,16 +172,6 @@ void operator_leave(struct sim *s, struct node *n)
 	s->leaving = n->id;
 }
 
-static bool is_member(struct node *at, uint32_t id)
-{
-	struct meta_member member;
-
-	for (size_t i = 0; meta_member(at->control.meta, i, &member); i++)
-		if (member.id == id)
-			return true;
-	return false;
-}
-
 /* With too few nodes left for another copy, the healer keeps waiting for the one that is lost. */
 static void give_up_copies(struct sim *s, struct node *at, uint64_t lost)
 {
@@ -210,23 +200,10 @@ static void go_on_leaving(struct sim *s, struct node *at)
 		give_up_copies(s, at, n->id);
 	else if (node && !has_replicas(s, n->id))
 		submit(s, at, ASK_REMOVE, &c);
-	else if (!node && leader && is_member(leader, n->id))
+	else if (!node && leader && member_follows(leader, n->id))
 		ask_change(s, at, ask_new(s, &(struct ask){.kind = ASK_OTHER}), &out);
 	else if (!node && leader)
 		s->leaving = 0;
-}
-
-/* A change that was asked for before may come late and bring it back among those that follow the map. */
-static void remove_ghosts(struct sim *s, struct node *at)
-{
-	struct node *leader = leader_of(s);
-
-	for (uint32_t i = 1; leader && i <= s->n_nodes; i++) {
-		struct heal_change out = {.change = -1, .node = i};
-
-		if (s->nodes[i].gone && s->leaving != i && is_member(leader, i))
-			ask_change(s, at, ask_new(s, &(struct ask){.kind = ASK_OTHER}), &out);
-	}
 }
 
 void operator_answer(struct sim *s, const struct ask *a, const struct error *result)
@@ -250,6 +227,4 @@ void operator_tick(struct sim *s)
 		create(s, at);
 	else if (s->leaving)
 		go_on_leaving(s, at);
-	else
-		remove_ghosts(s, at);
 }

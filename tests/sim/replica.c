@@ -268,15 +268,25 @@ static void recover(struct sim *s, struct rep *r, struct replica_recovery *out)
 	out->stored_epoch = d->epoch;
 }
 
-/* The map counts it among those that have everything, and it has nothing. */
-static bool lost_folder(const struct sim *s, const struct rep *r)
-{
-	const struct map_partition *c = map_config(s->nodes[r->node].control.map, r->part);
+enum fresh { FRESH, FRESH_MEMBER, FRESH_LATER, FRESH_LOST };
 
-	for (uint32_t i = 0; c->epoch > 1 && !r->disk.exists && i < c->n_in_sync; i++)
-		if (c->in_sync[i] == r->node)
-			return true;
-	return false;
+/* As shard/recover.c's check_fresh: may it begin from nothing? */
+static enum fresh check_fresh(const struct sim *s, const struct rep *r)
+{
+	const struct node *n = &s->nodes[r->node];
+	const struct map_partition *c = map_config(n->control.map, r->part);
+	bool named = false;
+
+	if (!n->confirmed)
+		return FRESH_LATER;
+	for (uint32_t i = 0; i < c->n_in_sync; i++)
+		named |= c->in_sync[i] == r->node;
+	if (!named)
+		return FRESH;
+	if (r->known)
+		return FRESH_LOST;
+	return n->control.map->collections[0].collection->id < n->known_since ? FRESH_LOST
+									      : FRESH_MEMBER;
 }
 
 /* A learner begins with the epoch in which it was named: an older map may say that it was a member then. */
@@ -293,11 +303,15 @@ static uint64_t epoch_of_learner(const struct sim *s, const struct rep *r)
 void rep_open(struct sim *s, struct rep *r)
 {
 	struct replica_recovery recovery = {0};
+	enum fresh fresh = r->disk.exists ? FRESH : check_fresh(s, r);
 
-	r->failed = lost_folder(s, r);
-	if (r->failed)
+	r->failed = fresh == FRESH_LOST;
+	if (fresh == FRESH_LOST || fresh == FRESH_LATER)
 		return;
-
+	if (fresh == FRESH_MEMBER && r->disk.wiped)
+		violation(s, "ack_durable", "node %u passes for new in partition %u", r->node,
+			  r->part);
+	r->known = true;
 	if (!r->disk.exists)
 		r->disk = (struct disk){.exists = true,
 					.first = 1,

@@ -86,6 +86,7 @@ struct job {
 struct rep {
 	uint32_t node, part;
 	bool open, failed;
+	bool known;   /* durable: it was held here */
 	uint64_t gen; /* of the open replica; events of an older one are void */
 	struct replica machine;
 	struct state now;
@@ -311,6 +312,7 @@ struct node {
 	uint64_t disk_us; /* a write takes up to */
 	struct control control;
 	struct route route;
+	uint64_t known_since; /* durable: of collections from this id on `known` is complete; 0: not said yet */
 	struct rep reps[SIM_PARTITIONS];
 };
 struct client {
@@ -483,6 +485,8 @@ void member_map(struct sim *s, struct node *n);
 void member_probed(struct sim *s, struct node *n, uint32_t through, uint32_t about);
 void member_answer(struct sim *s, const struct ask *a, const struct error *result);
 struct node *leader_of(struct sim *s); /* NULL: none */
+bool member_follows(const struct node *n,
+		    uint64_t id); /* the control plane's log, or votes, as n knows it */
 
 /* operator.c: who creates the collection, moves, drains, removes and adds */
 void operator_begin(struct sim *s);

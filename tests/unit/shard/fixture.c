@@ -90,15 +90,23 @@ void fixture_add_field(struct fixture *f, const char *path, enum field_type type
 		assert_int_equal(fixture_assign(f), 0);
 }
 
+struct shard_assignment fixture_assignment(const struct fixture *f, uint32_t partition)
+{
+	return (struct shard_assignment){.collection = f->schema,
+					 .partition = partition,
+					 .config = {.epoch = f->epoch ? f->epoch : 1,
+						    .primary = 1,
+						    .in_sync = {1},
+						    .n_in_sync = 1,
+						    .min_isr = 1}};
+}
+
 int fixture_assign(struct fixture *f)
 {
 	struct shard_assignment list[16];
 
 	for (uint32_t i = 0; i < f->schema->n_partitions; i++)
-		list[i] = (struct shard_assignment){
-			f->schema,
-			i,
-			{.epoch = 1, .primary = 1, .in_sync = {1}, .n_in_sync = 1, .min_isr = 1}};
+		list[i] = fixture_assignment(f, i);
 	return shard_assign(f->shard, list, f->schema->n_partitions, &f->err);
 }
 
@@ -164,7 +172,8 @@ int fixture_call(struct fixture *f, enum rpc_type type, const void *request, voi
 
 struct rpc_target fixture_target(const struct fixture *f, uint32_t partition)
 {
-	return (struct rpc_target){f->schema->id, f->schema->revision, partition, 1};
+	return (struct rpc_target){f->schema->id, f->schema->revision, partition,
+				   f->epoch ? f->epoch : 1};
 }
 
 int fixture_try_write(struct fixture *f, const struct write *w, struct rpc_write_response *out)

@@ -15,6 +15,7 @@ struct fixture {
 	struct shard *shard;
 	struct shard_options options; /* io, pool, clock are filled in */
 	const struct clock *clock;    /* NULL: the real one */
+	uint64_t epoch;               /* of what is assigned; 0: 1 */
 	struct collection *schema;
 	struct arena *arena; /* of the requests; reset as you like */
 	struct error err;    /* of the last call */
@@ -28,10 +29,11 @@ void fixture_add_space(struct fixture *f, const char *name, uint32_t dim, enum d
 void fixture_add_sparse(struct fixture *f, const char *name);
 void fixture_add_field(struct fixture *f, const char *path,
 		       enum field_type type); /* publishes a new revision */
-void fixture_start(struct fixture *f); /* every partition of the schema, epoch 1; must succeed */
+void fixture_start(struct fixture *f);        /* every partition of the schema; must succeed */
 int fixture_try_start(struct fixture *f);
 void fixture_stop(struct fixture *f);
 int fixture_assign(struct fixture *f);
+struct shard_assignment fixture_assignment(const struct fixture *f, uint32_t partition);
 
 int fixture_call(struct fixture *f, enum rpc_type type, const void *request, void *response);
 /* The same with further fields of the call (its deadline) set. */

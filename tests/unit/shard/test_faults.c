@@ -455,7 +455,7 @@ static void what_an_old_assignment_leaves_out_is_kept_until_it_is_swept(void **s
 	assert_int_equal(access(folder, F_OK), 0);
 	assert_int_equal(fixture_assign(&f), 0);
 	assert_int_equal(fixture_count(&f, NULL), 150);
-	shard_sweep(f.shard);
+	shard_sweep(f.shard, f.schema->id);
 	assert_int_equal(fixture_count(&f, NULL), 150);
 	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
 	assert_int_not_equal(access(folder, F_OK), 0);
@@ -463,20 +463,33 @@ static void what_an_old_assignment_leaves_out_is_kept_until_it_is_swept(void **s
 	(void)state;
 }
 
+static void remove_from(const struct fixture *f, const char *folder)
+{
+	char command[200];
+
+	snprintf(command, sizeof command, "rm -rf '%s/%s'", f->root, folder);
+	assert_int_equal(system(command), 0);
+}
+
+static void assert_begins_nothing(struct fixture *f, const char *why)
+{
+	struct rpc_count_request q = {fixture_target(f, 0), .exact = true};
+	struct rpc_count_response a = {0};
+
+	assert_int_equal(fixture_call(f, RPC_TYPE_count, &q, &a), ERR_UNAVAILABLE);
+	assert_non_null(strstr(f->err.text, why));
+}
+
 /* The map after a start may be older than what was here: what is new by it waits until the map is confirmed. */
 static void nothing_is_begun_on_the_word_of_an_old_map(void **state)
 {
 	struct fixture f;
-	struct rpc_count_request q = {.exact = true};
-	struct rpc_count_response a = {0};
 
 	setup(&f, INDEX_HNSW);
 	f.options.old_assignments = true;
 	fixture_start(&f);
-	q.target = fixture_target(&f, 0);
-	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &q, &a), ERR_UNAVAILABLE);
-	assert_non_null(strstr(f.err.text, "nobody has confirmed"));
-	shard_sweep(f.shard);
+	assert_begins_nothing(&f, "nobody has confirmed");
+	shard_sweep(f.shard, f.schema->id);
 	assert_int_equal(fixture_assign(&f), 0);
 	fixture_upsert(&f, 0, 50, 1);
 	assert_int_equal(fixture_count(&f, NULL), 50);
@@ -488,20 +501,106 @@ static void nothing_is_begun_on_the_word_of_an_old_map(void **state)
 static void an_emptied_folder_is_no_new_replica(void **state)
 {
 	struct fixture f;
-	char command[128];
-	struct rpc_count_request q = {.exact = true};
-	struct rpc_count_response a = {0};
 
 	setup(&f, INDEX_HNSW);
 	fixture_start(&f);
 	fixture_upsert(&f, 0, 50, 1);
 	fixture_stop(&f);
-	snprintf(command, sizeof command, "rm -rf '%s/replicas'", f.root);
-	assert_int_equal(system(command), 0);
+	remove_from(&f, "replicas");
 	assert_int_equal(fixture_try_start(&f), ERR_CORRUPT);
-	q.target = fixture_target(&f, 0);
-	assert_int_equal(fixture_call(&f, RPC_TYPE_count, &q, &a), ERR_UNAVAILABLE);
-	assert_non_null(strstr(f.err.text, "what it held was lost"));
+	assert_begins_nothing(&f, "what it held was lost");
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* The epoch of a new partition moves on without a node that is named and was not there yet: that one begins, but only once. */
+static void who_comes_late_begins_and_is_known_from_then_on(void **state)
+{
+	struct fixture f;
+
+	setup(&f, INDEX_HNSW);
+	f.options.old_assignments = true;
+	f.epoch = 3;
+	fixture_start(&f);
+	assert_begins_nothing(&f, "nobody has confirmed");
+	shard_sweep(f.shard, f.schema->id);
+	assert_int_equal(fixture_assign(&f), 0);
+	fixture_upsert(&f, 0, 50, 1);
+	fixture_stop(&f);
+	remove_from(&f, "replicas");
+	fixture_start(&f);
+	assert_begins_nothing(&f, "nobody has confirmed");
+	shard_sweep(f.shard, f.schema->id);
+	assert_int_equal(fixture_assign(&f), ERR_CORRUPT);
+	assert_begins_nothing(&f, "what it held was lost");
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* With the folders also what says which they were: what is older than the next such note may have been there. */
+static void what_may_have_been_held_is_not_begun(void **state)
+{
+	struct fixture f;
+
+	setup(&f, INDEX_HNSW);
+	f.options.old_assignments = true;
+	fixture_start(&f);
+	shard_sweep(f.shard, f.schema->id);
+	assert_int_equal(fixture_assign(&f), 0);
+	fixture_upsert(&f, 0, 50, 1);
+	fixture_stop(&f);
+	remove_from(&f, "replicas");
+	remove_from(&f, "hosted");
+	fixture_start(&f);
+	assert_begins_nothing(&f, "nobody has confirmed");
+	shard_sweep(f.shard, f.schema->id + 1);
+	assert_int_equal(fixture_assign(&f), ERR_CORRUPT);
+	assert_begins_nothing(&f, "what it held was lost");
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* From when on it is known what was held is said once, at the first start with a data folder. */
+static void the_first_note_of_a_folder_counts(void **state)
+{
+	struct fixture f;
+
+	setup(&f, INDEX_HNSW);
+	f.options.old_assignments = true;
+	fixture_start(&f);
+	shard_sweep(f.shard, f.schema->id);
+	assert_int_equal(shard_assign(f.shard, NULL, 0, &f.err), 0);
+	fixture_stop(&f);
+	fixture_start(&f);
+	shard_sweep(f.shard, f.schema->id + 100);
+	assert_int_equal(fixture_assign(&f), 0);
+	fixture_upsert(&f, 0, 50, 1);
+	assert_int_equal(fixture_count(&f, NULL), 50);
+	fixture_fini(&f);
+	(void)state;
+}
+
+/* A map without it that is older than what its primary counts on does not take away what it has acknowledged. */
+static void a_late_map_takes_nothing_away(void **state)
+{
+	struct fixture f;
+	struct shard_assignment a;
+	char folder[128];
+
+	setup(&f, INDEX_HNSW);
+	f.epoch = 5;
+	fixture_start(&f);
+	fixture_upsert(&f, 0, 50, 1);
+	a = fixture_assignment(&f, 0);
+	a.elsewhere = true;
+	a.config.epoch = 4;
+	assert_int_equal(shard_assign(f.shard, &a, 1, &f.err), 0);
+	assert_int_equal(fixture_assign(&f), 0);
+	assert_int_equal(fixture_count(&f, NULL), 50);
+	a.config.epoch = 6;
+	assert_int_equal(shard_assign(f.shard, &a, 1, &f.err), 0);
+	snprintf(folder, sizeof folder, "%s/replicas/7/0", f.root);
+	assert_int_not_equal(access(folder, F_OK), 0);
 	fixture_fini(&f);
 	(void)state;
 }
@@ -524,6 +623,10 @@ int main(void)
 		cmocka_unit_test(what_an_old_assignment_leaves_out_is_kept_until_it_is_swept),
 		cmocka_unit_test(nothing_is_begun_on_the_word_of_an_old_map),
 		cmocka_unit_test(an_emptied_folder_is_no_new_replica),
+		cmocka_unit_test(who_comes_late_begins_and_is_known_from_then_on),
+		cmocka_unit_test(what_may_have_been_held_is_not_begun),
+		cmocka_unit_test(the_first_note_of_a_folder_counts),
+		cmocka_unit_test(a_late_map_takes_nothing_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
