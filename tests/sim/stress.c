@@ -90,7 +90,8 @@ static void change_some(struct sim *s, struct node *at)
 	if (n == 0)
 		return;
 	m = &members[prng_below(&s->prng, n)];
-	if (m->id > SIM_NODES)
+	/* One that never was in the map is taken out for good. */
+	if (m->id > SIM_NODES || !s->newest || !map_node(s->newest, m->id))
 		return;
 	c = (struct heal_change){.change = m->voter ? -1 : 2,
 				 .node = m->id,
