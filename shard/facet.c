@@ -70,26 +70,12 @@ static void add_counted(void *ctx, struct pv_slice value, uint32_t n)
 	t->values[at].count += n;
 }
 
-static bool index_has_facets(const struct payload_field *field)
+/* As in the keys of an index: integers of 64 bits with a sign. */
+static bool has_facets(struct pv v)
 {
-	return field && (field->type == FIELD_KEYWORD || field->type == FIELD_INTEGER ||
-			 field->type == FIELD_BOOL || field->type == FIELD_UUID);
-}
+	enum pv_type type = pv_type(v);
 
-/* As in the keys of an index: integers of 64 bits with a sign. An index holds the values of its type only, so with one no others
- * count where there is none yet: in rows that are not sealed, or while it is being built. */
-static bool has_facets(const struct tally *t, struct pv v)
-{
-	bool any = !index_has_facets(t->field);
-	enum field_type only = any ? FIELD_KEYWORD : t->field->type;
-
-	switch (pv_type(v)) {
-	case PV_STRING: return any || only == FIELD_KEYWORD || only == FIELD_UUID;
-	case PV_INT: return any || only == FIELD_INTEGER;
-	case PV_TRUE:
-	case PV_FALSE: return any || only == FIELD_BOOL;
-	default: return false;
-	}
+	return type == PV_STRING || type == PV_INT || type == PV_TRUE || type == PV_FALSE;
 }
 
 static bool visit(void *ctx, struct pv v)
@@ -105,7 +91,7 @@ static bool visit(void *ctx, struct pv v)
 				visit(ctx, it.value);
 		return false;
 	}
-	if (!has_facets(t, v))
+	if (!has_facets(v))
 		return false;
 	at = tally_find(t, (struct pv_slice){v.at, (uint32_t)pv_size(v)});
 	for (uint32_t i = 0; i < t->n_row_seen; i++)
@@ -118,6 +104,12 @@ static bool visit(void *ctx, struct pv v)
 	t->row_seen[t->n_row_seen++] = at;
 	t->values[at].count++;
 	return false;
+}
+
+static bool index_has_facets(const struct payload_field *field)
+{
+	return field && (field->type == FIELD_KEYWORD || field->type == FIELD_INTEGER ||
+			 field->type == FIELD_BOOL || field->type == FIELD_UUID);
 }
 
 static void tally_entry(const struct view *v, const struct view_entry *e,
