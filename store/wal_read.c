@@ -71,21 +71,27 @@ static int bad_record(const struct window *win, uint64_t offset, uint64_t seq, s
 		win->path, (unsigned long long)seq, (unsigned long long)offset);
 }
 
-/* The head at *offset, marks (also damaged ones) skipped. seq: the record that must come next. */
+/* The head at *offset, marks (also a damaged one) skipped, as wal_scan() does. seq: the record that must come next. */
 static int next_head(struct window *win, uint64_t seed, uint64_t seq, uint64_t *offset,
 		     struct wal_head *h, struct error *err)
 {
+	uint64_t from = *offset;
+	bool skipped = false;
 	int rc = 0;
-	for (int tries = 0; tries < 2; tries++) {
+	for (;; *offset += WAL_HEAD_BYTES) {
 		const uint8_t *at = window_at(win, *offset, WAL_HEAD_BYTES, &rc, err);
 		if (at == NULL)
 			return rc;
 		memcpy(h, at, sizeof(*h));
-		if (wal_head_valid(h, seed, *offset) && h->magic == WAL_RECORD && h->seq == seq)
+		bool valid = wal_head_valid(h, seed, *offset);
+		if (valid && h->magic == WAL_RECORD && h->seq == seq)
 			return 0;
-		*offset += WAL_HEAD_BYTES; /* between two records stands one mark at most */
+		if (valid && h->magic == WAL_MARK)
+			continue;
+		if (skipped)
+			return bad_record(win, from, seq, err);
+		skipped = true;
 	}
-	return bad_record(win, *offset - 2 * WAL_HEAD_BYTES, seq, err);
 }
 
 /* Index of the file that holds seq, which must be in the log. */
