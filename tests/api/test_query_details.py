@@ -89,5 +89,24 @@ class DetailTest(ApiTest):
         self.assertEqual([p["score"] for p in found], [1.0, 4.0])
 
 
+class SealedTest(ApiTest):
+    flags = ("--seal-rows", "100")
+
+    def test_facets_of_values_that_are_not_of_the_type_of_the_index(self):
+        """Each value counts, and the same while rows are sealed and indexed and afterwards."""
+        values = [1, "1", True, [1, 2, 2], [1, True], 1.5, None, {"a": 1}, 2**63 + 1, -7, "x"]
+        for kind in (None, "integer", "keyword", "bool", "uuid", "float"):
+            path = self.collection({"size": 1, "distance": "Dot"}, shard_number=2)
+            if kind:
+                self.put(path + "/index?wait=true", {"field_name": "k", "field_schema": kind})
+            for n in range(1, 6):
+                self.upsert(path, [{"id": i, "vector": {}, "payload": {"k": values[i % 11]}} for i in range((n - 1) * 110, n * 110)])
+                hits = self.post(path + "/facet", {"key": "k"})["hits"]
+                found = sorted(((type(h["value"]).__name__, h["value"], h["count"]) for h in hits), key=str)
+                ten = 10 * n
+                self.assertEqual(found, sorted([("int", 1, 3 * ten), ("int", 2, ten), ("int", -7, ten), ("bool", True, 2 * ten),
+                                                ("str", "1", ten), ("str", "x", ten)], key=str), (kind, n))
+
+
 if __name__ == "__main__":
     unittest.main()
