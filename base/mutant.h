@@ -52,7 +52,8 @@
 	X(promotes_failed)            /* a member without its folder becomes primary */            \
 	X(learner_never_votes)        /* a lone voter cannot make a second one safely */           \
 	X(snapshot_goes_back)         /* a snapshot that comes late cuts what came after it */     \
-	X(returner_ignored)           /* who lost its vote while it was away stays away */
+	X(returner_ignored)           /* who lost its vote while it was away stays away */         \
+	X(term_not_taken)             /* two voters refuse each other for ever */
 #define MUTANTS(X) REPLICA_MUTANTS(X) CONTROL_MUTANTS(X)
 enum mutant {
 	MUTANT_none,

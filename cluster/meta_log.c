@@ -34,6 +34,14 @@ const struct log_entry *meta_log_get(const struct meta_log *l, uint64_t index)
 	return &l->items[index - l->first];
 }
 
+const struct log_entry *meta_log_last_of(const struct meta_log *l, uint16_t type)
+{
+	for (size_t i = l->n; i-- > 0;)
+		if (l->items[i].type == type)
+			return &l->items[i];
+	return NULL;
+}
+
 void meta_log_append(struct meta_log *l, uint64_t term, uint16_t type, const void *bytes, size_t n)
 {
 	struct log_entry *e;

@@ -26,6 +26,7 @@ void meta_log_fini(struct meta_log *l);
 uint64_t meta_log_last(const struct meta_log *l); /* first - 1 when empty */
 /* NULL when it is not held. */
 const struct log_entry *meta_log_get(const struct meta_log *l, uint64_t index);
+const struct log_entry *meta_log_last_of(const struct meta_log *l, uint16_t type); /* NULL: none */
 /* Entry meta_log_last + 1; copies the bytes. */
 void meta_log_append(struct meta_log *l, uint64_t term, uint16_t type, const void *bytes, size_t n);
 void meta_log_truncate(struct meta_log *l, uint64_t from);     /* drops index >= from */

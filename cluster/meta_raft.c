@@ -10,6 +10,7 @@
  * - A learner refuses its vote, and never forgets the leader that it had. A lone voter that makes a second one, and
  *   stops before that one knows, would never find the majority of two. Anybody may vote, and forgets a silent leader.
  * - A snapshot that arrives late cuts entries that were acknowledged; it is dropped (meta_late.c).
+ * - A pre-vote that is refused for a higher term changes nothing: with a shorter log there, nobody is ever elected.
  * - A follower whose snapshot goes beyond what its leader knows to match refuses all it is sent.
  * - Its configuration decoder does not look where the bytes end; ours runs before it.
  */
@@ -54,16 +55,11 @@ static int decode_configuration(const void *bytes, size_t n, struct raft_configu
 
 /* ---- life ---- */
 
-static unsigned to_ms(uint64_t us, unsigned fallback)
-{
-	return us == 0 ? fallback : (unsigned)(us / 1000);
-}
-
 int core_new(struct meta *m, const struct meta_options *o, struct meta_core **out,
 	     struct error *err)
 {
 	struct meta_core *c = mem_zalloc(sizeof(*c));
-	unsigned election_ms = to_ms(o->election_timeout_us, 500);
+	unsigned election_ms = (unsigned)((o->election_timeout_us ?: 500000) / 1000);
 	int rv = raft_init(&c->raft, NULL, NULL, o->self, meta_own_address(o));
 
 	if (rv != 0) {
@@ -74,7 +70,7 @@ int core_new(struct meta *m, const struct meta_options *o, struct meta_core **ou
 	c->raft.tracer = NULL; /* it formats into static memory, whether or not anybody reads it */
 	raft_seed(&c->raft, (unsigned)prng_u64(&m->prng));
 	raft_set_election_timeout(&c->raft, election_ms);
-	raft_set_heartbeat_timeout(&c->raft, to_ms(o->heartbeat_us, 100));
+	raft_set_heartbeat_timeout(&c->raft, (unsigned)((o->heartbeat_us ?: 100000) / 1000));
 	raft_set_install_snapshot_timeout(&c->raft, 10 * election_ms);
 	raft_set_max_inflight_entries(&c->raft, CORE_TRAILING_INFLIGHT);
 	raft_set_pre_vote(&c->raft, true);
@@ -169,9 +165,12 @@ static void fill_message(struct meta_core *c, const struct raft_message *from, s
 		break;
 	case RAFT_REQUEST_VOTE_RESULT:
 		w->type = WIRE_VOTE_RESULT;
-		w->term = from->request_vote_result.term;
 		w->vote_result.granted = from->request_vote_result.vote_granted;
 		w->vote_result.pre = from->request_vote_result.pre_vote;
+		/* A pre-vote is answered with the term that was asked for; a refusal says the own one here. */
+		w->term = w->vote_result.granted || MUTANT(term_not_taken)
+				  ? from->request_vote_result.term
+				  : c->raft.current_term;
 		break;
 	case RAFT_INSTALL_SNAPSHOT:
 		assert(from->install_snapshot.last_index == m->snapshot.index);
@@ -264,20 +263,14 @@ static bool only_voter(const struct raft_configuration *conf, uint64_t self)
  * configuration of the log, committed or not. */
 static bool begins_alone(const struct meta_core *c, const struct core_start *start)
 {
-	const struct meta_log *log = &c->meta->log;
-	const struct buf *snapshot = start->snapshot_index > 0 ? start->configuration : NULL;
-	const void *bytes = snapshot != NULL ? snapshot->data : NULL;
-	size_t n = snapshot != NULL ? snapshot->len : 0;
+	const struct log_entry *e = meta_log_last_of(&c->meta->log, ENTRY_CONFIGURATION);
+	const struct buf *saved = start->snapshot_index > 0 ? start->configuration : NULL;
 	struct raft_configuration conf;
 	bool alone;
 
-	for (size_t i = 0; i < log->n; i++) {
-		if (log->items[i].type == ENTRY_CONFIGURATION) {
-			bytes = log->items[i].bytes;
-			n = log->items[i].n;
-		}
-	}
-	if (bytes == NULL || decode_configuration(bytes, n, &conf) != 0)
+	if (e == NULL && saved == NULL)
+		return false;
+	if (decode_configuration(e ? e->bytes : saved->data, e ? e->n : saved->len, &conf) != 0)
 		return false;
 	alone = only_voter(&conf, c->raft.id);
 	raft_configuration_close(&conf);
@@ -338,9 +331,9 @@ int core_timeout(struct meta_core *c, struct error *err)
 
 int core_persisted(struct meta_core *c, uint64_t index, struct error *err)
 {
-	struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES};
+	struct raft_event event = {.type = RAFT_PERSISTED_ENTRIES,
+				   .persisted_entries.index = index};
 
-	event.persisted_entries.index = index;
 	return run(c, &event, 0, "entries were persisted", err);
 }
 
@@ -375,11 +368,9 @@ int core_configuration_committed(struct meta_core *c, uint64_t index, const void
 
 int core_transfer(struct meta_core *c, uint64_t to, struct error *err)
 {
-	struct raft_event event = {.type = RAFT_TRANSFER};
-	int rv;
+	struct raft_event event = {.type = RAFT_TRANSFER, .transfer.server_id = to};
+	int rv = step(c, &event);
 
-	event.transfer.server_id = to;
-	rv = step(c, &event);
 	if (rv == RAFT_NOTLEADER)
 		return error_set(err, ERR_UNAVAILABLE, "this node does not lead the cluster");
 	if (rv == RAFT_NOTFOUND || rv == RAFT_BADID)
@@ -415,7 +406,7 @@ static int receive_piece(struct meta_core *c, const struct meta_wire *w, uint32_
 {
 	const struct wire_append *a = &w->append;
 	struct raft_message message = {.type = RAFT_APPEND_ENTRIES};
-	struct raft_event event = {.type = RAFT_RECEIVE};
+	struct raft_event event = {.type = RAFT_RECEIVE, .receive.message = &message};
 	struct raft_append_entries *args = &message.append_entries;
 	size_t total = 0;
 	uint8_t *at;
@@ -446,7 +437,6 @@ static int receive_piece(struct meta_core *c, const struct meta_wire *w, uint32_
 	}
 	message.server_id = w->from;
 	message.server_address = w->address;
-	event.receive.message = &message;
 	rv = step(c, &event);
 	free(args->entries);
 	return rv;
@@ -477,7 +467,7 @@ static int receive_append(struct meta_core *c, const struct meta_wire *w)
 static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 {
 	struct raft_message message = {.type = RAFT_INSTALL_SNAPSHOT};
-	struct raft_event event = {.type = RAFT_RECEIVE};
+	struct raft_event event = {.type = RAFT_RECEIVE, .receive.message = &message};
 	struct raft_install_snapshot *args = &message.install_snapshot;
 	struct saved_snapshot parsed;
 	struct map *map;
@@ -506,26 +496,23 @@ static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 	memcpy(args->data.base, w->snapshot.bytes.bytes, args->data.len);
 	message.server_id = w->from;
 	message.server_address = w->address;
-	event.receive.message = &message;
 	return step(c, &event);
 }
 
 static int receive_small(struct meta_core *c, const struct meta_wire *w)
 {
 	struct raft_message message = {.server_id = w->from, .server_address = w->address};
-	struct raft_event event = {.type = RAFT_RECEIVE};
+	struct raft_event event = {.type = RAFT_RECEIVE, .receive.message = &message};
 
 	switch (w->type) {
 	case WIRE_APPEND_RESULT:
 		if (meta_lost_its_log(c->meta, w))
 			return 0;
 		message.type = RAFT_APPEND_ENTRIES_RESULT;
-		message.append_entries_result =
-			(struct raft_append_entries_result){.version = 2,
-							    .term = w->term,
-							    .rejected = w->append_result.rejected,
-							    .last_log_index =
-								    w->append_result.last_index};
+		message.append_entries_result.version = 2;
+		message.append_entries_result.term = w->term;
+		message.append_entries_result.rejected = w->append_result.rejected;
+		message.append_entries_result.last_log_index = w->append_result.last_index;
 		break;
 	case WIRE_VOTE:
 		message.type = RAFT_REQUEST_VOTE;
@@ -546,11 +533,10 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 		if (w->vote_result.granted && w->term > c->raft.current_term + 1)
 			return 0;
 		message.type = RAFT_REQUEST_VOTE_RESULT;
-		message.request_vote_result =
-			(struct raft_request_vote_result){.version = 2,
-							  .term = w->term,
-							  .vote_granted = w->vote_result.granted,
-							  .pre_vote = w->vote_result.pre};
+		message.request_vote_result.version = 2;
+		message.request_vote_result.term = w->term;
+		message.request_vote_result.vote_granted = w->vote_result.granted;
+		message.request_vote_result.pre_vote = w->vote_result.pre;
 		break;
 	default:
 		if (only_voter(&c->raft.configuration, c->raft.id))
@@ -561,7 +547,6 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 		message.timeout_now.last_log_term = w->timeout_now.last_term;
 		break;
 	}
-	event.receive.message = &message;
 	return step(c, &event);
 }
 
@@ -589,10 +574,26 @@ static int receive_vote(struct meta_core *c, const struct meta_wire *w)
 	return rv;
 }
 
+/* Refused by one of a later term, before it has begun one of its own. */
+static bool is_behind(const struct meta_core *c, const struct meta_wire *w)
+{
+	return w->type == WIRE_VOTE_RESULT && !w->vote_result.granted &&
+	       c->raft.state == RAFT_CANDIDATE && c->raft.candidate_state.in_pre_vote &&
+	       w->term > c->raft.current_term && !MUTANT(term_not_taken);
+}
+
 int core_receive(struct meta_core *c, const struct meta_wire *w, struct error *err)
 {
+	/* Its term comes with any request; one without a log gets no vote. */
+	struct meta_wire request = {.type = WIRE_VOTE,
+				    .term = w->term,
+				    .from = w->from,
+				    .address = w->address,
+				    .vote.candidate = w->from};
 	int rv;
 
+	if (is_behind(c, w))
+		w = &request;
 	if (w->term == 0 || w->from == c->meta->options.self)
 		return 0;
 	if (w->type == WIRE_VOTE && w->vote.candidate != w->from)
@@ -676,12 +677,11 @@ int core_change(const struct meta_core *c, int change, const struct meta_voter *
 
 int core_catch_up_start(struct meta_core *c, uint64_t id, struct error *err)
 {
-	struct raft_event event = {.type = RAFT_CATCH_UP};
+	struct raft_event event = {.type = RAFT_CATCH_UP, .catch_up.server_id = id};
 
 	if (c->raft.state != RAFT_LEADER || c->raft.configuration_uncommitted_index != 0 ||
 	    c->raft.leader_state.promotee_id != 0 || server_of(&c->raft.configuration, id) == NULL)
 		return error_set(err, ERR_BUSY, "another change of the coordinators is under way");
-	event.catch_up.server_id = id;
 	return run(c, &event, 0, "catching up", err);
 }
 
