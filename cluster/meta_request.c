@@ -180,7 +180,6 @@ static void ask_voters(struct meta *m)
 		if (member.voter && member.id != m->options.self)
 			meta_send(m, member.id, member.address, &w);
 	}
-	m->requests.asked = true;
 	m->requests.asked_us = m->now_us;
 }
 
@@ -217,7 +216,9 @@ static void start_read(struct meta *m, struct request *r)
 {
 	uint64_t commit = core_commit(m->core);
 
+	/* A round that is asked for once more may have answers from before this read. */
 	if (!m->requests.asked) {
+		m->requests.asked = true;
 		m->requests.round++;
 		ask_voters(m);
 	}
