@@ -32,7 +32,7 @@
 struct options {
 	uint64_t n, dim, queries, m, ef_construct, k, runs, threads, clusters, rank;
 	double recall;
-	const char *metric, *kernels, *cache, *engines, *filters;
+	const char *metric, *kernels, *cache, *engines, *filters, *codes;
 };
 
 static const struct config_row option_rows[] = {
@@ -51,7 +51,10 @@ static const struct config_row option_rows[] = {
 		struct options, filters, NULL, "LIST",
 		"quiver also under these, such as 0.1,near:0.05,far:0.05: shares of the rows, drawn by "
 		"chance, or from a half of the space where the queries are, or where they are not"),
-	CONFIG_STR(struct options, metric, "cosine", "NAME", "cosine or euclid"),
+	CONFIG_STR(struct options, metric, "cosine", "NAME",
+		   "cosine, euclid, dot or manhattan (no rivals)"),
+	CONFIG_STR(struct options, codes, "scalar", "NAME",
+		   "quiver's, in memory: scalar (8 bits) or binary (1 bit)"),
 	CONFIG_STR(struct options, kernels, "avx512", "LEVEL",
 		   "use none above: plain, avx2, avx512"),
 	CONFIG_STR(struct options, engines, "faiss,hnswlib,quiver", "LIST", "which to run"),
@@ -123,6 +126,11 @@ static void cache_path(const struct bench *b, const char *suffix, char *out, siz
 
 /* ---- quiver ---------------------------------------------------------------------------------- */
 
+static enum quantizer quantizer_of(const struct bench *b)
+{
+	return strcmp(b->o.codes, "binary") == 0 ? QUANTIZER_BINARY : QUANTIZER_NONE;
+}
+
 static int write_file(void *ctx, const void *bytes, size_t n, struct error *err)
 {
 	if (fwrite(bytes, 1, n, ctx) != n)
@@ -136,6 +144,7 @@ static void build_quiver(struct bench *b, struct engine *e, const char *path)
 		.rows = {.data = b->rows, .n = (uint32_t)b->o.n, .dim = (uint32_t)b->o.dim},
 		.distance = b->distance,
 		.config = {.kind = INDEX_HNSW,
+			   .quantizer = quantizer_of(b),
 			   .m = (uint32_t)b->o.m,
 			   .ef_construct = (uint32_t)b->o.ef_construct},
 		.threads = (uint32_t)b->o.threads,
@@ -200,7 +209,7 @@ static int prepare_quiver(struct bench *b, struct engine *e)
 		.bytes = b->file,
 		.n_bytes = b->file_bytes,
 		.distance = b->distance,
-		.config = {.kind = INDEX_HNSW},
+		.config = {.kind = INDEX_HNSW, .quantizer = quantizer_of(b)},
 		.faiss_only = strcmp(e->name, "quiver-faiss") == 0,
 	};
 	size_t before = resident_bytes();
@@ -213,8 +222,10 @@ static int prepare_quiver(struct bench *b, struct engine *e)
 		/* the links as FAISS keeps them: 2M on level 0, M / (M - 1) above it */
 		double links = 2 * (double)b->o.m + (double)b->o.m / (double)(b->o.m - 1);
 
-		b->resident_bytes = resident_bytes() - before;
+		/* of the file only its rows are read again, and all of them count */
+		madvise(b->file, b->file_bytes, MADV_DONTNEED);
 		b->raw_bytes = b->o.n * b->o.dim * sizeof(float);
+		b->resident_bytes = resident_bytes() - before + b->raw_bytes;
 		b->ideal_bytes = b->raw_bytes + (size_t)(links * 4 * (double)b->o.n);
 	}
 	return 0;
@@ -619,7 +630,10 @@ static void read_options(struct bench *b, int argc, char **argv)
 	struct error err = {0};
 
 	bench_options(&program, argc, argv, &b->o);
-	b->distance = strcmp(b->o.metric, "euclid") == 0 ? DISTANCE_EUCLID : DISTANCE_COSINE;
+	b->distance = strcmp(b->o.metric, "euclid") == 0      ? DISTANCE_EUCLID
+		      : strcmp(b->o.metric, "dot") == 0       ? DISTANCE_DOT
+		      : strcmp(b->o.metric, "manhattan") == 0 ? DISTANCE_MANHATTAN
+							      : DISTANCE_COSINE;
 	if (vindex_limit_kernels(b->o.kernels, &err))
 		die("options", err.text);
 	snprintf(b->key, sizeof b->key, "%llu-%llu-%llu-%llu-%llu-%llu-%llu-%llu-%s",

@@ -99,8 +99,10 @@ int bench_read_data(struct bench *b, struct error *err)
 	int rc;
 
 	b->distance = b->o.distance ? remote_distance(b->o.distance) : "Cosine";
-	if (b->o.random)
-		return make_random(b, err);
+	if (b->o.random) {
+		rc = make_random(b, err);
+		return rc == 0 && b->o.truth ? read_truth(b, err) : rc;
+	}
 	if (source_is_hdf5(b->o.data) && !b->o.distance) {
 		rc = source_open(&source, b->o.data, &options, err);
 		if (rc != 0)

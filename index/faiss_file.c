@@ -184,7 +184,23 @@ static int check_entry(const struct faiss_graph *g, struct error *err)
 	return 0;
 }
 
+int faiss_file_hnsw_check(const struct faiss_graph *g, struct error *err)
+{
+	int rc = check_nodes(g, err);
+
+	if (!rc)
+		rc = check_entry(g, err);
+	return rc ? rc : check_links(g, err);
+}
+
 int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *g, struct error *err)
+{
+	int rc = faiss_file_hnsw_parts(bytes, n, g, err);
+
+	return rc ? rc : faiss_file_hnsw_check(g, err);
+}
+
+int faiss_file_hnsw_parts(const void *bytes, size_t n, struct faiss_graph *g, struct error *err)
 {
 	struct reader r = reader_make(bytes, n);
 	struct header h;
@@ -217,10 +233,7 @@ int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *g, struct e
 	if (g->flat.n != h.n || g->flat.dim != h.dim || g->flat.metric != h.metric ||
 	    n_levels != h.n || n_offsets != h.n + 1 || h.n == 0)
 		return corrupt(err, "the graph and its rows do not agree");
-	if ((rc = check_cumulative(g, err)) || (rc = check_nodes(g, err)) ||
-	    (rc = check_entry(g, err)))
-		return rc;
-	return check_links(g, err);
+	return check_cumulative(g, err);
 }
 
 static int read_pq(struct reader *r, const struct header *h, struct faiss_ivf *ivf,

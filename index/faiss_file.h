@@ -45,6 +45,9 @@ struct faiss_graph {
 	size_t n_rest;
 };
 int faiss_file_hnsw(const void *bytes, size_t n, struct faiss_graph *out, struct error *err);
+/* The same in two steps: where everything is, and whether nodes and links make sense. */
+int faiss_file_hnsw_parts(const void *bytes, size_t n, struct faiss_graph *out, struct error *err);
+int faiss_file_hnsw_check(const struct faiss_graph *g, struct error *err);
 
 static inline uint32_t faiss_graph_slots(const struct faiss_graph *g, uint32_t level)
 {

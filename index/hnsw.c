@@ -107,13 +107,9 @@ static void view(const struct vindex *v, struct faiss_graph *out)
 	};
 }
 
-static int new_walk(const struct vindex *v, const struct faiss_graph *graph, struct walk **out,
-		    struct error *err)
+static struct walk_options walk_options_of(const struct vindex *v)
 {
-	const struct walk_options options = {v->distance, v->config.quantizer,
-					     v->config.rows_on_disk};
-
-	return walk_new(graph, &v->rows, &options, out, err);
+	return (struct walk_options){v->distance, v->config.quantizer, v->config.rows_on_disk};
 }
 
 /* A graph that was just built gets its layout when somebody searches it. */
@@ -124,11 +120,12 @@ static int make_walk(const struct vindex *v, struct error *err)
 
 	pthread_mutex_lock(&mine->walk_lock);
 	if (!atomic_load(&mine->walk)) {
+		const struct walk_options options = walk_options_of(v);
 		struct faiss_graph graph;
 		struct walk *walk;
 
 		view(v, &graph);
-		rc = new_walk(v, &graph, &walk, err);
+		rc = walk_new(&graph, &v->rows, &options, &walk, err);
 		if (!rc)
 			atomic_store(&mine->walk, walk);
 	}
@@ -192,6 +189,8 @@ int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct e
 
 	view(v, &graph);
 	rc = faiss_file_write_hnsw(&graph, write, ctx, err);
+	if (!rc && walk)
+		rc = walk_write(walk, write, ctx, err);
 	if (!rc)
 		rc = walk_cells_write(walk ? walk_cells_of(walk) : NULL, write, ctx, err);
 	return rc ? rc : curve_write(&v->curve, write, ctx, err);
@@ -224,51 +223,51 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	return 0;
 }
 
-/* What lies behind the graph: the cells, then the curve. */
-static int read_rest(struct vindex *v, const struct faiss_graph *g, struct walk_cells **cells,
+/* What lies behind the graph: its layout, the cells, the curve. Without a layout it is made. */
+static int read_rest(struct vindex *v, const struct faiss_graph *g, struct walk **walk,
 		     struct error *err)
 {
 	const struct vindex_rows of = {.n = g->flat.n, .dim = g->flat.dim};
-	size_t used;
-	int rc = walk_cells_read(g->rest, g->n_rest, &of, cells, &used, err);
+	const struct walk_options options = walk_options_of(v);
+	struct walk_cells *cells = NULL;
+	size_t layout, used;
+	const struct walk_source from = {g->rest, g->n_rest, &layout};
+	int rc = walk_read(&from, &v->rows, &options, walk, err);
 
-	return rc ? rc : curve_read((const char *)g->rest + used, g->n_rest - used, &v->curve, err);
+	if (!rc)
+		rc = walk_cells_read(g->rest + layout, g->n_rest - layout, &of, &cells, &used, err);
+	if (!rc)
+		rc = curve_read(g->rest + layout + used, g->n_rest - layout - used, &v->curve, err);
+	if (!rc && !*walk) /* what a search follows must lead somewhere */
+		rc = faiss_file_hnsw_check(g, err);
+	if (!rc && !*walk)
+		rc = walk_new(g, &v->rows, &options, walk, err);
+	if (!rc)
+		walk_take_cells(*walk, cells);
+	else
+		walk_cells_free(cells);
+	return rc;
 }
 
-static int open_walk(struct vindex *v, const struct faiss_graph *graph, struct walk_cells *cells,
-		     struct error *err)
+static void take_walk(struct vindex *v, struct walk *walk)
 {
-	struct walk *walk;
-	int rc = new_walk(v, graph, &walk, err);
-
-	if (rc) {
-		walk_cells_free(cells);
-		return rc;
-	}
-	walk_take_cells(walk, cells);
-	/* the links in the file are not read again */
-	pages_let_go(graph->levels, graph->neighbors + 4 * graph->n_neighbors);
+	walk_drop_centres(walk); /* who saves it again writes the bytes it was opened from */
 	atomic_store(&v->walk, walk);
 	v->info.link_bytes = walk_link_bytes(walk);
 	v->info.memory_bytes = walk_memory_bytes(walk);
 	vindex_release_rows(v);
-	return 0;
 }
 
 int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 {
-	struct walk_cells *cells = NULL;
+	struct walk *walk = NULL;
 	struct faiss_graph graph;
-	int rc = faiss_file_hnsw(o->bytes, o->n_bytes, &graph, err);
+	int rc = faiss_file_hnsw_parts(o->bytes, o->n_bytes, &graph, err);
 
 	if (!rc && graph.flat.metric != engine_metric(o->distance))
 		rc = error_set(err, ERR_CORRUPT, "index file: it was written for another distance");
-	if (!rc)
-		rc = read_rest(v, &graph, &cells, err);
-	if (rc) {
-		walk_cells_free(cells);
+	if (rc)
 		return rc;
-	}
 	v->dim = graph.flat.dim;
 	v->n = graph.flat.n;
 	v->rows = (struct vindex_rows){.data = graph.flat.rows, .n = v->n, .dim = v->dim};
@@ -277,10 +276,15 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 		v->rows = o->rows;
 	v->info.kind = INDEX_HNSW;
 	v->info.quantizer = v->config.quantizer;
-	if (!o->faiss_only)
-		return open_walk(v, &graph, cells, err);
-	walk_cells_free(cells);
-	return open_faiss(v, &graph, err);
+	rc = read_rest(v, &graph, &walk, err);
+	if (!rc && o->faiss_only)
+		rc = faiss_file_hnsw_check(&graph, err);
+	if (!rc && !o->faiss_only) {
+		take_walk(v, walk);
+		return 0;
+	}
+	walk_free(walk);
+	return rc ? rc : open_faiss(v, &graph, err);
 }
 
 /* FAISS walks the graph as if there were no filter and keeps what is allowed, so the effort grows with

@@ -354,7 +354,7 @@ static void scan_together(const struct scan *s)
 
 static void fetch_row(const struct lists *l, const struct seeker *k, size_t i)
 {
-	if (i >= k->top.count)
+	if (i >= k->top.count || !rows_in_memory(&l->rows))
 		return;
 	const char *row = rows_at(&l->rows, l->ids[k->items[i].tag]);
 	for (size_t at = 0; at < rows_bytes(&l->rows); at += LINE)
@@ -366,6 +366,7 @@ static void answer(const struct lists *l, struct seeker *k)
 	kernel_fn distance = kernels_distance(kernels_get(), l->distance);
 	struct lists_task *t = k->task;
 	float *scratch = mem_alloc(l->dim * sizeof *scratch);
+	void *raw = rows_in_memory(&l->rows) ? NULL : mem_alloc(rows_bytes(&l->rows));
 	struct topk best;
 
 	topk_init_ordered(&best, t->out, t->q->k, t->q->order);
@@ -377,15 +378,16 @@ static void answer(const struct lists *l, struct seeker *k)
 
 		if (t->by_rows) {
 			fetch_row(l, k, i + RESCORE_AHEAD);
-			values = rows_get(&l->rows, row, scratch);
+			values = rows_fetch(&l->rows, row, raw, scratch);
 		} else {
 			lists_decode(l, lists_of(l, place), place, scratch);
 		}
 		topk_push(&best, distance(t->q->vector, values, l->dim), row);
 	}
-	t->stats.rows_read += t->by_rows ? k->top.count : 0;
+	t->stats.rows_read += t->by_rows && rows_in_memory(&l->rows) ? k->top.count : 0;
 	topk_sort(&best);
 	t->n_out = (uint32_t)best.count;
+	free(raw);
 	free(scratch);
 }
 

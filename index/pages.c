@@ -9,10 +9,11 @@ enum { HUGE_PAGE = 2 << 20 };
 int pages_map(struct pages *p, size_t bytes, const char *what, struct error *err)
 {
 	bool huge = bytes >= 4 * (size_t)HUGE_PAGE;
+	size_t whole = bytes / HUGE_PAGE * HUGE_PAGE; /* the rest must not cost a whole one */
 
 	*p = (struct pages){0};
 	if (huge) /* room to align it */
-		bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE;
+		bytes += HUGE_PAGE;
 	void *map = mmap(NULL, bytes ? bytes : PAGE_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
@@ -22,7 +23,7 @@ int pages_map(struct pages *p, size_t bytes, const char *what, struct error *err
 	p->at = map;
 	if (huge) {
 		p->at += (HUGE_PAGE - (size_t)p->at % HUGE_PAGE) % HUGE_PAGE;
-		madvise(p->at, bytes - HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+		madvise(p->at, whole, MADV_HUGEPAGE); /* a wish */
 	}
 	return 0;
 }

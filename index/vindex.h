@@ -31,6 +31,10 @@ struct vindex_rows {
 	enum datatype type;
 	bool unit;    /* compared as if their length was 1 (cosine of bytes) */
 	bool of_file; /* data is mapped from a file, read-only: pages may be dropped and come back */
+	/* Reads one of them as it is stored, 0 or an error, for candidates that are compared by their rows, so that
+	 * the pages of `data` stay out of memory. NULL: they are read where they lie. */
+	int (*read)(void *ctx, uint64_t row, void *out);
+	void *read_ctx;
 };
 
 struct vindex_build {
@@ -65,7 +69,8 @@ typedef int (*vindex_write_fn)(void *ctx, const void *bytes, size_t n, struct er
 int vindex_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct error *err);
 
 /* Opens saved bytes (a mapped file that stays mapped while the index lives). Where the file holds the
- * float rows themselves (HNSW, flat), they are used in place and not copied to the heap.
+ * float rows themselves (HNSW, flat) and no others are given, they are used in place and not copied to the heap.
+ * Of a graph that we search, nothing else is read again once it is open: those pages need not stay in memory.
  * Hostile or damaged bytes give ERR_CORRUPT, never a crash. */
 struct vindex_open {
 	const void *bytes;

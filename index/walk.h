@@ -26,6 +26,18 @@ struct walk_options {
 int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows,
 	     const struct walk_options *options, struct walk **out, struct error *err);
 void walk_free(struct walk *w);
+
+/* The layout as bytes behind the graph of an index file. */
+int walk_write(const struct walk *w, vindex_write_fn write, void *ctx, struct error *err);
+/* *out is NULL where there is none, or one for other options; *used: its bytes, 0 when there is none. ERR_CORRUPT
+ * when it is damaged. */
+struct walk_source {
+	const void *bytes;
+	size_t n;
+	size_t *used;
+};
+int walk_read(const struct walk_source *from, const struct vindex_rows *rows,
+	      const struct walk_options *options, struct walk **out, struct error *err);
 size_t walk_memory_bytes(const struct walk *w);
 size_t walk_link_bytes(const struct walk *w);
 

@@ -7,6 +7,7 @@
  * for those near by that are. Cells travel behind the graph in the index file, where FAISS does not look. */
 #pragma once
 
+#include "index/codes.h"
 #include "index/walk.h"
 
 enum { CELLS_MIN_ROWS = 2000 };
@@ -16,12 +17,25 @@ struct walk_cells {
 	float *centres;  /* n x dim */
 	uint32_t *begin; /* n + 1: where the rows of a cell are */
 	uint32_t *rows;  /* n_rows: each row once, ascending within a cell */
-	uint8_t *codes;  /* n x stride, the centres; walk_take_cells makes these two */
-	float *norms;    /* n: squared, of the decoded centres, as the walk counts them */
+	/* Inner products: a cell is worth what its centre is, and more the wider it is. Else NULL and 0. */
+	float *widths; /* n: mean squared distance of its rows from the centre */
+	float reach;   /* mean length of the rows */
+
+	/* Made of these when a walk takes them. */
+	struct code_scale scale; /* of the centres */
+	size_t stride;
+	uint8_t *codes; /* n x stride, the centres */
+	float *norms;   /* n: squared, of the decoded centres; inner products: minus their widths */
 };
 
-/* Of the rows of a walk, from their codes. *out is NULL where cells do not serve: few rows, inner products,
- * codes of one bit. ERR_CLOSED when cancelled (polled; may be NULL). */
+/* The nearest cells of a query are those whose key is least: norms[cell] - factor * sum of the codes (Manhattan: the
+ * sum). Euclidean distances and cosines: the squared distance of the centre. Inner products: the centre's product with
+ * the query, and half the width for a query as long as the rows are. q->bytes: stride bytes; scratch: as many floats. */
+void walk_cells_query(const struct walk_cells *c, const struct code_kernels *k, const float *vector,
+		      float *scratch, struct code_query *q);
+
+/* Of the rows of a walk. *out is NULL where there are too few rows. ERR_CLOSED when cancelled (polled; may be
+ * NULL). */
 int walk_cells_build(const struct walk *w, const bool *cancel, struct walk_cells **out,
 		     struct error *err);
 /* NULL: writes nothing. */
@@ -36,4 +50,6 @@ void walk_cells_free(struct walk_cells *c);
 /* Takes them over (NULL: nothing happens; also freed where the walk has no use for them). Before the walk
  * is searched by others. */
 void walk_take_cells(struct walk *w, struct walk_cells *cells);
+/* Searches do without the centres as floats; such cells cannot be written any more. */
+void walk_drop_centres(struct walk *w);
 const struct walk_cells *walk_cells_of(const struct walk *w); /* NULL: none */

@@ -79,40 +79,71 @@ static uint32_t n_links(const struct faiss_graph *g, uint32_t node)
 	return n;
 }
 
-/* Words that the lists take beyond so many slots, one of which then leads there. */
-static uint32_t n_beyond(const struct walk *w, const uint32_t *with, uint32_t slots)
+/* Ids that the lists take beyond so many slots, one of which then leads there. */
+static uint64_t n_beyond(const struct walk *w, const uint32_t *with, uint32_t slots)
 {
-	uint32_t words = 0;
+	uint64_t ids = 0;
 
-	for (uint32_t n = slots; n <= w->width; n++)
-		words += with[n] * (n - (slots - 1) + 1);
-	return words;
+	for (uint32_t n = slots + 1; n <= w->width; n++) {
+		uint32_t rest = n - (slots - 1) + 1;
+
+		ids += with[n] *
+		       (uint64_t)((rest + WALK_MORE_UNIT - 1) / WALK_MORE_UNIT * WALK_MORE_UNIT);
+	}
+	return ids;
 }
 
-/* Most lists are far shorter than the longest allowed: as many slots as two lists of three need. The rest of
- * the others lies elsewhere. (Searches are 2 % faster with as many as four of five need.) Compact: as many as
- * take the least memory, which makes searches up to 8 % slower. */
-static void choose_slots(const struct faiss_graph *g, struct walk *w, bool compact)
+/* Most lists are far shorter than the longest allowed: as many slots as half of them need, which is a line of
+ * the cache for M = 32. The rest of the others lies elsewhere. Compact: as many as take the least memory. */
+static uint64_t choose_slots(struct walk *w, const uint32_t *with)
 {
-	uint32_t *with = mem_array((size_t)w->width + 1, sizeof *with), fit = 0;
-	uint64_t least = UINT64_MAX;
+	uint64_t least = UINT64_MAX, fit = 0, n_more = 0;
+
+	w->slots = 0;
+	for (uint32_t bytes = WALK_LIST_BYTES, counted = 0; w->slots < w->width;
+	     bytes += WALK_LIST_BYTES) {
+		uint32_t slots = bytes / w->id_bytes;
+		uint64_t more = n_beyond(w, with, slots);
+		uint64_t all = (uint64_t)w->n * bytes + more * w->id_bytes;
+
+		if (w->compact ? all >= least : 2 * fit >= w->n)
+			break;
+		least = all;
+		n_more = more;
+		w->slots = slots;
+		w->list_bytes = bytes;
+		for (; counted <= slots && counted <= w->width; counted++)
+			fit += with[counted];
+	}
+	return n_more;
+}
+
+/* Links of three bytes if they can say all that they must. */
+static int choose_form(const struct faiss_graph *g, struct walk *w, struct error *err)
+{
+	uint32_t *with = mem_array((size_t)w->width + 1, sizeof *with);
+	uint64_t n_more = UINT64_MAX;
+	bool fits = false;
 
 	for (uint32_t node = 0; node < w->n; node++)
 		with[n_links(g, node)]++;
-	w->slots = 0;
-	for (uint32_t slots = WALK_SLOTS; slots < w->width + 1 + WALK_SLOTS; slots += WALK_SLOTS) {
-		uint32_t more = n_beyond(w, with, slots);
-		uint64_t words = (uint64_t)w->n * slots + more;
-
-		if (compact ? words >= least : 3 * (uint64_t)fit >= 2 * (uint64_t)w->n)
-			break;
-		least = words;
-		w->slots = slots;
-		w->n_more = more;
-		for (uint32_t n = slots - WALK_SLOTS; n < slots && n <= w->width; n++)
-			fit += with[n];
+	for (w->id_bytes = 3; w->id_bytes <= 4 && !fits; w->id_bytes += !fits) {
+		w->id_mask = UINT32_MAX >> 8 * (4 - w->id_bytes);
+		n_more = choose_slots(w, with);
+		fits = w->n < walk_flag(w) && n_more / WALK_MORE_UNIT < walk_flag(w) - 1;
 	}
 	free(with);
+	w->n_more = (uint32_t)n_more;
+	return fits ? 0
+		    : error_set(err, ERR_TOO_LARGE, "a graph of %llu long lists cannot be searched",
+				(unsigned long long)n_more);
+}
+
+static void put_id(const struct walk *w, uint8_t *to, uint32_t i, uint32_t id)
+{
+	to += (size_t)i * w->id_bytes;
+	for (uint32_t b = 0; b < w->id_bytes; b++)
+		to[b] = (uint8_t)(id >> 8 * b);
 }
 
 static void copy_level_0(const struct faiss_graph *g, struct walk *w)
@@ -121,36 +152,38 @@ static void copy_level_0(const struct faiss_graph *g, struct walk *w)
 
 	for (uint32_t node = 0; node < w->n; node++) {
 		const uint8_t *links = faiss_graph_links(g, node, 0);
-		uint32_t *to = w->links + (size_t)node * w->slots;
-		uint32_t n = n_links(g, node), here = n < w->slots ? n : w->slots - 1;
+		uint8_t *to = w->links + (size_t)node * w->list_bytes;
+		uint32_t n = n_links(g, node), here = n <= w->slots ? n : w->slots - 1;
 
 		for (uint32_t i = 0; i < w->slots; i++)
-			to[i] = i < here ? load_u32(links + 4 * (size_t)i) : WALK_NONE;
+			put_id(w, to, i, i < here ? load_u32(links + 4 * (size_t)i) : walk_none(w));
 		if (here == n)
 			continue;
-		to[here] = WALK_MORE + at;
+		put_id(w, to, here, walk_flag(w) + at / WALK_MORE_UNIT);
 		for (uint32_t i = here; i < n; i++)
-			w->more[at++] = load_u32(links + 4 * (size_t)i);
-		w->more[at++] = WALK_NONE;
+			put_id(w, w->more, at++, load_u32(links + 4 * (size_t)i));
+		do
+			put_id(w, w->more, at++, walk_none(w));
+		while (at % WALK_MORE_UNIT);
 	}
 	assert(at == w->n_more);
 }
 
 /* One mapping for what searches touch. */
-static int map_block(struct walk *w, struct error *err)
+int walk_map(struct walk *w, struct error *err)
 {
 	size_t codes = pages_up((size_t)w->n * w->stride);
-	size_t links = pages_up((size_t)w->n * w->slots * sizeof(uint32_t));
-	size_t more = pages_up((size_t)w->n_more * sizeof(uint32_t));
-	size_t norms = w->distance == DISTANCE_EUCLID ? pages_up((size_t)w->n * sizeof(float)) : 0;
+	size_t links = pages_up((size_t)w->n * w->list_bytes);
+	size_t more = pages_up((size_t)w->n_more * w->id_bytes + WALK_SPARE_BYTES);
+	size_t norms = walk_has_norms(w) ? pages_up((size_t)w->n * sizeof(float)) : 0;
 	int rc = pages_map(&w->pages, codes + links + more + norms, "opening the graph", err);
 	char *at = w->pages.at;
 
 	if (rc)
 		return rc;
 	w->codes = (uint8_t *)at;
-	w->links = (uint32_t *)(void *)(at + codes);
-	w->more = (uint32_t *)(void *)(at + codes + links);
+	w->links = (uint8_t *)at + codes;
+	w->more = (uint8_t *)at + codes + links;
 	w->norms = norms ? (float *)(void *)(at + codes + links + more) : NULL;
 	return 0;
 }
@@ -171,21 +204,30 @@ static void encode_rows(struct walk *w)
 	free(scratch);
 }
 
-int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows,
-	     const struct walk_options *options, struct walk **out, struct error *err)
+struct walk *walk_alloc(const struct vindex_rows *rows, const struct walk_options *options)
 {
 	struct walk *w = mem_zalloc(sizeof *w);
-	int rc;
 
 	w->rows = *rows;
 	w->distance = options->distance;
 	w->quantizer = options->quantizer;
+	w->compact = options->compact;
 	w->n = rows->n;
 	w->dim = rows->dim;
 	w->stride = walk_has_bits(w) ? bits_stride(rows->dim) : code_stride(rows->dim);
+	return w;
+}
+
+int walk_new(const struct faiss_graph *g, const struct vindex_rows *rows,
+	     const struct walk_options *options, struct walk **out, struct error *err)
+{
+	struct walk *w = walk_alloc(rows, options);
+	int rc;
+
 	w->width = faiss_graph_slots(g, 0);
-	choose_slots(g, w, options->compact);
-	rc = map_block(w, err);
+	rc = choose_form(g, w, err);
+	if (!rc)
+		rc = walk_map(w, err);
 	if (rc) {
 		walk_free(w);
 		return rc;
@@ -216,7 +258,7 @@ void walk_free(struct walk *w)
 
 size_t walk_link_bytes(const struct walk *w)
 {
-	size_t bytes = ((size_t)w->n * w->slots + w->n_more) * sizeof(uint32_t);
+	size_t bytes = (size_t)w->n * w->list_bytes + (size_t)w->n_more * w->id_bytes;
 
 	for (uint32_t i = 0; i < w->n_levels; i++)
 		bytes += (size_t)w->levels[i].n * w->levels[i].width * sizeof(uint32_t);
@@ -231,6 +273,6 @@ size_t walk_memory_bytes(const struct walk *w)
 		bytes += (size_t)w->levels[i].n * 2 * sizeof(uint32_t);
 	if (w->cells)
 		bytes += (size_t)w->cells->n_rows * sizeof(uint32_t) +
-			 (size_t)w->cells->n * (w->stride + w->dim * sizeof(float));
+			 (size_t)w->cells->n * w->cells->stride;
 	return bytes + walk_link_bytes(w);
 }

@@ -21,6 +21,7 @@ static void scratch_free(void *arg)
 	free(s->ids);
 	free(s->sums);
 	free(s->query_bytes);
+	free(s->cell_bytes);
 	free(s->query_floats);
 	free(s);
 }
@@ -62,11 +63,14 @@ static void grow(struct walk_scratch *s, const struct walk *w, size_t pool, size
 		s->sums = aligned(gather * sizeof *s->sums);
 		s->gather_room = gather;
 	}
-	if (code_stride(w->dim) > s->query_room) { /* enough for the planes of bits, too */
+	if (code_stride(w->dim) > s->query_room) {
 		free(s->query_bytes);
+		free(s->cell_bytes);
 		free(s->query_floats);
 		s->query_room = code_stride(w->dim);
-		s->query_bytes = aligned(s->query_room);
+		/* enough for the planes of bits, too, and for a row that is read from the disk */
+		s->query_bytes = aligned(s->query_room * sizeof(float));
+		s->cell_bytes = aligned(s->query_room);
 		s->query_floats = aligned(s->query_room * sizeof(float));
 	}
 }

@@ -15,6 +15,7 @@ struct walk_scratch {
 	int32_t *sums;
 	size_t gather_room;
 	uint8_t *query_bytes; /* aligned */
+	uint8_t *cell_bytes;  /* the query as cells are ranked by it */
 	float *query_floats;
 	size_t query_room;
 };

@@ -47,6 +47,7 @@ struct search {
 	bool allowed_only;      /* only allowed nodes enter the pool */
 	uint32_t enough;        /* then: gathered nodes that make a second hop needless */
 	uint32_t *vias, *found; /* then: room for one list, and for VIAS lists */
+	uint32_t *list;         /* then: room for one list as numbers */
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -72,11 +73,11 @@ static inline uint32_t key_of(const struct search *x, int32_t sum, uint32_t node
 	}
 }
 
-static inline uint32_t cell_key(const struct search *x, int32_t sum, uint32_t cell)
+static inline uint32_t cell_key(const struct search *x, float factor, int32_t sum, uint32_t cell)
 {
 	if (x->w->distance == DISTANCE_MANHATTAN)
 		return (uint32_t)sum;
-	return key_of_float(x->w->cells->norms[cell] - x->query.factor * (float)sum);
+	return key_of_float(x->w->cells->norms[cell] - factor * (float)sum);
 }
 
 static inline void compute(struct search *x, const uint32_t *ids, uint32_t n, int32_t *sums)
@@ -104,11 +105,12 @@ static inline uint32_t node_of_entry(uint64_t entry)
 
 static inline void fetch_links(const struct walk *w, uint32_t node)
 {
-	const char *links = (const char *)walk_links(w, node).at;
+	const uint8_t *links = walk_links(w, node).at;
 
-	for (size_t b = 0; b < w->slots * sizeof(uint32_t); b += 64)
+	for (size_t b = 0; b < w->list_bytes; b += 64)
 		__builtin_prefetch(links + b);
-	__builtin_prefetch(links + w->slots * sizeof(uint32_t) - 1);
+	if (w->list_bytes % 64)
+		__builtin_prefetch(links + w->list_bytes - 1);
 }
 
 /* Position of the first entry that is not smaller. */
@@ -176,12 +178,12 @@ static inline uint32_t fresh_neighbors(struct search *x, uint32_t node)
 	struct walk_list l = walk_links(x->w, node);
 	uint32_t *to = x->s->touched + x->s->n_touched;
 	const uint32_t n_nodes = x->w->n;
-	uint32_t n = 0, i;
+	uint32_t n = 0, i, id;
 
 	do {
-		for (i = 0; i < l.most && l.at[i] < n_nodes; i++) {
-			to[n] = l.at[i];
-			n += visit(x->s, l.at[i]);
+		for (i = 0; i < l.most && (id = walk_id(x->w, &l, i)) < n_nodes; i++) {
+			to[n] = id;
+			n += visit(x->s, id);
 		}
 	} while (walk_more(x->w, &l, i));
 	return n;
@@ -217,13 +219,27 @@ static inline void look_ahead(const struct search *x)
 			break;
 		}
 		struct walk_list l = walk_links(x->w, node);
-		uint32_t j;
+		uint32_t j, id;
 		/* also those seen before: to ask costs more than to fetch what is near already */
 		do {
-			for (j = 0; j < l.most && l.at[j] < n_nodes; j++)
-				fetch_code(x->w, l.at[j]);
+			for (j = 0; j < l.most && (id = walk_id(x->w, &l, j)) < n_nodes; j++)
+				fetch_code(x->w, id);
 		} while (walk_more(x->w, &l, j));
 	}
+}
+
+/* The allowed ones of a part of a list; *n_read: where it ends. */
+static inline uint32_t select_links(const struct search *x, const struct walk_list *l,
+				    uint32_t *out, uint32_t *n_read)
+{
+	uint32_t *ids = x->list;
+
+	for (uint32_t i = 0; i < l->most; i++) {
+		ids[i] = walk_id(x->w, l, i);
+		if (l->rest && ids[i] >= x->w->n) /* far from its end */
+			break;
+	}
+	return x->select(x->q->allow->words, ids, l->most, x->w->n, out, n_read);
 }
 
 /* Neighbours of some nodes that are allowed. The rest of a long list, which lies elsewhere, is asked for
@@ -232,21 +248,20 @@ static uint32_t select_second(const struct search *x, const uint32_t *vias, uint
 			      uint32_t *out)
 {
 	const struct walk *w = x->w;
-	const uint64_t *allow = x->q->allow->words;
 	struct walk_list rest[VIAS];
 	uint32_t n = 0, n_rest = 0, n_read;
 
 	for (uint32_t i = 0; i < n_vias; i++) {
 		struct walk_list l = walk_links(w, vias[i]);
 
-		n += x->select(allow, l.at, l.most, w->n, out + n, &n_read);
+		n += select_links(x, &l, out + n, &n_read);
 		if (walk_more(w, &l, n_read)) {
 			__builtin_prefetch(l.at);
 			rest[n_rest++] = l;
 		}
 	}
 	for (uint32_t i = 0; i < n_rest; i++)
-		n += x->select(allow, rest[i].at, rest[i].most, w->n, out + n, &n_read);
+		n += select_links(x, &rest[i], out + n, &n_read);
 	return n;
 }
 
@@ -366,7 +381,7 @@ static void walk_level_0(struct search *x, uint32_t start)
 
 		*entry |= 1;
 		x->cursor++;
-		walk_scratch_touch(s, x->w->width);
+		walk_scratch_touch(s, walk_longest(x->w));
 		if (x->allowed_only) {
 			n = gather_allowed(x, node, s->ids);
 		} else {
@@ -418,16 +433,22 @@ static inline void heap_down(uint64_t *heap, uint32_t n, uint32_t at)
 static void rank_cells(struct search *x, uint64_t *heap)
 {
 	const struct walk_cells *c = x->w->cells;
+	const struct code_kernels *k = code_kernels_get();
+	code_fn sums = x->w->distance == DISTANCE_MANHATTAN ? k->l1 : k->dot;
+	struct code_query query = {.bytes = x->s->cell_bytes};
 	uint32_t *ids = x->s->ids, n;
 
+	walk_cells_query(c, k, x->q->vector, x->s->query_floats, &query);
 	for (uint32_t from = 0; from < c->n; from += n) {
 		n = c->n - from < GATHER_MAX ? c->n - from : GATHER_MAX;
 		for (uint32_t i = 0; i < n; i++)
 			ids[i] = from + i;
-		x->sums(x->query.bytes, c->codes, x->w->stride, ids, n, x->s->sums);
-		for (uint32_t i = 0; i < n; i++)
-			heap[from + i] = (uint64_t)cell_key(x, x->s->sums[i], from + i) << 32 |
-					 (from + i);
+		sums(query.bytes, c->codes, c->stride, ids, n, x->s->sums);
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t key = cell_key(x, query.factor, x->s->sums[i], from + i);
+
+			heap[from + i] = (uint64_t)key << 32 | (from + i);
+		}
 	}
 	x->stats->distances += c->n;
 	for (uint32_t i = c->n / 2; i-- > 0;)
@@ -564,7 +585,7 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	uint32_t most = rescored(x), n = 0;
 	uint64_t *rows = x->s->pool; /* the entries are overwritten by what they stand for */
 	float *scratch = x->s->query_floats; /* the query is in its code by now */
-	size_t row_bytes = by_codes ? 0 : rows_bytes(&w->rows);
+	size_t row_bytes = by_codes || !rows_in_memory(&w->rows) ? 0 : rows_bytes(&w->rows);
 	struct topk top;
 
 	for (uint32_t i = 0; i < x->size && n < most; i++) {
@@ -579,13 +600,14 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	}
 	topk_init_ordered(&top, out, x->q->k, x->q->order);
 	for (uint32_t i = 0; i < n; i++) {
-		const float *row = by_codes ? code_floats(w, (uint32_t)rows[i], scratch)
-					    : rows_get(&w->rows, rows[i], scratch);
+		const float *row =
+			by_codes ? code_floats(w, (uint32_t)rows[i], scratch)
+				 : rows_fetch(&w->rows, rows[i], x->s->query_bytes, scratch);
 
 		topk_push(&top, distance(x->q->vector, row, w->dim), rows[i]);
 	}
 	x->stats->distances += n;
-	x->stats->rows_read += by_codes ? 0 : n;
+	x->stats->rows_read += row_bytes ? n : 0;
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;
 }
@@ -649,13 +671,16 @@ static void prepare(struct search *x, enum plan plan)
 {
 	const struct walk *w = x->w;
 	/* nodes gathered at once: those of a list or a chunk; enough and VIAS lists */
-	size_t lists = 2 * GATHER_MAX + (1 + VIAS) * (size_t)w->width + SELECT_SPARE;
+	size_t longest = walk_longest(w);
+	size_t lists = 2 * GATHER_MAX + (1 + VIAS) * longest + SELECT_SPARE;
 	size_t heap = plan == PLAN_CELLS ? w->cells->n : 0;
 
 	x->enough = w->width;
-	x->s = walk_scratch_get(w, (size_t)x->ef + 1 + heap, 2 * lists + w->width);
+
+	x->s = walk_scratch_get(w, (size_t)x->ef + 1 + heap, 2 * lists + 2 * longest);
 	x->found = x->s->ids + lists;
 	x->vias = x->s->ids + 2 * lists;
+	x->list = x->vias + longest;
 	x->query.bytes = x->s->query_bytes;
 	x->select = select_get();
 	init_codes(x);

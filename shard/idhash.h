@@ -1,9 +1,10 @@
-/* Where the rows of one segment are, by point id: open addressing, 8 bytes a slot (32 bits of the
- * hash, row), two thirds full at most: 12 to 24 bytes a row. One a segment instead of one for the
- * whole replica, so that searching threads read it without a lock, a restart fills all of them in
- * parallel, and no table ever has to move while writes wait. One thread puts; any number of threads
- * find meanwhile: slots are atomic, and a grown table is published by one pointer while the old
- * ones live as long as the hash. */
+/* Where the rows of one segment are, by point id: open addressing, 4 bytes a slot (the row in as many
+ * bits as it takes, of the hash what else there is room for), two thirds full at most: 6 bytes a
+ * row of those expected, up to 12 of more. One a segment instead of one for the whole replica, so
+ * that searching threads read it without a lock, a restart fills all of them in parallel, and no
+ * table ever has to move while writes wait. One thread puts; any number of threads find meanwhile:
+ * slots are atomic, and a grown table is published by one pointer while the old ones live as long
+ * as the hash. */
 #pragma once
 #include "model/id.h"
 #include <stdint.h>

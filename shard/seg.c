@@ -133,6 +133,7 @@ int seg_open(const struct store_io *io, uint64_t id, const struct collection *sc
 					 (unsigned long long)id, row);
 		}
 	}
+	segment_release(sealed);
 	*out = s;
 	return 0;
 }
@@ -140,6 +141,17 @@ int seg_open(const struct store_io *io, uint64_t id, const struct collection *sc
 void seg_index_name(uint32_t space, char out[32])
 {
 	snprintf(out, 32, "index-%u.faiss", space);
+}
+
+/* Where that cannot be opened, rows are looked up in the mapping. */
+static void read_from_disk(struct seg *s, uint32_t space, struct vindex_rows *rows)
+{
+	struct segment_reader *reader;
+
+	if (segment_reader(s->sealed, space, &reader, NULL))
+		return;
+	rows->read = segment_read_vector;
+	rows->read_ctx = reader;
 }
 
 int seg_open_indexes(struct seg *s, bool faiss_only, struct error *err)
@@ -164,10 +176,13 @@ int seg_open_indexes(struct seg *s, bool faiss_only, struct error *err)
 		if (rc == ERR_NOT_FOUND)
 			continue;
 		o.bytes = bytes;
+		if (v->index.rows_on_disk)
+			read_from_disk(s, space, &o.rows);
 		if (rc || (rc = vindex_open(&o, &index, err)))
 			return error_wrap(err, rc, "segment %llu: %s", (unsigned long long)s->id,
 					  name);
 		seg_set_index(s, space, index);
+		segment_blob_release(s->sealed, name);
 	}
 	return 0;
 }

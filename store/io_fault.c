@@ -194,6 +194,7 @@ void fault_io(const struct store_io *inner, struct fault_plan *plan, struct stor
 		.list = fault_list,
 		.map = fault_map,
 		.unmap = inner->unmap,
+		.release = inner->release,
 		.free_bytes = fault_free_bytes,
 		.fini = free,
 	};

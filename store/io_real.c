@@ -344,6 +344,12 @@ static void real_unmap(struct store_map *m)
 	*m = (struct store_map){0};
 }
 
+static void real_release(const struct store_map *m)
+{
+	if (m->handle != NULL)
+		madvise(m->handle, m->n, MADV_DONTNEED); /* a wish */
+}
+
 static int real_free_bytes(void *ctx, uint64_t *out, struct error *err)
 {
 	struct real_root *root = ctx;
@@ -414,6 +420,7 @@ int store_io_real(const char *path, struct store_io *out, struct error *err)
 		.list = real_list,
 		.map = real_map,
 		.unmap = real_unmap,
+		.release = real_release,
 		.free_bytes = real_free_bytes,
 		.fini = real_fini,
 	};

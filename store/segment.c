@@ -38,6 +38,34 @@ static int read_meta(struct segment *s, uint64_t id, struct error *err)
 	return rc;
 }
 
+static int open_ids(struct segment *s, struct error *err)
+{
+	uint64_t n = s->meta.n_rows, bytes = 0;
+	sum_section(&s->rows, ROWS_IDS, &bytes);
+	if (n != 0 && bytes == n * sizeof(*s->numbers))
+		return sum_array(&s->rows, ROWS_IDS, n, sizeof(*s->numbers),
+				 (const void **)&s->numbers, err);
+	return sum_array(&s->rows, ROWS_IDS, n, sizeof(*s->ids), (const void **)&s->ids, err);
+}
+
+/* From version 3 on: what they are above, u64, and 4 bytes of each if that is enough. */
+static int open_versions(struct segment *s, struct error *err)
+{
+	uint64_t n = s->meta.n_rows, bytes = 0;
+	const uint8_t *at = sum_section(&s->rows, ROWS_VERSIONS, &bytes);
+	if (s->meta.version < 3)
+		return sum_array(&s->rows, ROWS_VERSIONS, n, 8, (const void **)&s->versions, err);
+	if (at == NULL || s->rows.trailer.sections[ROWS_VERSIONS].offset % SUM_ALIGN != 0 ||
+	    (bytes != 8 + 8 * n && bytes != 8 + 4 * n))
+		return error_set(err, ERR_CORRUPT, "%s has no version for each row", s->rows.path);
+	s->version_base = load_u64(at);
+	if (bytes == 8 + 8 * n)
+		s->versions = (const uint64_t *)(const void *)(at + 8);
+	else
+		s->above = (const uint32_t *)(const void *)(at + 8);
+	return 0;
+}
+
 /* Ids and offsets are small and everything depends on them: checked now and trusted from here on. */
 static int open_rows(struct segment *s, struct error *err)
 {
@@ -48,9 +76,9 @@ static int open_rows(struct segment *s, struct error *err)
 	if (rc == 0)
 		rc = sum_verify(&s->rows, err);
 	if (rc == 0)
-		rc = sum_array(&s->rows, ROWS_IDS, n, sizeof(*s->ids), (const void **)&s->ids, err);
+		rc = open_ids(s, err);
 	if (rc == 0)
-		rc = sum_array(&s->rows, ROWS_VERSIONS, n, 8, (const void **)&s->versions, err);
+		rc = open_versions(s, err);
 	if (rc == 0)
 		rc = sum_array(&s->rows, ROWS_ORDER, n, 4, (const void **)&s->order, err);
 	if (rc == 0)
@@ -249,6 +277,7 @@ void segment_close(struct segment *s)
 	}
 	sum_close(&s->rows);
 	sum_close(&s->payload);
+	segment_readers_close(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s->dense);
 	free(s->sparse);
@@ -257,6 +286,14 @@ void segment_close(struct segment *s)
 	free(s->none);
 	free(s->pindexes);
 	free(s);
+}
+
+void segment_release(const struct segment *s)
+{
+	sum_release(&s->rows);
+	sum_release(&s->payload);
+	for (uint32_t i = 0; i < s->meta.n_sparse; i++)
+		sum_release(&s->sparse[i]);
 }
 
 /* ---- rows ---- */
@@ -279,13 +316,13 @@ uint64_t segment_disk_bytes(const struct segment *s)
 struct point_id segment_point_id(const struct segment *s, uint32_t row)
 {
 	assert_hot(row < s->meta.n_rows);
-	return s->ids[row];
+	return s->ids != NULL ? s->ids[row] : id_from_u64(s->numbers[row]);
 }
 
 uint64_t segment_version(const struct segment *s, uint32_t row)
 {
 	assert_hot(row < s->meta.n_rows);
-	return s->versions[row];
+	return s->versions != NULL ? s->versions[row] : s->version_base + s->above[row];
 }
 
 uint32_t segment_find(const struct segment *s, const struct point_id *id)
@@ -293,7 +330,8 @@ uint32_t segment_find(const struct segment *s, const struct point_id *id)
 	uint32_t lo = 0, hi = s->meta.n_rows;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		int order = id_compare(&s->ids[s->order[mid]], id);
+		struct point_id at = segment_point_id(s, s->order[mid]);
+		int order = id_compare(&at, id);
 		if (order == 0)
 			return s->order[mid];
 		if (order < 0)
@@ -477,6 +515,7 @@ int segment_verify(const struct segment *s, struct error *err)
 		snprintf(path, sizeof(path), "seg-%llu", (unsigned long long)s->meta.id);
 		rc = s->io.list(s->io.ctx, path, verify_blob, &names, err);
 	}
+	segment_release(s);
 	return rc != 0 ? error_wrap(err, rc, "check segment %llu", (unsigned long long)s->meta.id)
 		       : 0;
 }

@@ -103,32 +103,52 @@ void segment_blob_abort(struct segment_blob *b)
 	free(b);
 }
 
+/* NULL: it is not mapped. */
+static struct segment_blob_map *find_mapped(const struct segment *s, const char *name)
+{
+	struct segment_blob_map *b = s->blobs;
+	while (b != NULL && strcmp(b->name, name) != 0)
+		b = b->next;
+	return b;
+}
+
+void segment_blob_release(struct segment *s, const char *name)
+{
+	pthread_mutex_lock(&s->lock);
+	const struct segment_blob_map *b = find_mapped(s, name);
+	if (b != NULL)
+		sum_release(&b->file);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int map_blob(struct segment *s, const char *name, struct segment_blob_map **out,
+		    struct error *err)
+{
+	char path[SUM_PATH_BYTES], sums[SUM_PATH_BYTES], file[128];
+	struct segment_blob_map *b = mem_zalloc(sizeof(*b));
+	snprintf(b->name, sizeof(b->name), "%s", name);
+	snprintf(file, sizeof(file), "%s.sum", name);
+	segment_path(path, s->meta.id, name);
+	segment_path(sums, s->meta.id, file);
+	int rc = sum_open_detached(&b->file, &s->io, path, sums,
+				   segment_blob_name(s->meta.id, name), err);
+	if (rc != 0) {
+		free(b);
+		return rc;
+	}
+	b->next = s->blobs;
+	s->blobs = *out = b;
+	return 0;
+}
+
 int segment_blob_map(struct segment *s, const char *name, const uint8_t **bytes, size_t *n,
 		     struct error *err)
 {
 	if (!name_ok(name))
 		return error_set(err, ERR_INPUT, "'%s' cannot name an index file", name);
-	char path[SUM_PATH_BYTES], sums[SUM_PATH_BYTES], file[128];
-	int rc = 0;
 	pthread_mutex_lock(&s->lock);
-	struct segment_blob_map *b = s->blobs;
-	while (b != NULL && strcmp(b->name, name) != 0)
-		b = b->next;
-	if (b == NULL) {
-		b = mem_zalloc(sizeof(*b));
-		snprintf(b->name, sizeof(b->name), "%s", name);
-		snprintf(file, sizeof(file), "%s.sum", name);
-		segment_path(path, s->meta.id, name);
-		segment_path(sums, s->meta.id, file);
-		rc = sum_open_detached(&b->file, &s->io, path, sums,
-				       segment_blob_name(s->meta.id, name), err);
-		if (rc == 0) {
-			b->next = s->blobs;
-			s->blobs = b;
-		} else {
-			free(b);
-		}
-	}
+	struct segment_blob_map *b = find_mapped(s, name);
+	int rc = b != NULL ? 0 : map_blob(s, name, &b, err);
 	if (rc == 0) {
 		*bytes = b->file.map.bytes;
 		*n = b->file.map.n;

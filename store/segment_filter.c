@@ -121,7 +121,8 @@ static bool eval_by_index(const struct eval *e, const struct cond *c, struct bit
 static bool row_matches(struct eval *e, const struct cond *c, uint32_t row,
 			const struct pv_slice *payload)
 {
-	struct filter_point point = {.id = &e->s->ids[row], .payload = pv_of(payload->bytes)};
+	struct point_id id = segment_point_id(e->s, row);
+	struct filter_point point = {.id = &id, .payload = pv_of(payload->bytes)};
 	if (c->type == COND_NESTED) { /* the only one that may ask for vectors inside */
 		for (uint32_t i = 0; i < e->s->n_vectors; i++)
 			point.has_dense |= (uint64_t)has_dense(e->s, i, row) << i;

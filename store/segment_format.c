@@ -62,6 +62,7 @@ int segment_meta_decode(struct reader *r, struct segment_meta *m, struct error *
 		return error_set(err, ERR_VERSION,
 				 "the segment has format %u, this program reads format %d", version,
 				 SEGMENT_VERSION);
+	m->version = version;
 	m->id = reader_u64(r);
 	m->collection_id = reader_u64(r);
 	m->n_rows = reader_u32(r);

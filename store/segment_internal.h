@@ -12,8 +12,8 @@
 #include "store/sumfile.h"
 #include <pthread.h>
 
-/* 1 had no types of vectors: all were float32. */
-enum { SEGMENT_VERSION = 2, SEGMENT_VERSION_OLDEST = 1 };
+/* 1 had no types of vectors: all were float32. 1 and 2 had whole ids and versions only. */
+enum { SEGMENT_VERSION = 3, SEGMENT_VERSION_OLDEST = 1 };
 
 enum rows_section { ROWS_IDS, ROWS_VERSIONS, ROWS_ORDER, ROWS_PAYLOAD_OFFSETS };
 enum dense_section { DENSE_DATA, DENSE_ROW_OF, DENSE_ORD_OF }; /* the last two empty: all rows */
@@ -32,6 +32,7 @@ _Static_assert(sizeof(struct point_id) == 24 && offsetof(struct point_id, lo) ==
 	       "ids are on disk as they are in memory");
 
 struct segment_meta {
+	uint32_t version; /* of the format */
 	uint64_t id;
 	uint64_t collection_id;
 	uint32_t n_rows;
@@ -72,10 +73,13 @@ struct segment {
 	struct store_io io;
 	struct segment_meta meta;
 	struct sum_file rows, payload;
-	struct sum_file *dense;  /* meta.n_spaces */
-	struct sum_file *sparse; /* meta.n_sparse */
-	const struct point_id *ids;
-	const uint64_t *versions;
+	struct sum_file *dense;     /* meta.n_spaces */
+	struct sum_file *sparse;    /* meta.n_sparse */
+	const struct point_id *ids; /* NULL: all are integers */
+	const uint64_t *numbers;    /* then: these */
+	const uint64_t *versions;   /* NULL: they are near each other */
+	const uint32_t *above;      /* then: what each is above this */
+	uint64_t version_base;
 	const uint32_t *order; /* rows by ascending id */
 	const uint64_t *payload_offsets;
 	const uint8_t *payload_bytes;
@@ -95,10 +99,12 @@ struct segment {
 	uint32_t n_pindexes;
 	uint64_t disk_bytes;
 	bool damaged;         /* atomic */
-	pthread_mutex_t lock; /* guards blobs */
+	pthread_mutex_t lock; /* guards the rest */
 	struct segment_blob_map *blobs;
+	struct segment_reader **readers; /* meta.n_spaces; NULL: none yet */
 };
 
+void segment_readers_close(struct segment *s);
 void segment_set_damaged(const struct segment *s);
 struct sum_name segment_blob_name(uint64_t segment_id, const char *name);
 

@@ -171,6 +171,44 @@ static int by_id(const void *a, const void *b, void *ctx)
 	return order != 0 ? order : x < y ? -1 : x > y;
 }
 
+/* Integers alone take a third of the room. */
+static int put_ids(const struct segment_writer *w, struct sum_writer *f, struct error *err)
+{
+	const struct point_id *ids = (const struct point_id *)(const void *)w->ids.data;
+	struct buf numbers = BUF_INIT;
+	uint32_t i = 0;
+	for (; i < w->meta.n_rows && ids[i].kind == ID_INT; i++)
+		buf_put_u64(&numbers, ids[i].lo);
+	bool all = i == w->meta.n_rows;
+	int rc = all ? sum_put(f, numbers.data, numbers.len, err)
+		     : sum_put(f, w->ids.data, w->ids.len, err);
+	buf_fini(&numbers);
+	return rc;
+}
+
+/* Those of one segment are near each other: records of the log count up by one. */
+static int put_versions(const struct segment_writer *w, struct sum_writer *f, struct error *err)
+{
+	const uint64_t *v = (const uint64_t *)(const void *)w->versions.data;
+	uint64_t least = UINT64_MAX, most = 0;
+	struct buf b = BUF_INIT;
+	for (uint32_t i = 0; i < w->meta.n_rows; i++) {
+		least = v[i] < least ? v[i] : least;
+		most = v[i] > most ? v[i] : most;
+	}
+	bool near = w->meta.n_rows == 0 || most - least <= UINT32_MAX;
+	buf_put_u64(&b, near ? least : 0);
+	for (uint32_t i = 0; i < w->meta.n_rows; i++) {
+		if (near)
+			buf_put_u32(&b, (uint32_t)(v[i] - least));
+		else
+			buf_put_u64(&b, v[i]);
+	}
+	int rc = sum_put(f, b.data, b.len, err);
+	buf_fini(&b);
+	return rc;
+}
+
 static int finish_rows(struct segment_writer *w, struct error *err)
 {
 	char path[SUM_PATH_BYTES];
@@ -184,9 +222,9 @@ static int finish_rows(struct segment_writer *w, struct error *err)
 	int rc = sum_create(&f, &w->io, path, part_name(w, SUM_ROWS, 0), err);
 	if (rc != 0)
 		goto out;
-	rc = sum_put(&f, w->ids.data, w->ids.len, err);
+	rc = put_ids(w, &f, err);
 	if (rc == 0)
-		rc = sum_put(&f, w->versions.data, w->versions.len, err);
+		rc = put_versions(w, &f, err);
 	if (rc == 0)
 		rc = sum_put(&f, order.data, order.len, err);
 	if (rc == 0)

@@ -65,6 +65,8 @@ struct store_io {
 		    void *fn_ctx, struct error *err);
 	int (*map)(void *ctx, const char *path, struct store_map *out, struct error *err);
 	void (*unmap)(struct store_map *m);
+	/* Its pages need not stay in this process; they come back when they are read. NULL: they always stay. */
+	void (*release)(const struct store_map *m);
 	int (*free_bytes)(void *ctx, uint64_t *out, struct error *err);
 	void (*fini)(void *ctx); /* called by store_io_fini(); may be NULL */
 };
@@ -175,6 +177,8 @@ uint64_t segment_version(const struct segment *s, uint32_t row);
 struct pv_slice segment_payload(const struct segment *s, uint32_t row);
 /* Was a damaged block met since the segment was opened? Then what was read from it may be incomplete. */
 bool segment_damaged(const struct segment *s);
+/* What was read while it was opened and checked need not stay in memory, but for the vectors. */
+void segment_release(const struct segment *s);
 /* Row of an id; UINT32_MAX when the segment does not have it. */
 uint32_t segment_find(const struct segment *s, const struct point_id *id);
 /* Dense vectors of a space are stored without gaps: ordinal 0..n-1. `row_of` maps ordinal -> row, `ord_of` row ->
@@ -190,6 +194,12 @@ struct segment_vectors {
 	bool of_file; /* data is part of such a mapping, see store_map */
 };
 struct segment_vectors segment_vectors(const struct segment *s, uint32_t space);
+/* The same vectors read one by one, as they are stored, for a collection that leaves them on disk. It lives as long as the
+ * segment; any number of threads may read. */
+struct segment_reader;
+int segment_reader(struct segment *s, uint32_t space, struct segment_reader **out,
+		   struct error *err);
+int segment_read_vector(void *reader, uint64_t ordinal, void *out); /* fits vindex_rows.read */
 /* Sparse vector of a row (borrowed); false: none. */
 bool segment_sparse(const struct segment *s, uint32_t space, uint32_t row, struct vector *out);
 /* Inverted list of one index of a sparse space: rows ascending with their weights. false: no such index. */
@@ -215,6 +225,8 @@ void segment_blob_abort(struct segment_blob *b);
  * plain (checksums live in a file beside it), so other programs can open it. Valid until segment_close. */
 int segment_blob_map(struct segment *s, const char *name, const uint8_t **bytes, size_t *n,
 		     struct error *err);
+/* Its pages need not stay in memory; they come back when they are read. */
+void segment_blob_release(struct segment *s, const char *name);
 
 /* ---- payload indexes ---- */
 

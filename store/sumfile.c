@@ -224,6 +224,12 @@ int sum_open_detached(struct sum_file *f, const struct store_io *io, const char 
 	return rc;
 }
 
+void sum_release(const struct sum_file *f)
+{
+	if (f->io.release != NULL)
+		f->io.release(&f->map);
+}
+
 void sum_close(struct sum_file *f)
 {
 	if (f->map.bytes != NULL)

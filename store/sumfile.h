@@ -84,7 +84,8 @@ int sum_open(struct sum_file *f, const struct store_io *io, const char *path, st
 	     struct error *err);
 int sum_open_detached(struct sum_file *f, const struct store_io *io, const char *path,
 		      const char *sums_path, struct sum_name name, struct error *err);
-void sum_close(struct sum_file *f); /* accepts a zeroed one */
+void sum_release(const struct sum_file *f); /* its pages need not stay in memory */
+void sum_close(struct sum_file *f);         /* accepts a zeroed one */
 /* Section i; *n in bytes. NULL (n = 0) when there is none. */
 const void *sum_section(const struct sum_file *f, uint32_t i, uint64_t *n);
 /* Section i when it has exactly `count` items of `each` bytes; else ERR_CORRUPT. */

@@ -5,6 +5,7 @@
 #include "base/codec.h"
 #include "base/memory.h"
 #include "bench/dataset.h"
+#include "index/faiss_file.h"
 #include "index/vindex.h"
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,17 @@ static inline struct vindex *build_index(const struct sample *s, enum distance d
 	if (vindex_build(&b, &v, &err))
 		assert(!"build failed");
 	return v;
+}
+
+/* What lies behind the graph and its layout. */
+static inline const uint8_t *behind_layout(const struct faiss_graph *g, size_t *n)
+{
+	size_t layout = g->n_rest > 16 && memcmp(g->rest, "QVwl", 4) == 0 ? load_u64(g->rest + 8)
+									  : 0;
+
+	assert(layout <= g->n_rest);
+	*n = g->n_rest - layout;
+	return g->rest + layout;
 }
 
 /* How many of the true neighbours were found. */

@@ -246,21 +246,23 @@ static int read_changed(struct buf *b, size_t at, uint32_t v)
 
 static void test_damaged_cells_are_refused(void **state)
 {
-	enum { HEAD = 20, CELLS = 89 /* the root of N */ };
+	enum { HEAD = 24, CELLS = 89 /* the root of N */ };
 	struct made m = make(DISTANCE_EUCLID, false);
 	struct buf b = BUF_INIT;
 	struct faiss_graph g;
 	struct walk_cells *cells;
-	size_t used;
+	size_t used, n_rest;
 
 	assert_int_equal(faiss_file_hnsw(m.file.data, m.file.len, &g, NULL), 0);
-	assert_int_equal(walk_cells_read(g.rest, g.n_rest, &shape, &cells, &used, NULL), 0);
+	const uint8_t *rest = behind_layout(&g, &n_rest);
+	assert_int_equal(walk_cells_read(rest, n_rest, &shape, &cells, &used, NULL), 0);
 	assert_int_equal(cells->n, CELLS);
 	walk_cells_free(cells);
-	buf_put(&b, g.rest, used);
+	buf_put(&b, rest, used);
 	size_t rows = HEAD + 4 * CELLS, centres = rows + 4 * N;
 	assert_int_equal(read_changed(&b, HEAD, load_u32(b.data + HEAD)), 0);
-	assert_int_equal(read_changed(&b, 4, 2), ERR_CORRUPT); /* version */
+	assert_int_equal(read_changed(&b, 4, 3), ERR_CORRUPT); /* version */
+	assert_int_equal(read_changed(&b, 20, 2), ERR_CORRUPT);
 	assert_int_equal(read_changed(&b, 8, 0), ERR_CORRUPT); /* no cells */
 	assert_int_equal(read_changed(&b, 8, UINT32_MAX), ERR_CORRUPT);
 	assert_int_equal(read_changed(&b, 12, DIM + 1), ERR_CORRUPT);

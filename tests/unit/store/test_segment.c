@@ -167,6 +167,77 @@ static void vectors_are_stored_in_their_type(void **state)
 	}
 }
 
+static void vectors_are_read_one_by_one(void **state)
+{
+	char root[] = "/tmp/quiver-test-XXXXXX";
+	struct store_io io;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(store_io_real(root, &io, NULL), 0);
+	struct collection *schema = random_schema(false);
+	struct rows rows = random_rows(300, 9);
+	schema->spaces[1].datatype = DATATYPE_FLOAT16;
+	assert_int_equal(write_rows(&io, 1, schema, &rows, NULL), 0);
+	struct segment *s = open_segment(&io, 1, schema);
+	segment_release(s);
+	for (uint32_t space = 0; space < 2; space++) {
+		struct segment_vectors v = segment_vectors(s, space);
+		size_t bytes = v.dim * datatype_bytes(v.type);
+		struct segment_reader *reader, *again;
+		uint8_t element[17 * 4];
+		assert_int_equal(segment_reader(s, space, &reader, NULL), 0);
+		assert_int_equal(segment_reader(s, space, &again, NULL), 0);
+		assert_ptr_equal(reader, again);
+		for (uint32_t i = 0; i < v.n; i++) {
+			assert_int_equal(segment_read_vector(reader, i, element), 0);
+			assert_memory_equal(element, (const uint8_t *)v.data + i * bytes, bytes);
+		}
+		/* a file that was cut is no vector */
+		char path[400];
+		snprintf(path, sizeof(path), "%s/seg-1/dense-%u", root, space);
+		assert_int_equal(truncate(path, 100), 0);
+		assert_int_equal(segment_read_vector(reader, v.n - 1, element), ERR_CORRUPT);
+	}
+	segment_close(s);
+	collection_unref(schema);
+	arena_free(rows.arena);
+	assert_int_equal(io.remove_tree(io.ctx, "seg-1", NULL), 0);
+	store_io_fini(&io);
+	assert_int_equal(rmdir(root), 0);
+}
+
+/* Ids in 8 bytes each where all are integers, as nearly everywhere; in 24 as soon as one is not. Versions in 4, where
+ * they are near each other. */
+static void integers_alone_are_stored_short(void **state)
+{
+	for (int mixed = 0; mixed < 2; mixed++) {
+		struct memory_disk *disk = memory_disk_new();
+		struct store_io io;
+		memory_disk_io(disk, &io);
+		struct collection *schema = random_schema(false);
+		struct rows rows = random_rows(300, 9);
+		for (uint32_t i = 0; i < rows.n; i++) {
+			rows.ids[i] = id_from_u64(UINT64_MAX - 3 * ((i * 7ull) % rows.n));
+			rows.versions[i] = (7ull << 40) + i * 11;
+		}
+		if (mixed) {
+			rows.ids[299] = (struct point_id){1, 2, ID_UUID, 0};
+			rows.versions[7] += 1ull << 40;
+		}
+		assert_int_equal(write_rows(&io, 1, schema, &rows, NULL), 0);
+		struct segment *s = open_segment(&io, 1, schema);
+		uint64_t bytes;
+		sum_section(&s->rows, ROWS_IDS, &bytes);
+		assert_int_equal(bytes, rows.n * (mixed ? 24u : 8u));
+		sum_section(&s->rows, ROWS_VERSIONS, &bytes);
+		assert_int_equal(bytes, 8 + rows.n * (mixed ? 8u : 4u));
+		check_rows(s, &rows);
+		segment_close(s);
+		collection_unref(schema);
+		arena_free(rows.arena);
+		memory_disk_free(disk);
+	}
+}
+
 /* SEGMENT files of version 1 had no types. */
 static void the_first_version_is_read(void **state)
 {
@@ -186,7 +257,7 @@ static void the_first_version_is_read(void **state)
 	assert_int_equal(m.dim[0], 4);
 	assert_int_equal(m.n_dense[0], 9);
 	assert_int_equal(m.type[0], DATATYPE_FLOAT32);
-	b.data[0] = 3;
+	b.data[0] = SEGMENT_VERSION + 1;
 	r = reader_make(b.data, b.len);
 	assert_int_equal(segment_meta_decode(&r, &m, NULL), ERR_VERSION);
 	buf_fini(&b);
@@ -540,6 +611,8 @@ int main(void)
 		cmocka_unit_test(what_is_written_comes_back),
 		cmocka_unit_test(it_works_on_the_real_disk),
 		cmocka_unit_test(vectors_are_stored_in_their_type),
+		cmocka_unit_test(vectors_are_read_one_by_one),
+		cmocka_unit_test(integers_alone_are_stored_short),
 		cmocka_unit_test(the_first_version_is_read),
 		cmocka_unit_test(spaces_added_later_are_empty),
 		cmocka_unit_test(an_unfinished_segment_leaves_nothing),
