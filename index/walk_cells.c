@@ -102,7 +102,7 @@ void walk_cells_query(const struct walk_cells *c, const struct code_kernels *k, 
 
 static bool has_use(const struct walk *w, const struct walk_cells *c)
 {
-	return w->n >= CELLS_MIN_ROWS && (w->distance == DISTANCE_DOT) == (c->widths != NULL);
+	return w->n >= CELLS_MIN_ROWS && !walk_has_bits(w) && (w->distance == DISTANCE_DOT) == (c->widths != NULL);
 }
 
 void walk_take_cells(struct walk *w, struct walk_cells *cells)
@@ -149,15 +149,10 @@ struct maker {
 	double length; /* of all rows */
 };
 
-/* A row as the walk knows it, or of codes that say too little as it is. */
+/* A row as the walk knows it. */
 static void get_row(const struct maker *m, uint32_t row)
 {
-	const struct walk *w = m->w;
-
-	if (walk_has_bits(w))
-		memcpy(m->row, rows_get(&w->rows, row, m->scratch), w->dim * sizeof *m->row);
-	else
-		code_decode(&w->scale, w->codes + row * w->stride, m->row);
+	code_decode(&m->w->scale, m->w->codes + row * m->w->stride, m->row);
 }
 
 /* The centre that a row is nearest to. The row is left in m->row. */
@@ -302,7 +297,7 @@ int walk_cells_build(const struct walk *w, const bool *cancel, struct walk_cells
 	bool done;
 
 	*out = NULL;
-	if (w->n < CELLS_MIN_ROWS)
+	if (w->n < CELLS_MIN_ROWS || walk_has_bits(w))
 		return 0;
 	*out = cells_new((uint32_t)sqrt((double)w->n), w->dim, w->n);
 	if (w->distance == DISTANCE_DOT)

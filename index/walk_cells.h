@@ -34,7 +34,7 @@ struct walk_cells {
 void walk_cells_query(const struct walk_cells *c, const struct code_kernels *k, const float *vector,
 		      float *scratch, struct code_query *q);
 
-/* Of the rows of a walk. *out is NULL where there are too few rows. ERR_CLOSED when cancelled (polled; may be
+/* Of the rows of a walk. *out is NULL where cells do not serve: few rows, codes of one bit. ERR_CLOSED when cancelled (polled; may be
  * NULL). */
 int walk_cells_build(const struct walk *w, const bool *cancel, struct walk_cells **out,
 		     struct error *err);

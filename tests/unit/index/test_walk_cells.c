@@ -24,6 +24,11 @@ static struct made make(enum distance distance, bool by_faiss)
 					    .ef_construct = 40,
 					    .by_faiss = by_faiss};
 	struct made m = {.s = sample_new(N, DIM, QUERIES), .file = BUF_INIT};
+	/* rows of many lengths, where lengths count */
+	for (uint32_t i = 0; i < N && distance == DISTANCE_DOT; i++) {
+		for (uint32_t d = 0; d < DIM; d++)
+			m.s.rows[(size_t)i * DIM + d] *= 0.5f + 1.5f * (float)(i * 37 % 100) / 100;
+	}
 	struct vindex *built = build_index(&m.s, distance, &config);
 	struct vindex_open o = {.distance = distance, .config = config};
 
