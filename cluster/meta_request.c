@@ -220,6 +220,7 @@ static void start_read(struct meta *m, struct request *r)
 	if (!m->requests.asked) {
 		m->requests.asked = true;
 		m->requests.round++;
+		m->requests.asked = true; /* which asking again is not: its answers may be from before this read */
 		ask_voters(m);
 	}
 	r->round = m->requests.round;
