@@ -216,11 +216,10 @@ static void start_read(struct meta *m, struct request *r)
 {
 	uint64_t commit = core_commit(m->core);
 
-	/* A round that is asked for once more may have answers from before this read. */
+	/* A round that is asked for once more is none of its own: it may have answers from before this read. */
 	if (!m->requests.asked) {
 		m->requests.asked = true;
 		m->requests.round++;
-		m->requests.asked = true; /* which asking again is not: its answers may be from before this read */
 		ask_voters(m);
 	}
 	r->round = m->requests.round;

@@ -102,7 +102,8 @@ void walk_cells_query(const struct walk_cells *c, const struct code_kernels *k, 
 
 static bool has_use(const struct walk *w, const struct walk_cells *c)
 {
-	return w->n >= CELLS_MIN_ROWS && !walk_has_bits(w) && (w->distance == DISTANCE_DOT) == (c->widths != NULL);
+	return w->n >= CELLS_MIN_ROWS && !walk_has_bits(w) &&
+	       (w->distance == DISTANCE_DOT) == (c->widths != NULL);
 }
 
 void walk_take_cells(struct walk *w, struct walk_cells *cells)

@@ -3,7 +3,7 @@
  *
  * One more file, "since-<id>", says from which collection on the marks are complete. It is made from a map that was confirmed, before the
  * node registers: should the marks be lost with the folders, the next one names a later collection, and what is older is not begun
- * from nothing. See docs/decisions/0012. */
+ * from nothing. See docs/decisions/0014. */
 #include "shard/host.h"
 #include "base/log.h"
 #include "base/memory.h"

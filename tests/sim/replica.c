@@ -767,11 +767,9 @@ static bool execute(struct sim *s, struct rep *r, struct replica_update *u, stru
 		more = true;
 	}
 	if (u->resolve) {
-		struct item *i = item_of(u->resolve);
-
 		*e = (struct replica_event){.type = EVENT_RESOLVED,
 					    .write = u->resolve,
-					    .rc = resolve(s, r, i)};
+					    .rc = resolve(s, r, item_of(u->resolve))};
 		more = true;
 	}
 	for (struct replica_write *w = u->answer, *next; w; w = next) {

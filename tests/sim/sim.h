@@ -216,8 +216,8 @@ struct ask { /* a request to the control plane; its number is the tag, and the i
 	bool nameless; /* its command has no id and is known by its bytes */
 	uint32_t node, part;
 	uint64_t life, gen, number;
-	uint64_t at_us; /* CONTACT: when it was asked, on the node's clock */
-	uint64_t floor; /* reads: the index of what had been answered before */
+	uint64_t at_us;       /* CONTACT: when it was asked, on the node's clock */
+	uint64_t floor;       /* reads: the index of what had been answered before */
 	uint64_t hash, older; /* nameless: of its entry; the one before in its row */
 };
 struct post {
@@ -331,7 +331,7 @@ struct part {
 	struct committed *history; /* by seq */
 	uint64_t cap;
 	uint64_t acked_seq, read_seq; /* read_seq: acked_seq when all copies were looked at last */
-	uint64_t *committer; /* by epoch */
+	uint64_t *committer;          /* by epoch */
 	uint64_t n_epochs;
 	bool tainted; /* a replica that the simulator corrupted became primary: digests mean nothing */
 	uint64_t acked_us;

@@ -188,6 +188,22 @@ static inline void sim_enqueue(struct sim *s, struct sim_message *m)
 	*at = m;
 }
 
+/* Takes the messages for a node from the network. */
+static inline void sim_keep_back(struct sim *s, uint64_t to, struct sim_message **kept)
+{
+	for (struct sim_message **at = &s->network; *at != NULL;) {
+		struct sim_message *m = *at;
+
+		if (m->to != to) {
+			at = &m->next;
+			continue;
+		}
+		*at = m->next;
+		m->next = *kept;
+		*kept = m;
+	}
+}
+
 static inline void sim_transmit(struct sim *s, struct sim_message *m)
 {
 	if (m->to > s->n || s->cut[m->from][m->to] || prng_unit(&s->prng) < s->loss) {

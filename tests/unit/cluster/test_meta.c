@@ -260,22 +260,6 @@ static void test_cut_off_leader_serves_no_stale_read(void **state)
 	sim_free(s);
 }
 
-/* Takes the messages for a node from the network. */
-static void keep_back(struct sim *s, uint64_t to, struct sim_message **kept)
-{
-	for (struct sim_message **at = &s->network; *at != NULL;) {
-		struct sim_message *m = *at;
-
-		if (m->to != to) {
-			at = &m->next;
-			continue;
-		}
-		*at = m->next;
-		m->next = *kept;
-		*kept = m;
-	}
-}
-
 /* Answers that are late may confirm what was asked before they were given, and nothing else: not a read that begins
  * in the step in which the question is put again (the whole simulator's seed 3000208). */
 static void test_late_answers_confirm_no_later_read(void **state)
@@ -291,12 +275,12 @@ static void test_late_answers_confirm_no_later_read(void **state)
 	s->delay_us = 500;
 	first = sim_read(s, leader);
 	for (int i = 0; i < 300; i++) {
-		keep_back(s, leader, &kept);
+		sim_keep_back(s, leader, &kept);
 		sim_run(s, 10);
 	}
 	for (uint64_t i = 1; i <= 3; i++)
 		s->cut[i][leader] = i != leader;
-	keep_back(s, leader, &kept);
+	sim_keep_back(s, leader, &kept);
 	sim_run(s, 300000 - 3000 - 500);
 	assert_false(s->requests[first].done);
 	s->now_us += 1000; /* past the time at which the voters are asked again */
