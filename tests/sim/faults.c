@@ -1,4 +1,5 @@
 /* What goes wrong. */
+#include "cluster/heal_internal.h"
 #include "tests/sim/sim.h"
 #include <string.h>
 
@@ -148,19 +149,23 @@ static void corrupt_some(struct sim *s)
 	r->now.digest ^= 1;
 }
 
-/* May its folder be lost? The others of the set have everything. Not the primary's: it may just have proposed to go
- * on alone. */
+/* May its folder be lost? The others of the set have everything, and none of them has been silent for so long that it
+ * may be taken for dead before it is known that the folder is gone: two losses at once. Not the primary's: it may just
+ * have proposed to go on alone. */
 static bool may_wipe(struct sim *s, const struct node *n, uint32_t p)
 {
 	const struct map_partition *c = newest_config(s, p);
+	const struct node *leader = leader_of(s);
 	uint32_t good = 0;
 	bool in_sync = false;
 
-	if (!c)
+	if (!c || !leader)
 		return false;
 	for (uint32_t i = 0; i < c->n_in_sync; i++) {
 		const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
 
+		if (heal_silent(leader->control.heal, c->in_sync[i]))
+			return false;
 		in_sync |= c->in_sync[i] == n->id;
 		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
