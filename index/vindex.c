@@ -305,7 +305,7 @@ void vindex_release_rows(const struct vindex *v)
 
 /* Of rows that need not be in memory some may be, so that they are not dropped all the time. What they are
  * compared with the most that may have come to memory: a fault maps what the system has around a page, too. */
-static void note_rows_read(const struct vindex *v, uint64_t n)
+void vindex_note_rows(const struct vindex *v, uint64_t n)
 {
 	struct vindex *mine = (struct vindex *)(uintptr_t)v; /* counting changes nothing */
 	uint64_t row = rows_bytes(&v->rows), all = row * v->n;
@@ -357,7 +357,7 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 	case INDEX_FLAT:
 	default: rc = engine_scan(v, &query, out, n_out, stats); break;
 	}
-	note_rows_read(v, stats->rows_read);
+	vindex_note_rows(v, stats->rows_read);
 	return rc;
 }
 
@@ -379,6 +379,6 @@ int vindex_search_batch(const struct vindex *v, const struct vindex_query *queri
 	ivf_search_batch(v, bound, answers, n);
 	free(bound);
 	for (uint32_t i = 0; i < n; i++)
-		note_rows_read(v, answers[i].stats.rows_read);
+		vindex_note_rows(v, answers[i].stats.rows_read);
 	return 0;
 }

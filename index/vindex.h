@@ -84,9 +84,11 @@ struct vindex_open {
 int vindex_open(const struct vindex_open *o, struct vindex **out, struct error *err);
 void vindex_free(struct vindex *v);
 /* Where there are codes, and a quantiser or config.rows_on_disk was asked for, the rows need not be in memory: they
- * are no longer mapped, and with rows_on_disk the system is asked not to cache them either. Opening has done it, and
- * searches do it when they have read many; this is for who has read the rows otherwise. */
+ * are no longer mapped, and with rows_on_disk the system is asked not to cache them either. Opening has done it; this
+ * is for who has read them all otherwise. */
 void vindex_release_rows(const struct vindex *v);
+/* The caller has looked at n of them where they lie (an exact scan): once they are many, they leave again. */
+void vindex_note_rows(const struct vindex *v, uint64_t n);
 void vindex_describe(const struct vindex *v, struct vindex_info *out);
 
 struct vindex_query {

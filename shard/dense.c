@@ -122,8 +122,10 @@ static struct vindex_rows part_of(const struct vindex_rows *all, uint32_t from, 
 
 static void scan_sealed(struct unit *u, const struct segment_vectors *v, const struct allowed *a)
 {
-	struct vindex_rows all = seg_vindex_rows(unit_entry(u)->seg, u->leaf->vector.space);
-	enum distance distance = u->view->schema->spaces[u->leaf->vector.space].distance;
+	struct seg *seg = unit_entry(u)->seg;
+	uint32_t space = u->leaf->vector.space;
+	struct vindex_rows all = seg_vindex_rows(seg, space);
+	enum distance distance = u->view->schema->spaces[space].distance;
 	uint32_t to = u->to < v->n ? u->to : v->n;
 
 	receipt_plan(u->receipt, PLAN_EXACT);
@@ -147,6 +149,8 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 		push_all(u, items, n_out, from, v->row_of);
 		u->receipt->candidates += a->bits ? bitset_count(&part) : n;
 	}
+	if (seg_index(seg, space) && to > u->from)
+		vindex_note_rows(seg_index(seg, space), to - u->from);
 }
 
 /* What the recall and the time that are wished take, measured when the index was built; 0: nothing is wished. */

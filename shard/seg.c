@@ -176,7 +176,7 @@ int seg_open_indexes(struct seg *s, bool faiss_only, struct error *err)
 		if (rc == ERR_NOT_FOUND)
 			continue;
 		o.bytes = bytes;
-		if (v->index.rows_on_disk)
+		if (v->index.rows_on_disk || v->index.quantizer != QUANTIZER_NONE)
 			read_from_disk(s, space, &o.rows);
 		if (rc || (rc = vindex_open(&o, &index, err)))
 			return error_wrap(err, rc, "segment %llu: %s", (unsigned long long)s->id,
