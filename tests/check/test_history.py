@@ -180,6 +180,13 @@ class Random(unittest.TestCase):
         with self.assertRaises(Violation):
             check_key(operations)
 
+    def test_many_reads_of_what_may_be_old(self):
+        """A node that is cut off reads its old map, quickly."""
+        rows = [("write", 1, 0, 1), ("write", 2, 2, 3)] + [("read", 1, 0, 4 + i) for i in range(500)]
+        check_key(history(*rows))
+        with self.assertRaises(Violation):
+            check_key(history(*rows, ("read", 1, 3.5, 600)))
+
     def test_threads_record(self):
         h = History()
         o = h.call("write", 1, 5)

@@ -119,10 +119,22 @@ class History:
         return len(self.operations)
 
 
+def without_weaker_reads(operations):
+    """Reads say nothing more when another one was told the same within the time of theirs."""
+    within, weaker = {}, set()
+    reads = [o for o in operations if o.kind == "read" and o.fate == DONE]
+    for o in sorted(reads, key=lambda o: (-o.called, o.returned)):
+        if within.get(o.value, o.returned + 1) <= o.returned:
+            weaker.add(o)
+        else:
+            within[o.value] = o.returned
+    return [o for o in operations if o not in weaker]
+
+
 def events_of(operations, rules):
     """(time, calls before answers of the same moment, number) of what matters, and which may be left out."""
     events, kept, optional = [], [], set()
-    for o in operations:
+    for o in without_weaker_reads(operations):
         if o.fate == REFUSED or (o.kind == "read" and o.fate != DONE):
             continue  # never happened; told nothing
         if o.fate in (UNKNOWN, OPEN):
