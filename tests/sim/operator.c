@@ -187,6 +187,23 @@ static void give_up_copies(struct sim *s, struct node *at, uint64_t lost)
 	}
 }
 
+/* Not for the leader alone: what is not committed yet may be taken back by the next one. */
+static bool is_out(struct sim *s, const struct node *leader, uint32_t id)
+{
+	struct meta_member member;
+	uint32_t voters = 0, out = 0;
+
+	for (size_t i = 0; meta_member(leader->control.meta, i, &member); i++) {
+		const struct node *n = &s->nodes[member.id];
+
+		if (member.id == id)
+			return false;
+		voters += member.voter;
+		out += member.voter && n->up && !member_follows(n, id);
+	}
+	return out > voters / 2;
+}
+
 /* When the healer has made its copies elsewhere it is taken out of the map, then out of those that vote. */
 static void go_on_leaving(struct sim *s, struct node *at)
 {
@@ -200,7 +217,7 @@ static void go_on_leaving(struct sim *s, struct node *at)
 		give_up_copies(s, at, n->id);
 	else if (node && !has_replicas(s, n->id))
 		submit(s, at, ASK_REMOVE, &c);
-	else if (!node && leader && member_follows(leader, n->id))
+	else if (!node && leader && !is_out(s, leader, n->id))
 		ask_change(s, at, ask_new(s, &(struct ask){.kind = ASK_OTHER}), &out);
 	else if (!node && leader)
 		s->leaving = 0;
