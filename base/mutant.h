@@ -1,6 +1,6 @@
-/* Seeded bugs of the replica machine, of the driver of raft, of the shard map and of the healer. Only tests/sim is
- * compiled with them, to see that it finds each (scripts/mutants); in all other programs MUTANT is false.
- */
+/* Seeded bugs of the replica machine, of what may begin from nothing, of the driver of raft, of the shard map and of the
+ * healer. Only tests/sim is compiled with them, to see that it finds each (scripts/mutants); in all other programs
+ * MUTANT is false. */
 #pragma once
 
 #ifdef QUIVER_MUTANTS
@@ -29,7 +29,13 @@
 	X(no_hold_for_who_left)    /* a primary answers while a former member may serve reads */   \
 	X(serves_before_caught_up) /* reads are answered before the log of others is applied */    \
 	X(lease_beyond_primary)    /* a follower's lease does not depend on its primary's */       \
-	X(lease_from_receipt)      /* a lease begins when the append arrives */
+	X(lease_from_receipt)      /* a lease begins when the append arrives */                    \
+	X(begins_unconfirmed)      /* a replica begins from nothing by a map that may be old */    \
+	X(new_by_epoch)            /* only at epoch 1 a member may begin from nothing */           \
+	X(mark_ignored)            /* a member without its folder passes for new */                \
+	X(since_ignored)           /* the same when what it has held is forgotten, too */          \
+	X(learner_without_epoch)   /* a learner does not store the epoch in which it was named */  \
+	X(old_map_deletes)         /* a map that is older than a replica takes it away */
 #define CONTROL_MUTANTS(X)                                                                         \
 	X(vote_not_saved)             /* who was voted for is forgotten by a restart */            \
 	X(counts_unsynced)            /* a leader counts its own entry before it is durable */     \
@@ -53,7 +59,12 @@
 	X(learner_never_votes)        /* a lone voter cannot make a second one safely */           \
 	X(snapshot_goes_back)         /* a snapshot that comes late cuts what came after it */     \
 	X(returner_ignored)           /* who lost its vote while it was away stays away */         \
-	X(term_not_taken)             /* two voters refuse each other for ever */
+	X(term_not_taken)             /* two voters refuse each other for ever */                  \
+	X(asked_again_is_new)         /* a question that is asked again counts for new reads */    \
+	X(leader_never_forgotten)     /* a learner gives no vote while it has had a leader */      \
+	X(denial_believed)            /* a rejection of what was acknowledged is believed */       \
+	X(promotes_unheard)           /* a member that was not heard just now becomes primary */   \
+	X(removed_stays)              /* a follower that was removed is not removed again */
 #define MUTANTS(X) REPLICA_MUTANTS(X) CONTROL_MUTANTS(X)
 enum mutant {
 	MUTANT_none,

@@ -355,7 +355,7 @@ static void plan_members(struct heal *h, const struct heal_event *e, struct heal
 		uint64_t id = e->members[i].id;
 		const struct map_node *node = map_node(h->map, id);
 		/* While a first start is under way its nodes are in no map yet, but they vote. A learner in no map was removed. */
-		if (node == NULL && !e->members[i].voter) {
+		if (node == NULL && !e->members[i].voter && !MUTANT(removed_stays)) {
 			change_member(h, out, -1, id);
 			return;
 		}

@@ -21,14 +21,6 @@ struct plan {
 	bool changed;
 };
 
-static bool among(const uint64_t *ids, uint32_t n, uint64_t id)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
-}
-
 static void drop_id(uint64_t *ids, uint32_t *n, uint64_t id)
 {
 	uint32_t kept = 0;
@@ -40,7 +32,7 @@ static void drop_id(uint64_t *ids, uint32_t *n, uint64_t id)
 
 static bool add_learner(struct map_partition *p, uint64_t id)
 {
-	if (p->n_learners == LIMIT_REPLICAS || among(p->learners, p->n_learners, id))
+	if (p->n_learners == LIMIT_REPLICAS || map_among(p->learners, p->n_learners, id))
 		return false;
 	p->learners[p->n_learners++] = id;
 	return true;
@@ -111,7 +103,8 @@ static uint64_t best_member(struct heal *h, const struct plan *p, uint64_t excep
 	uint64_t chosen = 0;
 	for (uint32_t i = 0; i < p->now->n_in_sync; i++) {
 		uint64_t id = p->now->in_sync[i];
-		if (id == except || is_unfit(h, p, id) || heal_silent(h, id))
+		if (id == except || is_unfit(h, p, id) ||
+		    (heal_silent(h, id) && !MUTANT(promotes_unheard)))
 			continue;
 		const struct heal_report *r =
 			heal_report_of(h, id, p->c->collection->id, p->partition);
@@ -221,8 +214,10 @@ static uint32_t replicas_on(const struct heal *h, uint64_t node)
 	for (uint32_t i = 0; i < h->map->n_collections; i++) {
 		const struct map_collection *c = &h->map->collections[i];
 		for (uint32_t j = 0; j < c->collection->n_partitions; j++)
-			n += among(c->partitions[j].in_sync, c->partitions[j].n_in_sync, node) ||
-			     among(c->partitions[j].learners, c->partitions[j].n_learners, node);
+			n += map_among(c->partitions[j].in_sync, c->partitions[j].n_in_sync,
+				       node) ||
+			     map_among(c->partitions[j].learners, c->partitions[j].n_learners,
+				       node);
 	}
 	return n;
 }
@@ -232,7 +227,7 @@ static uint32_t replicas_on(const struct heal *h, uint64_t node)
 static uint64_t surplus_member(struct heal *h, const struct map_partition *p)
 {
 	uint64_t worst = 0, weight = 0;
-	if (among(p->in_sync, p->n_in_sync, p->leaving))
+	if (map_among(p->in_sync, p->n_in_sync, p->leaving))
 		return p->leaving;
 	for (uint32_t i = 0; i < p->n_in_sync; i++) {
 		uint64_t id = p->in_sync[i];

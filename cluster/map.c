@@ -323,7 +323,7 @@ void map_read_partition(struct reader *r, uint16_t version, struct map_partition
 	p->pinned = version >= MAP_VERSION_PINNED ? reader_u64(r) : 0;
 }
 
-static bool holds(const uint64_t *ids, uint32_t n, uint64_t id)
+bool map_among(const uint64_t *ids, uint32_t n, uint64_t id)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (ids[i] == id)
@@ -334,7 +334,8 @@ static bool holds(const uint64_t *ids, uint32_t n, uint64_t id)
 
 bool map_partition_names(const struct map_partition *p, uint64_t node)
 {
-	return holds(p->in_sync, p->n_in_sync, node) || holds(p->learners, p->n_learners, node);
+	return map_among(p->in_sync, p->n_in_sync, node) ||
+	       map_among(p->learners, p->n_learners, node);
 }
 
 const char *map_partition_flaw(const struct map_partition *p)
@@ -343,19 +344,19 @@ const char *map_partition_flaw(const struct map_partition *p)
 		return "its in-sync set is empty";
 	if (p->n_in_sync > LIMIT_REPLICAS || p->n_learners > LIMIT_REPLICAS)
 		return "it has more replicas than the limit";
-	if (!holds(p->in_sync, p->n_in_sync, p->primary))
+	if (!map_among(p->in_sync, p->n_in_sync, p->primary))
 		return "its primary is not in its in-sync set";
 	if (p->min_isr < 1 || p->min_isr > LIMIT_REPLICAS)
 		return "its min_isr is out of range";
 	if (p->slot_first > p->slot_last || p->slot_last >= SLOT_COUNT)
 		return "its slots are out of range";
 	for (uint32_t i = 0; i < p->n_in_sync; i++) {
-		if (p->in_sync[i] == 0 || holds(p->in_sync, i, p->in_sync[i]))
+		if (p->in_sync[i] == 0 || map_among(p->in_sync, i, p->in_sync[i]))
 			return "a node is named twice in its in-sync set";
 	}
 	for (uint32_t i = 0; i < p->n_learners; i++) {
-		if (p->learners[i] == 0 || holds(p->learners, i, p->learners[i]) ||
-		    holds(p->in_sync, p->n_in_sync, p->learners[i]))
+		if (p->learners[i] == 0 || map_among(p->learners, i, p->learners[i]) ||
+		    map_among(p->in_sync, p->n_in_sync, p->learners[i]))
 			return "a learner is named twice or is in sync already";
 	}
 	return NULL;

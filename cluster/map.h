@@ -142,6 +142,7 @@ int map_apply(const struct map *m, uint64_t index, const void *command, size_t n
 /* Look-ups; NULL: none. Aliases resolve. */
 const struct map_collection *map_collection(const struct map *m, const char *name);
 const struct map_collection *map_collection_by_id(const struct map *m, uint64_t id);
+bool map_among(const uint64_t *ids, uint32_t n, uint64_t id); /* is id one of them? */
 /* Whether a node is named by a partition, in sync or as a learner on its way to it. */
 bool map_partition_names(const struct map_partition *p, uint64_t node);
 const struct map_node *map_node(const struct map *m, uint64_t id);

@@ -379,15 +379,6 @@ static int remove_node(struct map *to, const struct map_command *c, struct error
 
 /* ---- partitions ---- */
 
-static bool among(const uint64_t *ids, uint32_t n, uint64_t id)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		if (ids[i] == id)
-			return true;
-	}
-	return false;
-}
-
 /* The rules of the write path (isr_sound, learner_hidden): the primary comes from the in-sync set
  * before, and only a learner can become in sync. */
 static const char *transition_flaw(const struct map *m, const struct map_partition *now,
@@ -399,13 +390,13 @@ static const char *transition_flaw(const struct map *m, const struct map_partiti
 		return flaw;
 	if (next->slot_first != now->slot_first || next->slot_last != now->slot_last)
 		return "its slots would change";
-	if (!recover && !among(now->in_sync, now->n_in_sync, next->primary))
+	if (!recover && !map_among(now->in_sync, now->n_in_sync, next->primary))
 		return "its new primary was not in sync";
 	if (!recover && next->n_in_sync < now->n_in_sync && next->n_in_sync < next->min_isr)
 		return "its in-sync set would fall below min_isr";
 	for (uint32_t i = 0; i < next->n_in_sync; i++) {
-		if (!among(now->in_sync, now->n_in_sync, next->in_sync[i]) &&
-		    !among(now->learners, now->n_learners, next->in_sync[i]))
+		if (!map_among(now->in_sync, now->n_in_sync, next->in_sync[i]) &&
+		    !map_among(now->learners, now->n_learners, next->in_sync[i]))
 			return "a replica would be in sync without having been a learner";
 	}
 	for (uint32_t i = 0; i < next->n_learners; i++) {
@@ -420,7 +411,7 @@ static const char *transition_flaw(const struct map *m, const struct map_partiti
 /* A move ends when its old replica is gone, and when no new one is on the way any more. */
 static bool move_goes_on(const struct collection *c, const struct map_partition *p)
 {
-	return among(p->in_sync, p->n_in_sync, p->leaving) &&
+	return map_among(p->in_sync, p->n_in_sync, p->leaving) &&
 	       (p->n_learners > 0 || p->n_in_sync > c->replication_factor);
 }
 
@@ -453,8 +444,8 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 	copy[c->partition].epoch = now->epoch + 1;
 	if (!move_goes_on(collection->collection, &c->config))
 		copy[c->partition].leaving = 0;
-	if (!among(c->config.in_sync, c->config.n_in_sync, c->config.pinned) &&
-	    !among(c->config.learners, c->config.n_learners, c->config.pinned))
+	if (!map_among(c->config.in_sync, c->config.n_in_sync, c->config.pinned) &&
+	    !map_among(c->config.learners, c->config.n_learners, c->config.pinned))
 		copy[c->partition].pinned = 0;
 	map_partitions_unref(collection->partitions);
 	collection->partitions = copy;

@@ -553,15 +553,16 @@ static int on_persisted(struct meta *m, uint64_t number, struct error *err)
 	return rc;
 }
 
-/* A leader that missed our answers, and our restart since, asks about entries that our snapshot has
+/* A leader that missed our answers, and whose next entries we missed, asks about entries that our snapshot has
  * swallowed. They are committed, so it has them as we had: the question is taken from the end of
- * the snapshot on. Without this it would be refused for ever. */
+ * the snapshot on. Without this it would be refused until the leader's own log no longer reaches back so far. Of
+ * the entry before the first that is kept the term is not known any more. */
 static void skip_snapshot(const struct meta *m, struct wire_append *a)
 {
 	uint64_t skip;
 
 	if (MUTANT(snapshot_not_skipped) || m->installing || a->prev_index >= m->snapshot.index ||
-	    a->prev_index + 1 >= m->log.first)
+	    a->prev_index >= m->log.first)
 		return;
 	skip = m->snapshot.index - a->prev_index;
 	a->prev_index = m->snapshot.index;

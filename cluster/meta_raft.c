@@ -321,7 +321,7 @@ int core_timeout(struct meta_core *c, struct error *err)
 		c->raft.current_term++;
 		c->raft.voted_for = c->raft.id;
 	}
-	if (c->raft.state == RAFT_FOLLOWER) {
+	if (c->raft.state == RAFT_FOLLOWER && !MUTANT(leader_never_forgotten)) {
 		raft_free(c->raft.follower_state.current_leader.address);
 		c->raft.follower_state.current_leader.address = NULL;
 		c->raft.follower_state.current_leader.id = 0;
@@ -506,7 +506,7 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 
 	switch (w->type) {
 	case WIRE_APPEND_RESULT:
-		if (meta_lost_its_log(c->meta, w))
+		if (meta_lost_its_log(c->meta, w) && !MUTANT(denial_believed))
 			return 0;
 		message.type = RAFT_APPEND_ENTRIES_RESULT;
 		message.append_entries_result.version = 2;

@@ -181,6 +181,7 @@ static void ask_voters(struct meta *m)
 			meta_send(m, member.id, member.address, &w);
 	}
 	m->requests.asked_us = m->now_us;
+	m->requests.asked |= MUTANT(asked_again_is_new);
 }
 
 static uint64_t ack_of(const struct requests *all, uint64_t id)

@@ -9,22 +9,14 @@
 
 enum { PLAN_MOVES = 64, PLAN_STEPS = 8192 };
 
-static bool among(const uint64_t *ids, uint32_t n, uint64_t id)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
-}
-
 static bool in_sync(const struct map_partition *p, uint64_t node)
 {
-	return among(p->in_sync, p->n_in_sync, node);
+	return map_among(p->in_sync, p->n_in_sync, node);
 }
 
 static bool learns(const struct map_partition *p, uint64_t node)
 {
-	return among(p->learners, p->n_learners, node);
+	return map_among(p->learners, p->n_learners, node);
 }
 
 static void drop_id(uint64_t *ids, uint32_t *n, uint64_t id)

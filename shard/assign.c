@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "shard/begin.h"
 #include "shard/host.h"
 #include "shard/seed.h"
 #include <stdio.h>
@@ -150,8 +151,7 @@ static void drop(struct shard *s, struct hosted *h, const struct shard_assignmen
 	__atomic_store_n(&h->doomed, true, __ATOMIC_RELEASE);
 	seeds_forget(s, h);
 	close_hosted(s, h);
-	/* Its primary may count on it by a newer map, which has it again: what it acknowledged must stay. */
-	keep = a && highest_epoch(h) > a->config.epoch;
+	keep = a && begin_keeps(highest_epoch(h), &a->config);
 	hosted_unref(h);
 	if (keep || s->options.old_assignments)
 		return; /* a newer one may name it again, with what is in it */
@@ -222,18 +222,10 @@ static struct hosted *adopt(struct shard *s, const struct shard_assignment *a)
 	return h;
 }
 
-static bool follows(const struct shard *s, const struct map_partition *c)
-{
-	for (uint32_t i = 0; i < c->n_learners; i++)
-		if (c->learners[i] == s->options.self_node)
-			return true;
-	return false;
-}
-
 /* What it held, or was to hold, is elsewhere: it is made anew from there. */
 static void make_anew(struct shard *s, struct hosted *h, const struct map_partition *c)
 {
-	if (s->options.rpc && follows(s, c))
+	if (s->options.rpc && map_among(c->learners, c->n_learners, s->options.self_node))
 		seeds_want(h, c->primary);
 }
 

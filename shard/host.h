@@ -304,7 +304,8 @@ void hosted_free(struct hosted *h); /* closes the files */
 void extra_encode(struct buf *out, const struct hosted *h);
 
 /* ---- known.c: under assign_lock ---- */
-bool known_has(struct shard *s, uint64_t collection_id, uint32_t partition);
+/* 1: there is a mark, 0: there is none; negative: nobody can say. */
+int known_has(struct shard *s, uint64_t collection_id, uint32_t partition, struct error *err);
 int known_add(struct shard *s, uint64_t collection_id, uint32_t partition, struct error *err);
 void known_remove(struct shard *s, uint64_t collection_id, uint32_t partition);
 void known_sweep(struct shard *s); /* of what is not hosted */

@@ -19,17 +19,21 @@ static void path_of(char *out, uint64_t collection_id, uint32_t partition)
 	snprintf(out, PATH, "%s/%llu-%u", HOSTED, (unsigned long long)collection_id, partition);
 }
 
-bool known_has(struct shard *s, uint64_t collection_id, uint32_t partition)
+int known_has(struct shard *s, uint64_t collection_id, uint32_t partition, struct error *err)
 {
 	const struct store_io *io = &s->options.io;
 	struct store_file *f;
+	struct error own = {0};
 	char path[PATH];
+	int rc;
 
 	path_of(path, collection_id, partition);
-	if (io->open(io->ctx, path, false, &f, NULL))
-		return false;
-	io->close(f);
-	return true;
+	rc = io->open(io->ctx, path, false, &f, &own);
+	if (rc == 0)
+		io->close(f);
+	else if (rc != ERR_NOT_FOUND && err)
+		*err = own;
+	return rc == 0 ? 1 : rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 static int make(struct shard *s, const char *path, struct error *err)

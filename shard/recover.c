@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "shard/begin.h"
 #include "shard/host.h"
 #include "shard/seed.h"
 #include <stdio.h>
@@ -340,28 +341,30 @@ static int store_first_manifest(struct hosted *h, struct error *err)
 	return 0;
 }
 
-/* There is no folder. What an old map says is no reason to begin one: where it names a learner, a newer one may count this node among those that have
- * everything. When the newest does, nothing is right if it never held anything, as at the start of a collection: then nothing can
- * have been committed without it. But one whose folder was lost must not pass for a new one. Not the epoch tells them apart: it may
- * have moved on before this node came. */
+/* There is no folder. */
 static int check_fresh(const struct hosted *h, const struct map_partition *c, struct error *err)
 {
 	struct shard *s = h->shard;
-	bool named = false;
+	struct begin_facts facts = {.self = s->options.self_node,
+				    .collection_id = h->collection_id,
+				    .known_since = s->known_since,
+				    .confirmed = !s->options.old_assignments};
+	int known = known_has(s, h->collection_id, h->partition, err);
 
-	if (s->options.old_assignments)
-		return error_set(err, ERR_UNAVAILABLE,
-				 "it is new by the shard map, which nobody has confirmed since the "
-				 "start");
-	for (uint32_t i = 0; i < c->n_in_sync; i++)
-		named |= c->in_sync[i] == s->options.self_node;
-	if (named &&
-	    (known_has(s, h->collection_id, h->partition) || h->collection_id < s->known_since))
+	if (known < 0)
+		return known;
+	facts.known = known > 0;
+	switch (begin_from_nothing(&facts, c)) {
+	case BEGIN_NOW: return 0;
+	case BEGIN_LATER: break;
+	case BEGIN_LOST:
 		return error_set(err, ERR_CORRUPT,
 				 "the folder is empty, though this node has a full copy by the map "
 				 "(epoch %llu): what it held was lost",
 				 (unsigned long long)c->epoch);
-	return 0;
+	}
+	return error_set(err, ERR_UNAVAILABLE,
+			 "it is new by the shard map, which nobody has confirmed since the start");
 }
 
 /* The folder is that of a replica now, and must not be found missing. */
@@ -369,7 +372,7 @@ static int remember(const struct hosted *h, bool fresh, struct error *err)
 {
 	struct error own = {0};
 
-	if (known_has(h->shard, h->collection_id, h->partition) ||
+	if (known_has(h->shard, h->collection_id, h->partition, NULL) > 0 ||
 	    known_add(h->shard, h->collection_id, h->partition, &own) == 0)
 		return 0;
 	if (!fresh) { /* as well the next time */
@@ -381,14 +384,11 @@ static int remember(const struct hosted *h, bool fresh, struct error *err)
 	return own.code;
 }
 
-/* It holds nothing of the epochs before: a map from then, which a restart may find on its disk, must not make it a
- * member again. */
-static int begin_as_learner(struct hosted *h, const struct map_partition *c, struct error *err)
+static int store_first_epoch(struct hosted *h, const struct map_partition *c, struct error *err)
 {
-	for (uint32_t i = 0; i < c->n_learners; i++)
-		if (c->learners[i] == h->shard->options.self_node)
-			return epochs_put(&h->epochs, c->epoch, 0, err);
-	return 0;
+	uint64_t epoch = begin_epoch(h->shard->options.self_node, c);
+
+	return epoch == 0 ? 0 : epochs_put(&h->epochs, epoch, 0, err);
 }
 
 static int open_files(struct hosted *h, const struct map_partition *config, struct error *err)
@@ -399,7 +399,7 @@ static int open_files(struct hosted *h, const struct map_partition *config, stru
 	if (fresh && (rc = check_fresh(h, config, err)))
 		return rc;
 	if (rc < 0 || (rc = open_segments(h, err)) || (rc = epochs_open(&h->epochs, &h->io, err)) ||
-	    (fresh && (rc = begin_as_learner(h, config, err))))
+	    (fresh && (rc = store_first_epoch(h, config, err))))
 		return rc;
 	if (fresh || h->base_changed)
 		rc = store_first_manifest(h, err);

@@ -386,6 +386,8 @@ void control_start(struct sim *s, struct node *n)
 	struct meta_saved saved;
 	struct error err = {0};
 
+	if (s->uneven)
+		o.snapshot_entries = stress_snapshot_entries(s);
 	if (!c->platter)
 		c->platter = memory_disk_new();
 	memory_disk_io(c->platter, &c->disk.io);

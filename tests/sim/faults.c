@@ -193,13 +193,13 @@ static void wipe(struct sim *s, struct node *n, uint32_t p, uint64_t away_us)
 static void wipe_all(struct sim *s, struct node *n, uint64_t away_us)
 {
 	for (uint32_t p = 0; p < s->n_parts; p++)
-		if (newest_config(s, p) && map_names(newest_config(s, p), n->id) &&
+		if (newest_config(s, p) && map_partition_names(newest_config(s, p), n->id) &&
 		    !may_wipe(s, n, p))
 			return;
 	node_crash(s, n);
 	later(s, away_us, (struct event){.kind = EV_RESTART, .a = n->id});
 	for (uint32_t p = 0; p < s->n_parts; p++) {
-		if (newest_config(s, p) && map_names(newest_config(s, p), n->id))
+		if (newest_config(s, p) && map_partition_names(newest_config(s, p), n->id))
 			lose_folder(s, n, p);
 		n->reps[p].known = false;
 	}

@@ -1,16 +1,6 @@
 /* A node: its clock, its knowledge of the map, what it hosts. */
+#include "shard/begin.h"
 #include "tests/sim/sim.h"
-
-bool map_names(const struct map_partition *c, uint64_t node)
-{
-	for (uint32_t i = 0; i < c->n_in_sync; i++)
-		if (c->in_sync[i] == node)
-			return true;
-	for (uint32_t i = 0; i < c->n_learners; i++)
-		if (c->learners[i] == node)
-			return true;
-	return false;
-}
 
 /* Hosts what the map names. By a map that may be old nothing is deleted. */
 static void host(struct sim *s, struct node *n)
@@ -19,7 +9,7 @@ static void host(struct sim *s, struct node *n)
 		struct rep *r = &n->reps[p];
 		const struct map_partition *c = map_config(n->control.map, p);
 
-		if (c && map_names(c, n->id)) {
+		if (c && map_partition_names(c, n->id)) {
 			if (r->open)
 				rep_config(s, r);
 			else
@@ -27,8 +17,7 @@ static void host(struct sim *s, struct node *n)
 		} else {
 			rep_stop(s, r);
 			r->failed = false;
-			/* Its primary may count on it by a newer map, which has it again. */
-			if (n->confirmed && (!c || r->disk.epoch <= c->epoch)) {
+			if (n->confirmed && (!c || !begin_keeps(r->disk.epoch, c))) {
 				if (r->disk.exists)
 					disk_wipe(&r->disk);
 				r->known = false;

@@ -158,7 +158,7 @@ bool operator_busy(const struct sim *s)
 static bool has_replicas(const struct sim *s, uint32_t node)
 {
 	for (uint32_t p = 0; p < s->n_parts; p++)
-		if (newest_config(s, p) && map_names(newest_config(s, p), node))
+		if (newest_config(s, p) && map_partition_names(newest_config(s, p), node))
 			return true;
 	return false;
 }
@@ -180,7 +180,7 @@ static void give_up_copies(struct sim *s, struct node *at, uint64_t lost)
 		const struct map_partition *part = map_config(at->control.map, p);
 		struct map_command c;
 
-		if (part && part->n_learners && map_names(part, lost) &&
+		if (part && part->n_learners && map_partition_names(part, lost) &&
 		    operate_replica(at->control.map, &at->control.map->collections[0], &q, &c,
 				    NULL) == 0)
 			submit(s, at, ASK_OTHER, &c);

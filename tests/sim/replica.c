@@ -1,6 +1,7 @@
 /* A hosted replica: what shard/host*.c is to the production machine, with a disk that can be cut off at any point. */
 #include "base/hash.h"
 #include "base/memory.h"
+#include "shard/begin.h"
 #include "tests/sim/sim.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,55 +269,38 @@ static void recover(struct sim *s, struct rep *r, struct replica_recovery *out)
 	out->stored_epoch = d->epoch;
 }
 
-enum fresh { FRESH, FRESH_MEMBER, FRESH_LATER, FRESH_LOST };
-
-/* As shard/recover.c's check_fresh: may it begin from nothing? */
-static enum fresh check_fresh(const struct sim *s, const struct rep *r)
+/* There is no folder. */
+static enum begin begin(struct sim *s, const struct rep *r, const struct map_partition *c)
 {
 	const struct node *n = &s->nodes[r->node];
-	const struct map_partition *c = map_config(n->control.map, r->part);
-	bool named = false;
+	struct begin_facts facts = {.self = r->node,
+				    .collection_id = n->control.map->collections[0].collection->id,
+				    .known_since = n->known_since,
+				    .known = r->known,
+				    .confirmed = n->confirmed};
+	enum begin b = begin_from_nothing(&facts, c);
 
-	if (!n->confirmed)
-		return FRESH_LATER;
-	for (uint32_t i = 0; i < c->n_in_sync; i++)
-		named |= c->in_sync[i] == r->node;
-	if (!named)
-		return FRESH;
-	if (r->known)
-		return FRESH_LOST;
-	return n->control.map->collections[0].collection->id < n->known_since ? FRESH_LOST
-									      : FRESH_MEMBER;
-}
-
-/* A learner begins with the epoch in which it was named: an older map may say that it was a member then. */
-static uint64_t epoch_of_learner(const struct sim *s, const struct rep *r)
-{
-	const struct map_partition *c = map_config(s->nodes[r->node].control.map, r->part);
-
-	for (uint32_t i = 0; i < c->n_learners; i++)
-		if (c->learners[i] == r->node)
-			return c->epoch;
-	return 0;
+	if (b == BEGIN_NOW && r->disk.wiped && map_among(c->in_sync, c->n_in_sync, r->node))
+		violation(s, "ack_durable", "node %u passes for new in partition %u", r->node,
+			  r->part);
+	return b;
 }
 
 void rep_open(struct sim *s, struct rep *r)
 {
+	const struct map_partition *c = map_config(s->nodes[r->node].control.map, r->part);
 	struct replica_recovery recovery = {0};
-	enum fresh fresh = r->disk.exists ? FRESH : check_fresh(s, r);
+	enum begin b = r->disk.exists ? BEGIN_NOW : begin(s, r, c);
 
-	r->failed = fresh == FRESH_LOST;
-	if (fresh == FRESH_LOST || fresh == FRESH_LATER)
+	r->failed = b == BEGIN_LOST;
+	if (b != BEGIN_NOW)
 		return;
-	if (fresh == FRESH_MEMBER && r->disk.wiped)
-		violation(s, "ack_durable", "node %u passes for new in partition %u", r->node,
-			  r->part);
 	r->known = true;
 	if (!r->disk.exists)
 		r->disk = (struct disk){.exists = true,
 					.first = 1,
 					.wiped = r->disk.wiped,
-					.epoch = epoch_of_learner(s, r)};
+					.epoch = begin_epoch(r->node, c)};
 	r->open = true;
 	r->gen++;
 	r->rows = 0;

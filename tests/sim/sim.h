@@ -377,6 +377,7 @@ struct sim {
 	uint64_t cap_terms;
 	uint64_t answered; /* the highest index that a client of the map was told */
 	uint64_t snapshot_entries, grace_us;
+	bool uneven; /* each process takes snapshots after another number of entries */
 	struct ask *asks;
 	uint64_t n_asks, cap_asks;
 	uint64_t nameless[SIM_NAMELESS]; /* by hash: the last ask whose command has no id */
@@ -445,7 +446,6 @@ void rep_tick(struct sim *s, struct rep *r);
 void calls_sweep(struct sim *s);
 void call_over(struct sim *s, uint64_t call, struct msg *m); /* NULL: no answer */
 void rep_proposed(struct sim *s, struct rep *r, uint64_t gen, uint64_t proposal, int rc);
-bool map_names(const struct map_partition *c, uint64_t node);
 void disk_wipe(struct disk *d);
 
 /* node.c */
@@ -528,6 +528,7 @@ struct node *any_node(struct sim *s); /* one that was not taken away */
 /* stress.c: worlds about the control plane */
 void stress_begin(struct sim *s);
 void stress_control(struct sim *s);
+uint64_t stress_snapshot_entries(struct sim *s); /* of a process, in an uneven world */
 void stress_started(struct sim *s);
 void stress_load(struct sim *s);
 void stress_fault(struct sim *s);

@@ -24,6 +24,13 @@ void stress_control(struct sim *s)
 				       : s->n_nodes;
 	s->snapshot_entries = chance(s, 0.8) ? between(s, 4, 20) : 1024;
 	s->grace_us = 10000000;
+	s->uneven = chance(s, 0.35);
+}
+
+/* Who leads keeps all of its log, who follows next to nothing, or the other way round. */
+uint64_t stress_snapshot_entries(struct sim *s)
+{
+	return chance(s, 0.5) ? between(s, 4, 20) : 1024;
 }
 
 void stress_started(struct sim *s)

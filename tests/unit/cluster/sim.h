@@ -562,3 +562,11 @@ static inline bool sim_has(const struct sim *s, uint64_t at, size_t tag)
 	snprintf(name, sizeof(name), "x%zu", tag);
 	return map_node_by_name(meta_map(s->nodes[at].meta), name) != NULL;
 }
+
+static inline void sim_settle(struct sim *s)
+{
+	for (int i = 0; i < 100 && sim_leader(s) == 0; i++)
+		sim_run(s, 100000);
+	assert(sim_leader(s) != 0);
+	sim_run(s, 500000);
+}

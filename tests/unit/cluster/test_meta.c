@@ -6,14 +6,6 @@
 
 #include <cmocka.h>
 
-static void settle(struct sim *s)
-{
-	for (int i = 0; i < 100 && sim_leader(s) == 0; i++)
-		sim_run(s, 100000);
-	assert_true(sim_leader(s) != 0);
-	sim_run(s, 500000);
-}
-
 static void expect_ok_at(const struct sim *s, size_t tag, int line)
 {
 	if (!s->requests[tag].done || s->requests[tag].code != 0)
@@ -160,7 +152,7 @@ static void test_leader_killed(void **state)
 		size_t tag;
 
 		sim_start_all(s);
-		settle(s);
+		sim_settle(s);
 		old = sim_leader(s);
 		tag = sim_submit(s, old);
 		sim_run(s, 200000);
@@ -186,7 +178,7 @@ static void test_request_survives_its_leader(void **state)
 		size_t tag, read;
 
 		sim_start_all(s);
-		settle(s);
+		sim_settle(s);
 		leader = sim_leader(s);
 		other = leader % 3 + 1;
 		tag = sim_submit(s, other);
@@ -208,7 +200,7 @@ static void test_no_quorum_says_so(void **state)
 	uint64_t left;
 
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	left = sim_leader(s);
 	for (uint64_t i = 1; i <= 3; i++) {
 		if (i != left)
@@ -239,7 +231,7 @@ static void test_cut_off_leader_serves_no_stale_read(void **state)
 	size_t stale, tag;
 
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	old = sim_leader(s);
 	for (uint64_t i = 1; i <= 3; i++)
 		s->cut[old][i] = s->cut[i][old] = i != old;
@@ -270,7 +262,7 @@ static void test_late_answers_confirm_no_later_read(void **state)
 	size_t first, later;
 
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	leader = sim_leader(s);
 	s->delay_us = 500;
 	first = sim_read(s, leader);
@@ -298,43 +290,6 @@ static void test_late_answers_confirm_no_later_read(void **state)
 	assert_false(s->requests[later].done);
 	sim_free(s);
 	(void)state;
-}
-
-static void test_lagging_follower_gets_snapshot(void **state)
-{
-	for (uint64_t seed = 80; seed < 90; seed++) {
-		struct sim *s = sim_new(seed, 3, 3);
-		uint64_t leader, behind;
-		size_t last = 0;
-
-		s->snapshot_entries = 16;
-		sim_start_all(s);
-		settle(s);
-		leader = sim_leader(s);
-		behind = leader % 3 + 1;
-		sim_crash(s, behind);
-		if (seed % 3 == 0) { /* its disk was lost before it had said anything */
-			sim_disk_wipe(&s->nodes[behind].disk);
-			s->nodes[behind].bootstrapped = false;
-		}
-		for (int i = 0; i < 100; i++) {
-			last = sim_submit(s, leader);
-			sim_run(s, 20000);
-		}
-		expect_ok(s, last);
-		assert_true(s->nodes[leader].disk.first > 60);
-		sim_start(s, behind);
-		sim_run(s, 5000000);
-		if (seed % 3 != 0) {
-			assert_true(sim_has(s, behind, last));
-			assert_true(s->nodes[behind].disk.snapshot_index > 60);
-			sim_crash(s, behind);
-			sim_start(s, behind);
-			assert_true(meta_applied_index(s->nodes[behind].meta) > 60);
-			sim_run(s, 2000000);
-		}
-		sim_free(s);
-	}
 }
 
 /* ---- random faults ---- */
@@ -473,7 +428,7 @@ static void random_membership(uint64_t seed, size_t *changes)
 
 	s->snapshot_entries = 8 + prng_below(&s->prng, 40);
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	for (int round = 0; round < 200; round++) {
 		static const int kinds[] = {1, 2, 2, -1};
 		uint64_t at = 1 + prng_below(&s->prng, s->n);
@@ -638,7 +593,7 @@ static void test_transfer(void **state)
 	struct meta_event event = {.type = META_TRANSFER};
 
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	old = sim_leader(s);
 	to = old % 3 + 1;
 	event.tag = s->n_requests++;
@@ -663,7 +618,7 @@ static void test_follower_that_lost_its_disk(void **state)
 	size_t tag;
 
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	leader = sim_leader(s);
 	lost = leader % 3 + 1;
 	for (int i = 0; i < 20; i++)
@@ -689,7 +644,7 @@ static void test_other_cluster_is_ignored(void **state)
 	struct meta_event tick = {.type = META_TICK, .now_us = 5000000};
 
 	sim_start_all(s);
-	settle(s);
+	sim_settle(s);
 	assert_int_equal(meta_new(&o, NULL, &stranger, NULL), 0);
 	assert_int_equal(meta_step(stranger, &tick, &u, NULL), 0);
 	tick.now_us += 3000000;
@@ -719,7 +674,7 @@ static void test_garbled_messages(void **state)
 
 		s->snapshot_entries = 8;
 		sim_start_all(s);
-		settle(s);
+		sim_settle(s);
 		for (int round = 0; round < 400; round++) {
 			uint64_t leader = sim_leader(s);
 
@@ -772,7 +727,6 @@ int main(void)
 		cmocka_unit_test(test_no_quorum_says_so),
 		cmocka_unit_test(test_cut_off_leader_serves_no_stale_read),
 		cmocka_unit_test(test_late_answers_confirm_no_later_read),
-		cmocka_unit_test(test_lagging_follower_gets_snapshot),
 		cmocka_unit_test(test_random_faults),
 		cmocka_unit_test(test_seeds_of_the_past),
 		cmocka_unit_test(test_membership_seeds_of_the_past),
