@@ -70,13 +70,54 @@ void bitset_not(struct bitset *b)
 	clear_tail(b);
 }
 
+/* Without an instruction for it a word takes a call and eight loads of a table. */
+#if defined(__x86_64__)
+__attribute__((target("popcnt"))) static uint32_t count_quickly(const uint64_t *words,
+								const uint64_t *mask, size_t n)
+{
+	uint64_t count = 0;
+	if (mask == NULL)
+		for (size_t i = 0; i < n; i++)
+			count += (uint64_t)__builtin_popcountll(words[i]);
+	else
+		for (size_t i = 0; i < n; i++)
+			count += (uint64_t)__builtin_popcountll(words[i] & mask[i]);
+	return (uint32_t)count;
+}
+static bool counts_quickly(void)
+{
+	return __builtin_cpu_supports("popcnt");
+}
+#else
+static uint32_t count_quickly(const uint64_t *words, const uint64_t *mask, size_t n)
+{
+	return 0;
+}
+static bool counts_quickly(void)
+{
+	return false;
+}
+#endif
+
+static uint32_t count(const uint64_t *words, const uint64_t *mask, size_t n)
+{
+	uint64_t sum = 0;
+	if (counts_quickly())
+		return count_quickly(words, mask, n);
+	for (size_t i = 0; i < n; i++)
+		sum += (uint64_t)__builtin_popcountll(mask == NULL ? words[i] : words[i] & mask[i]);
+	return (uint32_t)sum;
+}
+
 uint32_t bitset_count(const struct bitset *b)
 {
-	size_t n = bitset_words(b->n_bits);
-	uint64_t count = 0;
-	for (size_t i = 0; i < n; i++)
-		count += (uint64_t)__builtin_popcountll(b->words[i]);
-	return (uint32_t)count;
+	return count(b->words, NULL, bitset_words(b->n_bits));
+}
+
+uint32_t bitset_count_both(const struct bitset *a, const struct bitset *b)
+{
+	assert(a->n_bits == b->n_bits);
+	return count(a->words, b->words, bitset_words(a->n_bits));
 }
 
 uint32_t bitset_next(const struct bitset *b, uint32_t from)

@@ -24,6 +24,8 @@ void bitset_or(struct bitset *dst, const struct bitset *src);
 void bitset_andnot(struct bitset *dst, const struct bitset *src);
 void bitset_not(struct bitset *b);
 uint32_t bitset_count(const struct bitset *b);
+uint32_t bitset_count_both(const struct bitset *a,
+			   const struct bitset *b); /* same n_bits: set in both */
 /* First set bit at or after `from`; n_bits when there is none. */
 uint32_t bitset_next(const struct bitset *b, uint32_t from);
 

@@ -73,7 +73,7 @@ struct workload {
 	uint32_t n_allow;    /* 0: no filter */
 	char name[32];       /* of the filter */
 };
-enum { LOADS_MAX = 32, EF_MOST = 8192, NEAR = 1, FAR = -1 };
+enum { LOADS_MAX = 32, EF_MOST = 8192, EF_SAME = 40, NEAR = 1, FAR = -1 };
 
 struct engine {
 	const char *name;
@@ -84,6 +84,7 @@ struct engine {
 	double build_s, open_s; /* NAN: not measured */
 	struct target target;   /* efforts: efs */
 	double at_target;       /* queries per second */
+	double at_same;         /* recall at EF_SAME */
 	bool ready;
 };
 
@@ -503,6 +504,13 @@ static void print_table(const struct bench *b, const struct engine *engines, siz
 		}
 		printf("\n");
 	}
+	printf("built by %llu threads; recall at ef %d:", (unsigned long long)b->o.threads,
+	       EF_SAME);
+	for (size_t i = 0; i < n; i++) {
+		if (engines[i].ready && engines[i].load == b->loads)
+			printf(" %s %.4f", engines[i].name, engines[i].at_same);
+	}
+	printf("\n");
 	if (b->ideal_bytes)
 		printf("quiver keeps %.1f MB in memory, rows included: %.2f x (raw vectors + graph links), "
 		       "%.2f x raw\n",
@@ -695,6 +703,7 @@ int main(int argc, char **argv)
 		engines[n].build_s = engines[n].open_s = NAN;
 		engines[n].prepare(&b, &engines[n]);
 		engines[n].ready = bracket(&b, &engines[n]);
+		engines[n].at_same = recall_at(&(struct probing){&b, &engines[n]}, EF_SAME);
 	}
 	n = add_filtered(&b, engines, n);
 	time_all(&b, engines, n);

@@ -56,7 +56,7 @@ void bits_query_init(const struct code_scale *s, const float *vector, float *scr
 	bool usable = most > 0 && isfinite(most);
 	float inverse = usable ? (float)greatest / most : 0;
 	for (uint32_t d = 0; d < s->dim; d++) {
-		/* moved by -least, so that all planes are positive; bits_sums() takes it back */
+		/* moved by -least, so that all planes are positive; sum_planes() takes it back */
 		uint32_t w = (uint32_t)(lrintf(usable ? scratch[d] * inverse : 0) - least);
 
 		for (uint32_t plane = 0; plane < BITS_PLANES; plane++)
@@ -67,8 +67,10 @@ void bits_query_init(const struct code_scale *s, const float *vector, float *scr
 		q->factor = 4 / inverse;
 }
 
-void bits_sums(const uint8_t *query, const uint8_t *codes, size_t stride, const uint32_t *ids,
-	       uint32_t n, int32_t *out)
+static inline __attribute__((always_inline)) void sum_planes(const uint8_t *query,
+							     const uint8_t *codes, size_t stride,
+							     const uint32_t *ids, uint32_t n,
+							     int32_t *out)
 {
 	const uint64_t *planes = (const uint64_t *)(const void *)query;
 	size_t words = stride / 8;
@@ -89,6 +91,32 @@ void bits_sums(const uint8_t *query, const uint8_t *codes, size_t stride, const 
 		}
 		out[i] = (int32_t)sum;
 	}
+}
+
+/* Without the instruction that counts bits, each word takes a call. */
+#if defined(__x86_64__)
+__attribute__((target("popcnt"))) static void sums_popcnt(const uint8_t *query,
+							  const uint8_t *codes, size_t stride,
+							  const uint32_t *ids, uint32_t n,
+							  int32_t *out)
+{
+	sum_planes(query, codes, stride, ids, n, out);
+}
+#endif
+
+static void sums_plain(const uint8_t *query, const uint8_t *codes, size_t stride,
+		       const uint32_t *ids, uint32_t n, int32_t *out)
+{
+	sum_planes(query, codes, stride, ids, n, out);
+}
+
+code_fn bits_sums_get(void)
+{
+#if defined(__x86_64__)
+	if (kernels_level() != KERNEL_PLAIN && __builtin_cpu_supports("popcnt"))
+		return sums_popcnt;
+#endif
+	return sums_plain;
 }
 
 void bits_decode(const struct code_scale *s, const uint8_t *code, float *out)

@@ -21,7 +21,6 @@ float bits_encode(const struct code_scale *s, const float *row, uint8_t *out);
  * integer. scratch: dim floats. */
 void bits_query_init(const struct code_scale *s, const float *vector, float *scratch,
 		     struct code_query *q);
-/* A code_fn; stride is bits_stride(dim). */
-void bits_sums(const uint8_t *query, const uint8_t *codes, size_t stride, const uint32_t *ids,
-	       uint32_t n, int32_t *out);
+/* For the kernels in use; stride is bits_stride(dim). */
+code_fn bits_sums_get(void);
 void bits_decode(const struct code_scale *s, const uint8_t *code, float *out);

@@ -546,7 +546,7 @@ static void init_codes(struct search *x)
 	const struct code_kernels *k = code_kernels_get();
 
 	if (walk_has_bits(w)) {
-		x->sums = bits_sums;
+		x->sums = bits_sums_get();
 		bits_query_init(&w->scale, x->q->vector, x->s->query_floats, &x->query);
 		return;
 	}

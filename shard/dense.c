@@ -70,23 +70,32 @@ static void push_all(struct unit *u, const struct topk_item *items, uint32_t n, 
 struct allowed {
 	const struct bitset *bits; /* NULL: every ordinal */
 	uint32_t n;
-	struct bitset own; /* words NULL: bits are borrowed */
+	struct matches matches; /* behind them, under a filter */
+	struct bitset
+		ordinals; /* the same of a space in which some rows have no vector; words NULL: none */
 };
 
-/* Row bits to ordinal bits of a space in which some rows have no vector. */
 static void to_ordinals(struct allowed *a, const struct segment_vectors *v)
 {
-	struct bitset ordinals;
+	const struct bitset *rows = a->bits;
 
-	bitset_init(&ordinals, v->n, false);
+	bitset_init(&a->ordinals, v->n, false);
 	a->n = 0;
-	for (uint32_t i = 0; i < v->n; i++)
-		if (bitset_get(&a->own, v->row_of[i])) {
-			bitset_set(&ordinals, i);
-			a->n++;
-		}
-	bitset_fini(&a->own);
-	a->own = ordinals;
+	for (uint32_t row = bitset_next(rows, 0); row < rows->n_bits;
+	     row = bitset_next(rows, row + 1)) {
+		if (v->ord_of[row] == UINT32_MAX)
+			continue;
+		bitset_set(&a->ordinals, v->ord_of[row]);
+		a->n++;
+	}
+	a->bits = &a->ordinals;
+}
+
+static void allowed_fini(struct allowed *a)
+{
+	matches_fini(&a->matches);
+	if (a->ordinals.words)
+		bitset_fini(&a->ordinals);
 }
 
 static void find_allowed(struct unit *u, const struct segment_vectors *v, struct allowed *a)
@@ -95,12 +104,11 @@ static void find_allowed(struct unit *u, const struct segment_vectors *v, struct
 
 	*a = (struct allowed){0};
 	if (!filter_is_trivial(u->leaf->filter)) {
-		uint64_t scanned = 0;
-
-		a->n = match_rows(e, u->view->schema, u->leaf->filter, &a->own, &scanned);
+		matches_find(e, u->view->schema, u->leaf->filter, &a->matches);
+		a->bits = a->matches.bits;
+		a->n = a->matches.n;
 		if (v->row_of)
 			to_ordinals(a, v);
-		a->bits = &a->own;
 	} else if (e->live->n_live == e->n_rows) {
 		a->n = v->n;
 	} else if (!v->row_of) {
@@ -245,8 +253,7 @@ static void search_sealed(struct unit *u)
 		else
 			walk_sealed(u, &v, &a, index);
 	}
-	if (a.own.words)
-		bitset_fini(&a.own);
+	allowed_fini(&a);
 }
 
 /* ---- in memory ---- */

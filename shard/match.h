@@ -15,3 +15,15 @@ static inline bool entry_live(const struct view_entry *e, uint32_t row)
 }
 /* The live row at or after `from`; e->n_rows when there is none. */
 uint32_t entry_next(const struct view_entry *e, uint32_t from);
+
+/* The same for a search in a sealed segment, which may come again with the same filter: what is kept for it is borrowed
+ * where no row is dead. */
+struct matches {
+	const struct bitset *bits; /* live rows that match */
+	uint32_t n;
+	struct filter_rows *kept;
+	struct bitset own; /* words NULL: bits are those of `kept` */
+};
+void matches_find(const struct view_entry *e, const struct collection *schema,
+		  const struct filter *f, struct matches *out);
+void matches_fini(struct matches *m);

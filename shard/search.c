@@ -119,13 +119,21 @@ static void run_unit(struct unit *u)
 		search_dense(u);
 }
 
+/* Of a row, in multiplications, roughly: a bit or two where there are indexes, else its payload is read. */
+static double filter_cost(const struct seg *s, const struct filter *f)
+{
+	if (filter_is_trivial(f))
+		return 0;
+	return s->sealed && segment_filter_indexed(s->sealed, f) ? 0.25 : 32;
+}
+
 /* Multiplications, roughly. */
 static double unit_cost(const struct unit *u)
 {
 	const struct leaf *l = u->leaf;
 	double rows = unit_entry(u)->live->n_live;
 	double dim = l->vector.kind == VECTOR_DENSE ? l->vector.n : 16;
-	double filter = filter_is_trivial(l->filter) ? 0 : rows * 32;
+	double filter = filter_cost(unit_entry(u)->seg, l->filter) * rows;
 
 	if (l->vector.kind == VECTOR_SPARSE)
 		return filter + rows;

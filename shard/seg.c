@@ -122,6 +122,7 @@ int seg_open(const struct store_io *io, uint64_t id, const struct collection *sc
 	s->sealed = sealed;
 	s->n_rows = segment_rows(sealed);
 	s->indexes = mem_array(schema->n_spaces + 1, sizeof *s->indexes);
+	filters_init(&s->filters);
 	idhash_init(&s->ids, s->n_rows, id_of_sealed, sealed);
 	for (uint32_t row = 0; row < s->n_rows; row++) {
 		struct point_id pid = segment_point_id(sealed, row);
@@ -200,6 +201,7 @@ void seg_unref(struct seg *s)
 	if (s->sealed) {
 		for (uint32_t i = 0; i < s->schema->n_spaces; i++)
 			vindex_free(s->indexes[i]);
+		filters_fini(&s->filters);
 		idhash_fini(&s->ids);
 		segment_close(s->sealed);
 	}
@@ -407,13 +409,13 @@ out:
 	return &o->bits;
 }
 
-uint64_t seg_memory_bytes(const struct seg *s)
+uint64_t seg_memory_bytes(struct seg *s)
 {
 	uint64_t bytes = 0;
 
 	if (s->rows)
 		return s->rows->bytes;
-	bytes = idhash_bytes(&s->ids) +
+	bytes = idhash_bytes(&s->ids) + filters_bytes(&s->filters) +
 		(__atomic_load_n(&s->order, __ATOMIC_RELAXED) ? s->n_rows * 4ull : 0);
 	for (uint32_t i = 0; i < s->schema->n_spaces; i++) {
 		struct vindex_info info = {0};

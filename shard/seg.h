@@ -10,6 +10,7 @@
 #pragma once
 #include "base/bitset.h"
 #include "index/vindex.h"
+#include "shard/filters.h"
 #include "shard/rows.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ struct seg {
 	uint32_t n_rows;                 /* sealed */
 	struct idhash ids;               /* sealed */
 	struct vindex **indexes;         /* sealed, per space, atomic; NULL: not built (yet) */
+	struct filters filters;          /* sealed: the newest, with their rows */
 	uint32_t *order; /* rows by id, atomic; made when first needed; sealed or frozen only */
 	uint32_t n_order;
 	/* the loop thread's */
@@ -94,4 +96,4 @@ const uint32_t *seg_order(struct seg *s);
 /* Live bits by ordinal of the space's vectors; n_live through *n. */
 const struct bitset *seg_live_ordinals(const struct seg *s, struct live *l, uint32_t space,
 				       uint32_t *n);
-uint64_t seg_memory_bytes(const struct seg *s);
+uint64_t seg_memory_bytes(struct seg *s);

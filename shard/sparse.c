@@ -40,14 +40,14 @@ static void search_sealed(struct unit *u)
 	const struct view_entry *e = unit_entry(u);
 	struct scratch *s = scratch_get();
 	const struct bitset *allow = &e->live->bits;
-	struct bitset matches = {0};
-	uint64_t scanned = 0;
+	struct matches matches = {0};
 	uint32_t n;
 
 	if (!filter_is_trivial(u->leaf->filter)) {
-		if (match_rows(e, u->view->schema, u->leaf->filter, &matches, &scanned) == 0)
+		matches_find(e, u->view->schema, u->leaf->filter, &matches);
+		if (matches.n == 0)
 			goto out;
-		allow = &matches;
+		allow = matches.bits;
 	}
 	scratch_rows(s, e->n_rows);
 	n = sum_postings(u, s);
@@ -56,8 +56,7 @@ static void search_sealed(struct unit *u)
 			topk_push(u->top, 0.0f - s->sums[s->touched[i]],
 				  (uint64_t)u->entry << 32 | s->touched[i]);
 out:
-	if (matches.words)
-		bitset_fini(&matches);
+	matches_fini(&matches);
 }
 
 /* Both are ascending by index. False: no index in common. */

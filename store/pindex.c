@@ -606,7 +606,6 @@ static bool same_path(const struct pindex *p, const struct cond *c)
 int pindex_eval(const struct pindex *p, const struct cond *c, struct bitset *out)
 {
 	assert(out->n_bits == p->header.n_rows);
-	bitset_fill(out, false);
 	if (!same_path(p, c))
 		return 0;
 	bool keys = pindex_has_keys((enum field_type)p->header.type);
@@ -641,9 +640,7 @@ static uint32_t count_live(const struct pindex *p, const struct pindex_list *l,
 		return l->n;
 	if (l->bitmap != 0) {
 		struct bitset map = list_bitmap(p, l);
-		for (size_t i = 0; i < bitset_words(map.n_bits); i++)
-			count += (uint32_t)__builtin_popcountll(map.words[i] & live->words[i]);
-		return count;
+		return bitset_count_both(&map, live);
 	}
 	const uint32_t *rows = list_rows(p, l);
 	for (uint32_t i = 0; i < l->n; i++)

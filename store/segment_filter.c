@@ -319,11 +319,49 @@ static void eval_filter(struct eval *e, const struct filter *f, const struct bit
 	free(done);
 }
 
+bool segment_filter_indexed(const struct segment *s, const struct filter *f)
+{
+	if (f == NULL)
+		return true;
+	const struct {
+		const struct cond *conds;
+		uint32_t n;
+	} lists[] = {{f->must, f->n_must},
+		     {f->should, f->n_should},
+		     {f->must_not, f->n_must_not},
+		     {f->min_should, f->n_min_should}};
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (uint32_t j = 0; j < lists[i].n; j++) {
+			const struct cond *c = &lists[i].conds[j];
+			if (c->type == COND_FILTER
+				    ? !segment_filter_indexed(s, c->filter)
+				    : c->type != COND_HAS_ID && c->type != COND_HAS_VECTOR &&
+					      (c->type == COND_NESTED ||
+					       segment_pindex(s, c->path.text) == NULL))
+				return false;
+		}
+	return true;
+}
+
+/* One condition, as most filters are, that an index answers: nothing has to be put together. */
+static bool answered_at_once(const struct eval *e, const struct filter *f, struct bitset *out)
+{
+	if (f == NULL || f->n_must != 1 || f->n_must_not + f->n_should + f->n_min_should != 0)
+		return false;
+	bitset_fill(out, false);
+	return eval_by_index(e, &f->must[0], out);
+}
+
 uint64_t segment_filter(const struct segment *s, const struct collection *schema,
 			const struct filter *f, const struct bitset *live, struct bitset *out)
 {
 	assert(out->n_bits == s->meta.n_rows);
 	struct eval e = {s, schema, 0};
+	if (answered_at_once(&e, f, out)) {
+		if (live != NULL)
+			bitset_and(out, live);
+		return 0;
+	}
 	if (live != NULL) {
 		eval_filter(&e, f, live, out);
 		return e.scanned;

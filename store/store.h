@@ -239,8 +239,8 @@ const struct pindex *segment_pindex(const struct segment *s, const char *path); 
 int segment_pindex_build(const struct store_io *io, const struct segment *s,
 			 const struct collection *schema, const struct payload_field *field,
 			 struct error *err);
-/* Evaluates a condition exactly as cond_match would for every row: fills `out` (n_bits = rows) and returns 1; 0 when this
- * index cannot answer it and the rows must be scanned. */
+/* Evaluates a condition exactly as cond_match would for every row: fills `out` (n_bits = rows, empty) and returns 1; 0 when
+ * this index cannot answer it and the rows must be scanned: then some of `out` may be set. */
 int pindex_eval(const struct pindex *p, const struct cond *c, struct bitset *out);
 uint32_t pindex_points(const struct pindex *p); /* rows that have at least one indexed value */
 /* Every number (integer and float fields) or date in microseconds (date fields), ascending, with its row; a row with
@@ -261,6 +261,8 @@ int pindex_values(const struct pindex *p, const struct bitset *live,
  * without one. `live` (may be NULL) bounds the answer. out: n_bits = rows. Returns the number of payloads that were scanned. */
 uint64_t segment_filter(const struct segment *s, const struct collection *schema,
 			const struct filter *f, const struct bitset *live, struct bitset *out);
+/* Is there an index for every condition? Then the payloads need hardly be read; an estimate. */
+bool segment_filter_indexed(const struct segment *s, const struct filter *f);
 
 /* ---- manifest ---- */
 

@@ -50,6 +50,10 @@ static void operations_agree_with_the_model(void **state)
 			bitset_init(&b, n, true);
 			fill_random(&a, x, &random);
 			fill_random(&b, y, &random);
+			uint32_t both = 0;
+			for (uint32_t i = 0; i < n; i++)
+				both += x[i] && y[i];
+			assert_int_equal(bitset_count_both(&a, &b), both);
 			switch (op) {
 			case 0: bitset_and(&a, &b); break;
 			case 1: bitset_or(&a, &b); break;

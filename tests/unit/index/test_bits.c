@@ -7,7 +7,7 @@
 
 enum { N = 3000, DIM = 96, N_QUERIES = 15, K = 10 };
 
-static void test_sums(void **state)
+static void check_sums(void)
 {
 	struct sample s = sample_new(50, 70, 5);
 	const struct vindex_rows rows = {.data = s.rows, .n = s.n, .dim = s.dim};
@@ -41,7 +41,7 @@ static void test_sums(void **state)
 			bits_query_init(&scale, s.queries + (size_t)i * s.dim, scratch, &q);
 			for (uint32_t j = 0; j < s.n; j++)
 				ids[j] = s.n - 1 - j;
-			bits_sums(q.bytes, (const uint8_t *)codes, stride, ids, s.n, sums);
+			bits_sums_get()(q.bytes, (const uint8_t *)codes, stride, ids, s.n, sums);
 			for (uint32_t j = 0; j < s.n; j++) {
 				const uint8_t *code = (const uint8_t *)codes + ids[j] * stride;
 				int32_t sum = 0;
@@ -63,6 +63,16 @@ static void test_sums(void **state)
 	sample_free(&s);
 }
 
+static void test_sums(void **state)
+{
+	static const char *const levels[] = {"plain", "avx2", "avx512"};
+
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+		assert_int_equal(vindex_limit_kernels(levels[i], NULL), 0);
+		check_sums();
+	}
+}
+
 static void test_degenerate_rows(void **state)
 {
 	float rows[4][3] = {{1, 2, 3}, {1, 2, 3}, {1, 2, 3}, {1, 2, 3}};
@@ -79,7 +89,7 @@ static void test_degenerate_rows(void **state)
 		code_scale_init_bits(&scale, &r, all_distances[d]);
 		bits_encode(&scale, rows[0], (uint8_t *)&code);
 		bits_query_init(&scale, rows[1], scratch, &q);
-		bits_sums(q.bytes, (uint8_t *)&code, 8, &zero, 1, &sum);
+		bits_sums_get()(q.bytes, (uint8_t *)&code, 8, &zero, 1, &sum);
 		assert_int_equal(sum, 0);
 		bits_decode(&scale, (uint8_t *)&code, scratch);
 		assert_memory_equal(scratch, rows[0], sizeof scratch);

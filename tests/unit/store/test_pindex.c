@@ -43,7 +43,7 @@ static void check_cond(const struct world *w, const struct cond *c, uint64_t ans
 	struct bitset out;
 	if (p == NULL)
 		return;
-	bitset_init(&out, w->rows.n, true); /* what was in it does not matter */
+	bitset_init(&out, w->rows.n, false);
 	if (pindex_eval(p, c, &out) == 1) {
 		answered[c->type]++;
 		for (uint32_t row = 0; row < w->rows.n; row++) {
