@@ -62,7 +62,6 @@
 	X(term_not_taken)             /* two voters refuse each other for ever */                  \
 	X(asked_again_is_new)         /* a question that is asked again counts for new reads */    \
 	X(leader_never_forgotten)     /* a learner gives no vote while it has had a leader */      \
-	X(denial_believed)            /* a rejection of what was acknowledged is believed */       \
 	X(promotes_unheard)           /* a member that was not heard just now becomes primary */   \
 	X(removed_stays)              /* a follower that was removed is not removed again */
 #define MUTANTS(X) REPLICA_MUTANTS(X) CONTROL_MUTANTS(X)

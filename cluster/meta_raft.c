@@ -506,7 +506,7 @@ static int receive_small(struct meta_core *c, const struct meta_wire *w)
 
 	switch (w->type) {
 	case WIRE_APPEND_RESULT:
-		if (meta_lost_its_log(c->meta, w) && !MUTANT(denial_believed))
+		if (meta_lost_its_log(c->meta, w))
 			return 0;
 		message.type = RAFT_APPEND_ENTRIES_RESULT;
 		message.append_entries_result.version = 2;
