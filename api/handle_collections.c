@@ -248,9 +248,7 @@ static int parse_alias_action(struct parse *p, const struct json *v, struct alia
 		out->type = kinds[i].type;
 		rc = parse_known_keys(p, "an action", v, only);
 		if (rc == 0)
-			rc = parse_is_object(p, kinds[i].key, action);
-		if (rc == 0)
-			rc = parse_known_keys(p, kinds[i].key, action, known);
+			rc = parse_object(p, kinds[i].key, kinds[i].key, action, known);
 		if (rc == 0)
 			rc = parse_need_string(p, action, kinds[i].alias, &out->alias);
 		if (rc == 0 && kinds[i].other != NULL)
@@ -280,10 +278,8 @@ static int parse_alias_actions(struct parse *p, const struct json *v, struct map
 	static const char *const known[] = {"actions", NULL};
 	const struct json *actions;
 	struct json_iter it;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a change of aliases", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "a change of aliases", v, known);
 	if (rc != 0)
 		return rc;
 	actions = json_get(v, "actions");

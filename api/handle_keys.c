@@ -115,10 +115,8 @@ void handle_key_create(struct api_request *r)
 	static const char *const known[] = {"name", "read_only", NULL};
 	struct key_creation *k = arena_zalloc(r->arena, sizeof(*k));
 	struct parse p = request_parse(r);
-	int rc = parse_is_object(&p, "body", r->body);
+	int rc = parse_object(&p, "body", "a key", r->body, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(&p, "a key", r->body, known);
 	if (rc == 0)
 		rc = parse_need_string(&p, r->body, "name", &k->name);
 	if (rc == 0)

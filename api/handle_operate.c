@@ -128,10 +128,8 @@ static int parse_operation(struct parse *p, const struct operation_name *name, c
 								   : copied;
 	const char *method = NULL;
 	uint64_t partition = 0, ignored = 0;
-	int rc = parse_is_object(p, name->key, v);
+	int rc = parse_object(p, name->key, name->key, v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, name->key, v, known);
 	if (rc == 0)
 		rc = need_u64(p, v, "shard_id", &partition);
 	out->action = name->action;
@@ -296,10 +294,8 @@ void handle_partition_recover(struct api_request *r)
 	struct recovery *q = arena_zalloc(r->arena, sizeof(*q));
 	struct parse p = request_parse(r);
 	bool agreed = false;
-	int rc = parse_is_object(&p, "body", r->body);
+	int rc = parse_object(&p, "body", "a recovery", r->body, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(&p, "a recovery", r->body, known);
 	if (rc == 0)
 		rc = parse_need_string(&p, r->body, "node", &q->node);
 	if (rc == 0)

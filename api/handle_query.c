@@ -135,10 +135,8 @@ static void run_batch(struct api_request *r, parse_query_fn parse_fn, bool wrapp
 	struct parse p = request_parse(r);
 	struct search *s = NULL;
 	const struct json *list = NULL;
-	int rc = parse_is_object(&p, "body", r->body);
+	int rc = parse_object(&p, "body", "a batch", r->body, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(&p, "a batch", r->body, known);
 	if (rc == 0) {
 		list = json_get(r->body, "searches");
 		rc = parse_is_array(&p, "searches", list);

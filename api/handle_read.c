@@ -23,11 +23,9 @@ static int parse_retrieve(struct parse *p, const struct json *v, struct coord_re
 	static const char *const known[] = {"ids",          "with_payload",  "with_vector",
 					    "with_vectors", "allow_partial", NULL};
 	struct point_id *ids = NULL;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a retrieval", v, known);
 
 	out->payload.enabled = true;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a retrieval", v, known);
 	if (rc == 0)
 		rc = parse_ids(p, "ids", json_get(v, "ids"), &ids, &out->n_ids);
 	out->ids = ids;
@@ -142,12 +140,10 @@ static int parse_scroll(struct parse *p, const struct json *v, struct coord_scro
 	static const struct u64_range limit = {"limit", NULL, 1, UINT64_MAX};
 	struct rpc_scroll_request *s = &out->scroll;
 	struct filter *filter = NULL;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a scroll", v, known);
 
 	out->limit = 10;
 	s->payload.enabled = true;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a scroll", v, known);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &limit, &out->limit);
 	if (rc == 0)
@@ -202,11 +198,9 @@ static int parse_count(struct parse *p, const struct json *v, struct coord_count
 {
 	static const char *const known[] = {"filter", "exact", "allow_partial", NULL};
 	struct filter *filter = NULL;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a count", v, known);
 
 	out->exact = true;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a count", v, known);
 	if (rc == 0)
 		rc = parse_filter(p, json_get(v, "filter"), &filter);
 	out->filter = filter;
@@ -263,11 +257,9 @@ static int parse_facet(struct parse *p, const struct json *v, struct coord_facet
 	static const struct u64_range limit = {"limit", NULL, 1, UINT64_MAX};
 	struct filter *filter = NULL;
 	bool exact;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a facet", v, known);
 
 	out->limit = 10;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a facet", v, known);
 	if (rc == 0)
 		rc = parse_path(p, "key", json_get(v, "key"), &out->path);
 	if (rc == 0)

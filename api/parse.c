@@ -16,7 +16,7 @@ const char *parse_type_name(const struct json *v)
 	switch (json_type(v)) {
 	case JSON_NULL: return "null";
 	case JSON_BOOL: return "a boolean";
-	case JSON_INT: return "an integer";
+	case JSON_INT: return json_int(v) < 0 ? "a negative integer" : "an integer";
 	case JSON_UINT: return "an integer";
 	case JSON_DOUBLE: return "a floating point number";
 	case JSON_RAW: return "a number beyond 64 bits";
@@ -66,6 +66,14 @@ int parse_known_keys(struct parse *p, const char *where, const struct json *v,
 					 (int)(it.key_n < 100 ? it.key_n : 100), it.key, where);
 	}
 	return 0;
+}
+
+int parse_object(struct parse *p, const char *where, const char *what, const struct json *v,
+		 const char *const *known)
+{
+	int rc = parse_is_object(p, where, v);
+
+	return rc != 0 ? rc : parse_known_keys(p, what, v, known);
 }
 
 bool parse_uint(const struct json *v, uint64_t *out)

@@ -38,6 +38,9 @@ int parse_is_array(struct parse *p, const char *where, const struct json *v);
 /* Refuses keys (with a value that is not null) outside of known[], which ends with NULL. */
 int parse_known_keys(struct parse *p, const char *where, const struct json *v,
 		     const char *const *known);
+/* Both: an object without other keys. A wrong type is told as `where`, another key as one of `what` ("a scroll"). */
+int parse_object(struct parse *p, const char *where, const char *what, const struct json *v,
+		 const char *const *known);
 
 bool parse_uint(const struct json *v, uint64_t *out); /* false: v is no unsigned integer */
 bool parse_sint(const struct json *v, int64_t *out);

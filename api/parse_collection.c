@@ -29,9 +29,7 @@ static int parse_hnsw(struct parse *p, const struct json *v, struct tuning *t)
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "hnsw_config", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "hnsw_config", v, known);
+	rc = parse_object(p, "hnsw_config", "hnsw_config", v, known);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &m_range, &m);
 	if (rc == 0)
@@ -63,10 +61,9 @@ static int parse_scalar(struct parse *p, const struct json *v)
 	const char *type;
 	double quantile = 1;
 	bool always_ram;
-	int rc = parse_is_object(p, "quantization_config.scalar", v);
+	int rc = parse_object(p, "quantization_config.scalar", "quantization_config.scalar", v,
+			      known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "quantization_config.scalar", v, known);
 	if (rc == 0)
 		rc = parse_need_string(p, v, "type", &type);
 	if (rc == 0 && strcmp(type, "int8") != 0)
@@ -92,10 +89,9 @@ static int parse_product(struct parse *p, const struct json *v, struct tuning *t
 	static const char *const names[] = {"x4", "x8", "x16", "x32", "x64"};
 	const char *compression = "";
 	bool always_ram;
-	int rc = parse_is_object(p, "quantization_config.product", v);
+	int rc = parse_object(p, "quantization_config.product", "quantization_config.product", v,
+			      known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "quantization_config.product", v, known);
 	if (rc == 0)
 		rc = parse_need_string(p, v, "compression", &compression);
 	if (rc == 0)
@@ -137,10 +133,9 @@ static int parse_binary_codes(struct parse *p, const struct json *v)
 						      "scalar8bits", NULL};
 	const char *encoding = encodings[0];
 	bool always_ram;
-	int rc = parse_is_object(p, "quantization_config.binary", v);
+	int rc = parse_object(p, "quantization_config.binary", "quantization_config.binary", v,
+			      known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "quantization_config.binary", v, known);
 	if (rc == 0)
 		rc = parse_bool_field(p, v, "always_ram", &always_ram);
 	if (rc == 0)
@@ -168,9 +163,7 @@ static int parse_quantization(struct parse *p, const struct json *v, struct tuni
 		t->config.quantizer = QUANTIZER_NONE;
 		return 0;
 	}
-	rc = parse_is_object(p, "quantization_config", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "quantization_config", v, known);
+	rc = parse_object(p, "quantization_config", "quantization_config", v, known);
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; known[i] != NULL; i++)
@@ -216,9 +209,7 @@ static int parse_index(struct parse *p, const struct json *v, struct tuning *t)
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "index", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "index", v, known);
+	rc = parse_object(p, "index", "index", v, known);
 	if (rc == 0)
 		rc = parse_need_string(p, v, "type", &type);
 	if (rc == 0 && index_kind_parse(type, strlen(type), &t->config.kind) != 0)
@@ -251,8 +242,11 @@ static int parse_index(struct parse *p, const struct json *v, struct tuning *t)
 static int parse_space_names(struct parse *p, const struct json *v, struct vector_space *out)
 {
 	const char *distance = NULL, *datatype = NULL;
-	int rc = parse_need_string(p, v, "distance", &distance);
+	int rc;
 
+	if (json_get(v, "distance") == NULL)
+		return parse_expected(p, "distance", "Cosine, Dot, Euclid or Manhattan", NULL);
+	rc = parse_need_string(p, v, "distance", &distance);
 	if (rc == 0 && distance_parse(distance, strlen(distance), &out->distance) != 0)
 		rc = error_set(p->err, ERR_FORMAT,
 			       "distance: unknown variant `%.100s`, expected one of Cosine, Dot, "
@@ -302,10 +296,8 @@ static int parse_vector_params(struct parse *p, const struct json *v, const stru
 	static const struct u64_range size_range = {"size", "vectors.size", 1, LIMIT_DIMENSION};
 	struct tuning t = *base;
 	uint64_t size = 0;
-	int rc = parse_is_object(p, "vectors", v);
+	int rc = parse_object(p, "vectors", "vectors", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "vectors", v, known);
 	if (rc == 0 && json_get(v, "multivector_config") != NULL)
 		rc = error_set(p->err, ERR_UNSUPPORTED, "multivector_config");
 	if (rc == 0 && json_get(v, "size") == NULL)
@@ -394,10 +386,8 @@ static int parse_sparse_params(struct parse *p, const struct json *v, struct spa
 	const struct json *index;
 	uint64_t threshold;
 	bool on_disk;
-	int rc = parse_is_object(p, "sparse_vectors", v);
+	int rc = parse_object(p, "sparse_vectors", "sparse_vectors", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "sparse_vectors", v, known);
 	if (rc == 0)
 		rc = parse_string_field(p, v, "modifier", &modifier);
 	if (rc == 0 && strcmp(modifier, "none") != 0 && strcmp(modifier, "idf") != 0)
@@ -407,9 +397,7 @@ static int parse_sparse_params(struct parse *p, const struct json *v, struct spa
 	index = rc == 0 ? json_get(v, "index") : NULL;
 	if (index == NULL)
 		return rc;
-	rc = parse_is_object(p, "sparse_vectors.index", index);
-	if (rc == 0)
-		rc = parse_known_keys(p, "sparse_vectors.index", index, index_known);
+	rc = parse_object(p, "sparse_vectors.index", "sparse_vectors.index", index, index_known);
 	if (rc == 0)
 		rc = parse_u64_field(p, index, "full_scan_threshold", &threshold);
 	if (rc == 0)
@@ -501,9 +489,7 @@ static int parse_optimizers(struct parse *p, const struct json *v)
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "optimizers_config", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "optimizers_config", v, known);
+	rc = parse_object(p, "optimizers_config", "optimizers_config", v, known);
 	if (rc == 0)
 		rc = parse_double_field(p, v, "deleted_threshold", &deleted);
 	if (rc == 0 && !(deleted >= 0 && deleted <= 1))
@@ -534,9 +520,7 @@ static int parse_wal(struct parse *p, const struct json *v)
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "wal_config", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "wal_config", v, known);
+	rc = parse_object(p, "wal_config", "wal_config", v, known);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &capacity, &ignored);
 	if (rc == 0)
@@ -599,10 +583,8 @@ static int fill(struct parse *p, const struct json *v, struct collection *c)
 				 .m = DEFAULT_LINKS,
 				 .ef_construct = DEFAULT_EF_CONSTRUCT},
 				false};
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a collection", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "a collection", v, known);
 	if (rc == 0)
 		rc = parse_index(p, json_get(v, "index"), &tuning);
 	if (rc == 0)

@@ -81,10 +81,8 @@ static int parse_options(struct parse *p, const struct json *v, struct bm25_opti
 					    "min_token_len",
 					    "max_token_len",
 					    NULL};
-	int rc = parse_is_object(p, "options", v);
+	int rc = parse_object(p, "options", "options", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "options", v, known);
 	if (rc == 0)
 		rc = parse_number(p, v, "k", 1e6, &out->k);
 	if (rc == 0)

@@ -100,10 +100,8 @@ static int parse_match(struct parse *p, const struct json *v, struct cond *out)
 	static const char *const known[] = {"value",    "any",    "except", "text",
 					    "text_any", "phrase", NULL};
 	uint32_t given = 0;
-	int rc = parse_is_object(p, "match", v);
+	int rc = parse_object(p, "match", "match", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "match", v, known);
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; known[i] != NULL; i++)
@@ -175,10 +173,8 @@ static int parse_date_bound(struct parse *p, const struct bound *b, const struct
 static int parse_range(struct parse *p, const struct json *v, struct cond *out)
 {
 	uint32_t n_dates = 0, n_numbers = 0;
-	int rc = parse_is_object(p, "range", v);
+	int rc = parse_object(p, "range", "range", v, bound_keys);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "range", v, bound_keys);
 	for (size_t i = 0; i < N_BOUNDS && rc == 0; i++) {
 		const struct json *value = json_get(v, bounds[i].key);
 
@@ -205,11 +201,9 @@ static int parse_range(struct parse *p, const struct json *v, struct cond *out)
 
 static int parse_values_count(struct parse *p, const struct json *v, struct cond *out)
 {
-	int rc = parse_is_object(p, "values_count", v);
+	int rc = parse_object(p, "values_count", "values_count", v, bound_keys);
 
 	out->type = COND_VALUES_COUNT;
-	if (rc == 0)
-		rc = parse_known_keys(p, "values_count", v, bound_keys);
 	for (size_t i = 0; i < N_BOUNDS && rc == 0; i++) {
 		uint64_t value = 0;
 		double number;
@@ -316,10 +310,8 @@ static int parse_key_cond(struct filter_parse *f, const char *name, const struct
 			  struct cond *out)
 {
 	static const char *const known[] = {"key", NULL};
-	int rc = parse_is_object(f->p, name, v);
+	int rc = parse_object(f->p, name, name, v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(f->p, name, v, known);
 	if (rc == 0)
 		rc = parse_path(f->p, "key", json_get(v, "key"), &out->path);
 	return rc;
@@ -328,11 +320,9 @@ static int parse_key_cond(struct filter_parse *f, const char *name, const struct
 static int parse_nested(struct filter_parse *f, const struct json *v, struct cond *out)
 {
 	static const char *const known[] = {"key", "filter", NULL};
-	int rc = parse_is_object(f->p, "nested", v);
+	int rc = parse_object(f->p, "nested", "nested", v, known);
 
 	out->type = COND_NESTED;
-	if (rc == 0)
-		rc = parse_known_keys(f->p, "nested", v, known);
 	if (rc == 0)
 		rc = parse_path(f->p, "nested.key", json_get(v, "key"), &out->path);
 	if (rc != 0)
@@ -441,10 +431,8 @@ static int parse_min_should(struct filter_parse *f, const struct json *v, struct
 {
 	static const char *const known[] = {"conditions", "min_count", NULL};
 	uint64_t count = 0;
-	int rc = parse_is_object(f->p, "min_should", v);
+	int rc = parse_object(f->p, "min_should", "min_should", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(f->p, "min_should", v, known);
 	if (rc == 0)
 		rc = parse_is_array(f->p, "min_should.conditions", json_get(v, "conditions"));
 	if (rc == 0 && json_get(v, "min_count") == NULL)
@@ -470,9 +458,7 @@ static int parse_filter_node(struct filter_parse *f, const struct json *v, struc
 	if (++f->depth > LIMIT_FILTER_DEPTH)
 		return error_set(f->p->err, ERR_INPUT, "the filter is nested more than %d deep",
 				 LIMIT_FILTER_DEPTH);
-	rc = parse_is_object(f->p, "filter", v);
-	if (rc == 0)
-		rc = parse_known_keys(f->p, "the filter", v, known);
+	rc = parse_object(f->p, "filter", "the filter", v, known);
 	if (rc == 0)
 		rc = parse_conds(f, json_get(v, "must"), &filter->must, &filter->n_must);
 	if (rc == 0)

@@ -7,10 +7,8 @@ static int parse_point_of_earth(struct parse *p, const char *where, const struct
 				struct geo_point *out)
 {
 	static const char *const known[] = {"lon", "lat", NULL};
-	int rc = parse_is_object(p, where, v);
+	int rc = parse_object(p, where, where, v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, where, v, known);
 	if (rc == 0 && (json_get(v, "lon") == NULL || json_get(v, "lat") == NULL))
 		rc = error_set(p->err, ERR_FORMAT, "%s: missing field `lon` or `lat`", where);
 	if (rc == 0)
@@ -29,11 +27,9 @@ static int parse_point_of_earth(struct parse *p, const char *where, const struct
 static int parse_geo_radius(struct parse *p, const struct json *v, struct cond *out)
 {
 	static const char *const known[] = {"center", "radius", NULL};
-	int rc = parse_is_object(p, "geo_radius", v);
+	int rc = parse_object(p, "geo_radius", "geo_radius", v, known);
 
 	out->type = COND_GEO_RADIUS;
-	if (rc == 0)
-		rc = parse_known_keys(p, "geo_radius", v, known);
 	if (rc == 0)
 		rc = parse_point_of_earth(p, "geo_radius.center", json_get(v, "center"),
 					  &out->center);
@@ -51,11 +47,9 @@ static int parse_geo_radius(struct parse *p, const struct json *v, struct cond *
 static int parse_geo_box(struct parse *p, const struct json *v, struct cond *out)
 {
 	static const char *const known[] = {"top_left", "bottom_right", NULL};
-	int rc = parse_is_object(p, "geo_bounding_box", v);
+	int rc = parse_object(p, "geo_bounding_box", "geo_bounding_box", v, known);
 
 	out->type = COND_GEO_BOX;
-	if (rc == 0)
-		rc = parse_known_keys(p, "geo_bounding_box", v, known);
 	if (rc == 0)
 		rc = parse_point_of_earth(p, "geo_bounding_box.top_left", json_get(v, "top_left"),
 					  &out->center);
@@ -70,10 +64,8 @@ static int parse_ring(struct parse *p, const char *where, const struct json *v,
 {
 	static const char *const known[] = {"points", NULL};
 	struct json_iter it;
-	int rc = parse_is_object(p, where, v);
+	int rc = parse_object(p, where, where, v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, where, v, known);
 	if (rc == 0)
 		rc = parse_is_array(p, where, json_get(v, "points"));
 	if (rc != 0)
@@ -103,11 +95,9 @@ static int parse_geo_polygon(struct parse *p, const struct json *v, struct cond 
 	static const char *const known[] = {"exterior", "interiors", NULL};
 	const struct json *interiors;
 	struct json_iter it;
-	int rc = parse_is_object(p, "geo_polygon", v);
+	int rc = parse_object(p, "geo_polygon", "geo_polygon", v, known);
 
 	out->type = COND_GEO_POLYGON;
-	if (rc == 0)
-		rc = parse_known_keys(p, "geo_polygon", v, known);
 	interiors = rc == 0 ? json_get(v, "interiors") : NULL;
 	if (interiors != NULL)
 		rc = parse_is_array(p, "geo_polygon.interiors", interiors);

@@ -149,9 +149,7 @@ static int check_patched_vectors(struct parse *p, const struct json *v)
 			rc = error_set(p->err, ERR_INPUT, "Not existing vector name error: %.*s",
 				       (int)it.key_n, it.key);
 		if (rc == 0)
-			rc = parse_is_object(p, "vectors", it.value);
-		if (rc == 0)
-			rc = parse_known_keys(p, "a change of vectors", it.value, known);
+			rc = parse_object(p, "vectors", "a change of vectors", it.value, known);
 		if (rc == 0)
 			rc = check_patched_quantization(p, it.value);
 	}
@@ -184,9 +182,7 @@ static int check_patched_params(struct parse *p, const struct json *v)
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "params", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "params", v, params_keys);
+	rc = parse_object(p, "params", "params", v, params_keys);
 	if (rc == 0)
 		rc = parse_u64_field(p, v, "read_fan_out_factor", &ignored);
 	return rc != 0 ? rc : parse_u64_field(p, v, "read_fan_out_delay_ms", &ignored);
@@ -195,10 +191,8 @@ static int check_patched_params(struct parse *p, const struct json *v)
 static int check_patch(struct parse *p, const struct json *v)
 {
 	const struct json *metadata;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a change of a collection", v, patch_keys);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "a change of a collection", v, patch_keys);
 	if (rc == 0)
 		rc = check_patched_vectors(p, json_get(v, "vectors"));
 	if (rc == 0)

@@ -162,10 +162,8 @@ static int parse_batch(struct parse *p, const struct json *v, struct op *op)
 	static const char *const known[] = {"ids", "vectors", "payloads", NULL};
 	struct point_id *ids;
 	uint32_t n;
-	int rc = parse_is_object(p, "batch", v);
+	int rc = parse_object(p, "batch", "batch", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "batch", v, known);
 	if (rc == 0)
 		rc = parse_is_array(p, "batch.ids", json_get(v, "ids"));
 	if (rc == 0)
@@ -213,12 +211,10 @@ int parse_upsert(struct parse *p, const struct json *v, struct write *out)
 {
 	static const char *const known[] = {"points", "batch", "update_filter", "update_mode",
 					    NULL};
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "an upsert", v, known);
 
 	memset(out, 0, sizeof(*out));
 	out->op.type = OP_UPSERT;
-	if (rc == 0)
-		rc = parse_known_keys(p, "an upsert", v, known);
 	if (rc != 0)
 		return rc;
 	if (json_get(v, "points") != NULL && json_get(v, "batch") != NULL)

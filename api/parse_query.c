@@ -56,9 +56,7 @@ static int parse_mmr(struct parse *p, const struct json *v, struct query *out)
 	if (v == NULL)
 		return 0;
 	out->mmr = true;
-	rc = parse_is_object(p, "mmr", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "mmr", v, known);
+	rc = parse_object(p, "mmr", "mmr", v, known);
 	if (rc == 0)
 		rc = parse_double_field(p, v, "diversity", &diversity);
 	if (rc == 0 && !(diversity >= 0 && diversity <= 1))
@@ -115,9 +113,7 @@ static int parse_rrf(struct parse *p, const struct json *query, struct query *ou
 
 	out->kind = QUERY_RRF;
 	if (rc == 0)
-		rc = parse_is_object(p, "rrf", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "rrf", v, known);
+		rc = parse_object(p, "rrf", "rrf", v, known);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &k_range, &k);
 	out->rrf_k = (uint32_t)k;
@@ -320,9 +316,7 @@ int parse_query(struct parse *p, const struct json *v, struct query *out)
 	int rc;
 
 	memset(out, 0, sizeof(*out));
-	rc = parse_is_object(p, "body", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "a query", v, known);
+	rc = parse_object(p, "body", "a query", v, known);
 	if (rc == 0)
 		rc = parse_query_node(&t, v, out);
 	if (rc == 0)
@@ -347,9 +341,7 @@ int parse_query_groups(struct parse *p, const struct json *v, struct query *out,
 	int rc;
 
 	memset(out, 0, sizeof(*out));
-	rc = parse_is_object(p, "body", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "a group query", v, known);
+	rc = parse_object(p, "body", "a group query", v, known);
 	if (rc == 0 && json_get(v, "with_lookup") != NULL)
 		rc = error_set(p->err, ERR_UNSUPPORTED, "with_lookup");
 	if (rc == 0)

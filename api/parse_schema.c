@@ -45,12 +45,10 @@ int parse_payload_field(struct parse *p, const struct json *v, struct payload_fi
 	static const char *const known[] = {"field_name", "field_schema", "field_type", NULL};
 	const struct json *schema;
 	size_t n;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a payload index", v, known);
 
 	memset(out, 0, sizeof(*out));
 	out->text.lowercase = true;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a payload index", v, known);
 	if (rc == 0)
 		rc = parse_path(p, "field_name", json_get(v, "field_name"), &out->path);
 	if (rc != 0)

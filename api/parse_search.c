@@ -79,10 +79,8 @@ static int parse_recommend_body(struct parse *p, const struct json *v, struct qu
 int parse_recommend_input(struct parse *p, const struct json *v, struct query *out)
 {
 	static const char *const known[] = {"positive", "negative", "strategy", NULL};
-	int rc = parse_is_object(p, "recommend", v);
+	int rc = parse_object(p, "recommend", "recommend", v, known);
 
-	if (rc == 0)
-		rc = parse_known_keys(p, "recommend", v, known);
 	return rc != 0 ? rc : parse_recommend_body(p, v, out);
 }
 
@@ -146,14 +144,12 @@ int parse_search(struct parse *p, const struct json *v, struct query *out,
 {
 	static const char *const named[] = {"name", "vector", NULL};
 	const struct json *vector;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a search", v,
+			      groups != NULL ? search_group_keys : search_keys);
 
 	memset(out, 0, sizeof(*out));
 	out->using_name = "";
 	out->rrf_k = 2;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a search", v,
-				      groups != NULL ? search_group_keys : search_keys);
 	if (rc != 0)
 		return rc;
 	vector = json_get(v, "vector");
@@ -210,13 +206,11 @@ int parse_recommend(struct parse *p, const struct json *v, struct query *out,
 						 "score_threshold", "with_payload", "with_vector",
 						 "with_vectors",    "lookup_from",  "allow_partial",
 						 "group_size",      "with_lookup",  NULL};
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a recommendation", v, groups != NULL ? group_keys : keys);
 
 	memset(out, 0, sizeof(*out));
 	out->using_name = "";
 	out->rrf_k = 2;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a recommendation", v, groups != NULL ? group_keys : keys);
 	if (rc == 0 && json_get(v, "lookup_from") != NULL)
 		rc = error_set(p->err, ERR_UNSUPPORTED, "lookup_from");
 	if (rc == 0)

@@ -96,9 +96,7 @@ static int parse_quantization_params(struct parse *p, const struct json *v,
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "params.quantization", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "params.quantization", v, known);
+	rc = parse_object(p, "params.quantization", "params.quantization", v, known);
 	if (rc == 0)
 		rc = parse_bool_field(p, v, "ignore", &out->ignore_quantization);
 	if (rc == 0)
@@ -127,9 +125,7 @@ static int parse_acorn(struct parse *p, const struct json *v)
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "params.acorn", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "params.acorn", v, known);
+	rc = parse_object(p, "params.acorn", "params.acorn", v, known);
 	if (rc == 0)
 		rc = parse_bool_field(p, v, "enable", &enable);
 	if (rc == 0)
@@ -170,9 +166,7 @@ int parse_params(struct parse *p, const struct json *v, struct search_params *ou
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "params", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "params", v, known);
+	rc = parse_object(p, "params", "params", v, known);
 	if (rc == 0)
 		rc = parse_u64_ranged(p, v, &ef_range, &ef);
 	/* An effort beyond the limit is served with the limit: it is a wish, not a promise. */
@@ -222,9 +216,7 @@ int parse_order_by(struct parse *p, const struct json *v, struct query *out)
 
 	if (v != NULL && json_type(v) == JSON_STRING)
 		return parse_path(p, "order_by", v, &out->order_path);
-	rc = parse_is_object(p, "order_by", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "order_by", v, known);
+	rc = parse_object(p, "order_by", "order_by", v, known);
 	if (rc == 0)
 		rc = parse_path(p, "order_by.key", json_get(v, "key"), &out->order_path);
 	if (rc == 0)

@@ -105,9 +105,7 @@ static int parse_stemmer(struct parse *p, const struct json *v, struct text_opti
 
 	if (v == NULL)
 		return 0;
-	rc = parse_is_object(p, "stemmer", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "stemmer", v, known);
+	rc = parse_object(p, "stemmer", "stemmer", v, known);
 	if (rc == 0)
 		rc = parse_need_string(p, v, "type", &type);
 	if (rc != 0)

@@ -152,9 +152,7 @@ static int parse_sparse(struct parse *p, const struct json *v, uint32_t space, s
 		return error_set(p->err, ERR_INPUT,
 				 "Vector `%s` is sparse: {indices, values} is needed, got a list",
 				 p->collection->sparse[space].name);
-	rc = parse_is_object(p, "sparse vector", v);
-	if (rc == 0)
-		rc = parse_known_keys(p, "a sparse vector", v, known);
+	rc = parse_object(p, "sparse vector", "a sparse vector", v, known);
 	if (rc != 0)
 		return rc;
 	indices = json_get(v, "indices");

@@ -219,11 +219,9 @@ int parse_operations(struct parse *p, const struct json *v, struct write **out, 
 	static const char *const known[] = {"operations", NULL};
 	const struct json *list;
 	struct json_iter it;
-	int rc = parse_is_object(p, "body", v);
+	int rc = parse_object(p, "body", "a batch", v, known);
 
 	*n = 0;
-	if (rc == 0)
-		rc = parse_known_keys(p, "a batch", v, known);
 	if (rc != 0)
 		return rc;
 	list = json_get(v, "operations");
