@@ -24,14 +24,14 @@ struct vindex {
 	size_t n_bytes;
 	struct FaissIndex_H
 		*faiss; /* HNSW built by it; else opened with faiss_only, or IVF without rows */
-	struct buf own_bytes;         /* IVF built: the file */
-	struct lists *lists;          /* IVF with its rows at hand */
-	struct graph *graph;          /* HNSW built by us */
-	_Atomic(struct walk *) walk;  /* HNSW opened; of a built graph from the first search on */
-	pthread_mutex_t walk_lock;    /* of making it */
-	struct curve curve;           /* of the walk, or of lists */
-	uint32_t nprobe;              /* IVF: default */
-	_Atomic uint64_t n_rows_read; /* since they were dropped from memory */
+	struct buf own_bytes;        /* IVF built: the file */
+	struct lists *lists;         /* IVF with its rows at hand */
+	struct graph *graph;         /* HNSW built by us */
+	_Atomic(struct walk *) walk; /* HNSW opened; of a built graph from the first search on */
+	pthread_mutex_t walk_lock;   /* of making it */
+	struct curve curve;          /* of the walk, or of lists */
+	uint32_t nprobe;             /* IVF: default */
+	_Atomic uint64_t n_scanned;  /* rows, since they were dropped from memory */
 	char fallback[200];
 };
 

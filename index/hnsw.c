@@ -224,8 +224,8 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 }
 
 /* What lies behind the graph: its layout, the cells, the curve. Without a layout it is made. */
-static int read_rest(struct vindex *v, const struct faiss_graph *g, struct walk **walk,
-		     struct error *err)
+static int read_rest(struct vindex *v, const struct faiss_graph *g, bool faiss_only,
+		     struct walk **walk, struct error *err)
 {
 	const struct vindex_rows of = {.n = g->flat.n, .dim = g->flat.dim};
 	const struct walk_options options = walk_options_of(v);
@@ -238,7 +238,7 @@ static int read_rest(struct vindex *v, const struct faiss_graph *g, struct walk 
 		rc = walk_cells_read(g->rest + layout, g->n_rest - layout, &of, &cells, &used, err);
 	if (!rc)
 		rc = curve_read(g->rest + layout + used, g->n_rest - layout - used, &v->curve, err);
-	if (!rc && !*walk) /* what a search follows must lead somewhere */
+	if (!rc && (!*walk || faiss_only)) /* what a search follows must lead somewhere */
 		rc = faiss_file_hnsw_check(g, err);
 	if (!rc && !*walk)
 		rc = walk_new(g, &v->rows, &options, walk, err);
@@ -276,9 +276,7 @@ int hnsw_open(struct vindex *v, const struct vindex_open *o, struct error *err)
 		v->rows = o->rows;
 	v->info.kind = INDEX_HNSW;
 	v->info.quantizer = v->config.quantizer;
-	rc = read_rest(v, &graph, &walk, err);
-	if (!rc && o->faiss_only)
-		rc = faiss_file_hnsw_check(&graph, err);
+	rc = read_rest(v, &graph, o->faiss_only, &walk, err);
 	if (!rc && !o->faiss_only) {
 		take_walk(v, walk);
 		return 0;

@@ -384,7 +384,6 @@ static void answer(const struct lists *l, struct seeker *k)
 		}
 		topk_push(&best, distance(t->q->vector, values, l->dim), row);
 	}
-	t->stats.rows_read += t->by_rows && rows_in_memory(&l->rows) ? k->top.count : 0;
 	topk_sort(&best);
 	t->n_out = (uint32_t)best.count;
 	free(raw);

@@ -83,10 +83,11 @@ int engine_scan(const struct vindex *v, const struct vindex_query *q, struct top
 		uint32_t *n_out, struct vindex_stats *stats)
 {
 	uint32_t n = q->allow ? q->n_allow : v->n;
+	int rc = vindex_scan(&v->rows, v->distance, q, out, n_out);
 
 	stats->distances += n;
-	stats->rows_read += n;
-	return vindex_scan(&v->rows, v->distance, q, out, n_out);
+	vindex_note_scan(v, n);
+	return rc;
 }
 
 /* ---- flat ------------------------------------------------------------------------------------ */
@@ -305,17 +306,17 @@ void vindex_release_rows(const struct vindex *v)
 
 /* Of rows that need not be in memory some may be, so that they are not dropped all the time. What they are
  * compared with the most that may have come to memory: a fault maps what the system has around a page, too. */
-void vindex_note_rows(const struct vindex *v, uint64_t n)
+void vindex_note_scan(const struct vindex *v, uint64_t n)
 {
 	struct vindex *mine = (struct vindex *)(uintptr_t)v; /* counting changes nothing */
 	uint64_t row = rows_bytes(&v->rows), all = row * v->n;
 	uint64_t keep = all / KEPT_SHARE > KEPT_BYTES ? all / KEPT_SHARE : KEPT_BYTES;
 
-	if (n == 0 || all <= keep || !v->rows.of_file || !rows_leave(v))
+	if (all <= keep || !v->rows.of_file || !rows_leave(v))
 		return;
-	if ((atomic_fetch_add(&mine->n_rows_read, n) + n) * (row + FAULT_BYTES) < keep)
+	if ((atomic_fetch_add(&mine->n_scanned, n) + n) * (row + FAULT_BYTES) < keep)
 		return;
-	atomic_store(&mine->n_rows_read, 0);
+	atomic_store(&mine->n_scanned, 0);
 	pages_drop(v->rows.data, rows_at(&v->rows, v->n));
 }
 
@@ -343,7 +344,6 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 {
 	struct vindex_query query = bounded(v, q);
 	struct vindex_stats ignored = {0};
-	int rc;
 
 	if (!stats)
 		stats = &ignored;
@@ -352,13 +352,11 @@ int vindex_search(const struct vindex *v, const struct vindex_query *q, struct t
 	if (query.k == 0)
 		return 0;
 	switch (v->info.kind) {
-	case INDEX_HNSW: rc = hnsw_search(v, &query, out, n_out, stats, err); break;
-	case INDEX_IVF: rc = ivf_search(v, &query, out, n_out, stats, err); break;
+	case INDEX_HNSW: return hnsw_search(v, &query, out, n_out, stats, err);
+	case INDEX_IVF: return ivf_search(v, &query, out, n_out, stats, err);
 	case INDEX_FLAT:
-	default: rc = engine_scan(v, &query, out, n_out, stats); break;
+	default: return engine_scan(v, &query, out, n_out, stats);
 	}
-	vindex_note_rows(v, stats->rows_read);
-	return rc;
 }
 
 int vindex_search_batch(const struct vindex *v, const struct vindex_query *queries,
@@ -378,7 +376,5 @@ int vindex_search_batch(const struct vindex *v, const struct vindex_query *queri
 		bound[i] = bounded(v, &queries[i]);
 	ivf_search_batch(v, bound, answers, n);
 	free(bound);
-	for (uint32_t i = 0; i < n; i++)
-		vindex_note_rows(v, answers[i].stats.rows_read);
 	return 0;
 }

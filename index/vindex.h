@@ -84,11 +84,11 @@ struct vindex_open {
 int vindex_open(const struct vindex_open *o, struct vindex **out, struct error *err);
 void vindex_free(struct vindex *v);
 /* Where there are codes, and a quantiser or config.rows_on_disk was asked for, the rows need not be in memory: they
- * are no longer mapped, and with rows_on_disk the system is asked not to cache them either. Opening has done it; this
- * is for who has read them all otherwise. */
+ * are no longer mapped, and with rows_on_disk the system is asked not to cache them either. Opening has done it, and
+ * candidates are read with rows.read; this is for who has looked at all of them where they lie. */
 void vindex_release_rows(const struct vindex *v);
-/* The caller has looked at n of them where they lie (an exact scan): once they are many, they leave again. */
-void vindex_note_rows(const struct vindex *v, uint64_t n);
+/* The caller has scanned n of them where they lie: once they are many, they leave again. */
+void vindex_note_scan(const struct vindex *v, uint64_t n);
 void vindex_describe(const struct vindex *v, struct vindex_info *out);
 
 struct vindex_query {
@@ -119,7 +119,6 @@ uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish);
 
 struct vindex_stats {
 	uint64_t distances; /* computed */
-	uint64_t rows_read; /* of them, by the row and not by its code */
 	bool cut;           /* stopped by the deadline */
 };
 /* Writes at most k items, best first, tag = row. Returns the number written through *n_out. */

@@ -607,7 +607,6 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 		topk_push(&top, distance(x->q->vector, row, w->dim), rows[i]);
 	}
 	x->stats->distances += n;
-	x->stats->rows_read += row_bytes ? n : 0;
 	topk_sort(&top);
 	*n_out = (uint32_t)top.count;
 }

@@ -158,7 +158,7 @@ static void scan_sealed(struct unit *u, const struct segment_vectors *v, const s
 		u->receipt->candidates += a->bits ? bitset_count(&part) : n;
 	}
 	if (seg_index(seg, space) && to > u->from)
-		vindex_note_rows(seg_index(seg, space), to - u->from);
+		vindex_note_scan(seg_index(seg, space), to - u->from);
 }
 
 /* What the recall and the time that are wished take, measured when the index was built; 0: nothing is wished. */

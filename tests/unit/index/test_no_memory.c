@@ -44,7 +44,9 @@ static void check_refusal(int rc, const struct error *err, const char *what, uns
 		fail_msg("%s, large allocation %u: %s, `%s`", what, at, error_name(rc), err->text);
 }
 
-static unsigned fail_each_of_build(const struct sample *s, const struct index_config *config)
+/* Builds an index, or opens one that was saved (`saved` not NULL), without the n-th allocation, for every n; how many there are. */
+static unsigned fail_each(const struct sample *s, const struct buf *saved,
+			  const struct index_config *config)
 {
 	for (unsigned at = 1;; at++) {
 		struct vindex *v = NULL;
@@ -52,30 +54,10 @@ static unsigned fail_each_of_build(const struct sample *s, const struct index_co
 		int rc;
 
 		large_alloc_fail(LEAST, at);
-		rc = build(s, config, &v, &err);
+		rc = saved ? open_bytes(saved, config, &v, &err) : build(s, config, &v, &err);
 		large_alloc.at = 0;
 		if (large_alloc.fired)
-			check_refusal(rc, &err, "build", at);
-		else
-			assert_int_equal(rc, 0);
-		vindex_free(v);
-		if (!large_alloc.fired)
-			return at - 1;
-	}
-}
-
-static unsigned fail_each_of_open(const struct buf *b, const struct index_config *config)
-{
-	for (unsigned at = 1;; at++) {
-		struct vindex *v = NULL;
-		struct error err = {0};
-		int rc;
-
-		large_alloc_fail(LEAST, at);
-		rc = open_bytes(b, config, &v, &err);
-		large_alloc.at = 0;
-		if (large_alloc.fired)
-			check_refusal(rc, &err, "open", at);
+			check_refusal(rc, &err, saved ? "open" : "build", at);
 		else
 			assert_int_equal(rc, 0);
 		vindex_free(v);
@@ -95,8 +77,8 @@ static void each_large_allocation_may_fail(void **state)
 
 		assert_int_equal(vindex_save(v, save_to_buf, &b, NULL), 0);
 		vindex_free(v);
-		built += fail_each_of_build(&s, &configs[i]);
-		opened += fail_each_of_open(&b, &configs[i]);
+		built += fail_each(&s, NULL, &configs[i]);
+		opened += fail_each(&s, &b, &configs[i]);
 		buf_fini(&b);
 	}
 	print_message("# %u large allocations of a build failed, %u of an opening\n", built,
