@@ -1,19 +1,26 @@
-/* Preloaded into a node by tests/cluster/test_gray.py: a disk that is slow or full, and a wall clock that is wrong.
+/* Preloaded into a node by tests/cluster/faulty.py: a disk that is slow, hangs or is full, and a wall clock that is wrong.
  *
- * The orders are three 64-bit numbers in the file that QUIVER_FAULTS names, mapped, so that they take effect at once: how many
- * microseconds each sync takes longer; whether the disk is full; by how many microseconds CLOCK_REALTIME is off.
- * The calls are made by their numbers, which needs no second definition of them. */
+ * The orders stand in the file that QUIVER_FAULTS names, mapped, so that they take effect at once. The calls are made by their
+ * numbers, which needs no second definition of them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { LOOK_US = 10000, PART_BYTES = 256, PATH_BYTES = 512 };
+
 static const volatile struct orders {
-	int64_t sync_us, full, wall_us;
+	int64_t sync_us;       /* each sync takes so much longer; < 0: until this changes */
+	int64_t full;          /* no space is left */
+	int64_t wall_us;       /* so far off is CLOCK_REALTIME */
+	char part[PART_BYTES]; /* sync_us is about files whose path has this in it; "": all */
 } * orders;
 
 __attribute__((constructor)) static void map_orders(void)
@@ -28,21 +35,32 @@ __attribute__((constructor)) static void map_orders(void)
 	orders = p;
 }
 
-static void be_slow(void)
+static bool concerns(int fd)
 {
-	if (orders->sync_us > 0)
+	char link[64], path[PATH_BYTES] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof(path) - 1) >= 0 &&
+	       strstr(path, (const char *)orders->part) != NULL;
+}
+
+static void be_slow(int fd)
+{
+	while (orders->sync_us < 0 && concerns(fd))
+		usleep(LOOK_US);
+	if (orders->sync_us > 0 && concerns(fd))
 		usleep((useconds_t)orders->sync_us);
 }
 
 int fsync(int fd)
 {
-	be_slow();
+	be_slow(fd);
 	return (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-	be_slow();
+	be_slow(fd);
 	return (int)syscall(SYS_fdatasync, fd);
 }
 

@@ -1,37 +1,21 @@
 """Disks that are slow, or hang without an error: others take over what the node leads, nothing is lost, and it comes back when the disk does."""
-import os
 import unittest
 
+from faulty import needs_faults, order, prepare
 from load import DIM
 from loaded import LoadedTest
-from nodes import QUIVERD
-
-LIBRARY = os.path.join(os.path.dirname(QUIVERD), "tests", "cluster", "slow_disk.so")
 
 
-@unittest.skipUnless(os.path.exists(LIBRARY), "not built with this kind of build")
+@needs_faults
 class Disks(LoadedTest):
     def begin(self, shards=6):
-        c = self.cluster(3, "--heal-grace-s", "60")
-        for node in c.nodes:
-            self.assertEqual(node.stop(), 0)
-            node.environment = {"LD_PRELOAD": LIBRARY, "QUIVER_SLOW_DISK": node.data + ".disk"}
-            node.start()
-        c.wait_ready()
+        c = self.cluster(3, "--heal-grace-s", "60", prepare=prepare)
         self.make(c, shards)
         return c, self.put_load(c)
 
-    def disk(self, node, ms=None, part="/"):
-        """How much longer a sync of the files that have `part` in their path takes; -1: it hangs; None: as usual."""
-        path = node.data + ".disk"
-        if ms is None:
-            if os.path.exists(path):
-                os.unlink(path)
-            return
-        self.addCleanup(self.disk, node)  # it could not be stopped
-        with open(path + ".new", "w") as f:
-            f.write("%d %s\n" % (ms, part))
-        os.replace(path + ".new", path)
+    def disk_hangs(self, node, part):
+        self.addCleanup(order, node)  # it could not be stopped
+        order(node, sync_s=-1, part=part)
 
     def led_by(self, c, asked, node):
         own = c.nodes.index(node) + 1
@@ -41,11 +25,11 @@ class Disks(LoadedTest):
     def hangs(self, c, load, node, part):
         others = [n for n in c.nodes if n is not node]
         self.assertGreater(self.led_by(c, others[0], node), 0)
-        self.disk(node, -1, part)
+        self.disk_hangs(node, part)
         c.wait(lambda: self.led_by(c, others[0], node) == 0, "others are primaries")
         # Clients of the others never notice but for the wait.
         self.goes_on(c, load)
-        self.disk(node)
+        order(node)
         c.wait(lambda: all(len(copies) == 2 for copies in self.places(others[0], "t").values()), "two copies again")
         c.wait(node.ready, "ready again")
 
@@ -74,10 +58,10 @@ class Disks(LoadedTest):
         """A third of a second for each sync, everywhere: all is slow, nobody is taken for dead and nothing fails."""
         c, load = self.begin(shards=2)
         for node in c.nodes:
-            self.disk(node, 300, "/replicas/")
+            order(node, sync_s=0.3, part="/replicas/")
         self.goes_on(c, load, n=9)
         for node in c.nodes:
-            self.disk(node)
+            order(node)
         self.goes_on(c, load)
         self.assertNotIn("the disk has not answered", c.logs())
         self.check(c, load)
@@ -89,13 +73,13 @@ class Disks(LoadedTest):
         self.ok(c[0], "PUT", "/collections/one", {"vectors": {"size": DIM, "distance": "Dot"}, "replication_factor": 1})
         self.known(c, "one")
         node = c.nodes[next(iter(self.places(c[0], "one")[0])) - 1]
-        self.disk(node, -1, "/replicas/")
+        self.disk_hangs(node, "/replicas/")
         point = {"points": [{"id": 7, "vector": [1.0] * DIM}]}
         for asked in c.nodes:  # the one that hangs, and others that ask it
             status, answer = asked.call("PUT", "/collections/one/points?wait=true&timeout=1", point)
             self.assertEqual(status, 408, answer)
             self.assertIn("the outcome is unknown", answer["status"]["error"])
-        self.disk(node)
+        order(node)
         c.wait(lambda: self.count(c[0], "one") == 1, "it was carried out")
 
 

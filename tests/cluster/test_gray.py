@@ -1,39 +1,25 @@
-"""Nodes that are neither well nor dead: a slow disk, a full one, a wall clock that is wrong. The faults are preloaded into the nodes
-(faulty.c) and set while they run.
+"""Nodes that are neither well nor dead: a slow disk, a full one, a wall clock that is wrong.
 
 QUIVER_GRAY_NODES (default 1) is the number of nodes that have a fault in turn.
 """
-import mmap
 import os
-import struct
 import sys
 import time
 import unittest
 
+from faulty import needs_faults, order, prepare
 from load import DIM, Load
-from nodes import QUIVERD, ClusterTest
+from nodes import ClusterTest
 
 # The gap in the freshness of reads that docs/replication.md names: a lease, and the time until a map is read back.
 GAP_S = 1.5
 NODES = int(os.environ.get("QUIVER_GRAY_NODES", "1"))
-FAULTY = os.path.join(os.path.dirname(os.path.abspath(QUIVERD)), "tests", "cluster", "faulty.so")
 
 
-@unittest.skipUnless(os.path.exists(FAULTY), FAULTY + " is not built")
+@needs_faults
 class Gray(ClusterTest):
-    def prepare(self, node):
-        path = node.data + ".faults"
-        with open(path, "w+b") as f:
-            f.truncate(mmap.PAGESIZE)
-            node.orders = mmap.mmap(f.fileno(), mmap.PAGESIZE)
-        node.environment = {"LD_PRELOAD": FAULTY, "QUIVER_FAULTS": path}
-
-    @staticmethod
-    def order(node, sync_s=0.0, full=False, wall_s=0.0):
-        node.orders[:24] = struct.pack("=qqq", int(sync_s * 1e6), full, int(wall_s * 1e6))
-
     def start(self, shards=3):
-        c = self.cluster(3, "--heal-grace-s", "60", prepare=self.prepare)
+        c = self.cluster(3, "--heal-grace-s", "60", prepare=prepare)
         c.wait(lambda: len(self.peers(c[0])) == 3, "all nodes are known")
         self.ok(c[0], "PUT", "/collections/t", {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": shards,
                                                 "replication_factor": 2})
@@ -62,9 +48,9 @@ class Gray(ClusterTest):
         c, load = self.start()
         for node in c.nodes[:NODES]:
             for sync_s in (0.1, 3):
-                self.order(node, sync_s=sync_s)
+                order(node, sync_s=sync_s)
                 self.goes_on(c, load, 10)
-            self.order(node)
+            order(node)
             self.goes_on(c, load, 40)
         self.assertEqual(load.refused, [])
         self.end(c, load)
@@ -74,10 +60,10 @@ class Gray(ClusterTest):
         c, load = self.start()
         for node in c.nodes[:NODES]:
             refused, searches = len(load.refused), len(load.searches)
-            self.order(node, full=True)
+            order(node, full=True)
             time.sleep(2)
             self.assertGreater(len(load.searches), searches)
-            self.order(node)
+            order(node)
             freed = time.monotonic()
             self.goes_on(c, load, 40)
             for when, what in load.refused[refused:]:
@@ -90,7 +76,7 @@ class Gray(ClusterTest):
         c, load = self.start()
         for node in c.nodes[:NODES]:
             for wall_s in (3600, -3600, 86400 * 400):
-                self.order(node, wall_s=wall_s)
+                order(node, wall_s=wall_s)
                 self.goes_on(c, load, 20)
         self.create(c[0], "after", shards=3, factor=3)
         self.known(c, "after")
