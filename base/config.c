@@ -1,6 +1,7 @@
 /* Configuration table: parsing of values, the INI file and the command line; the text of --help. */
 #include "base/config.h"
 #include "base/assert.h"
+#include "base/hint.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -47,12 +48,13 @@ static const char *flag_name(const char *name, char out[NAME_BYTES])
 static int parse_u64(const struct config_row *row, const char *value, uint64_t *out,
 		     struct error *err)
 {
-	char *end;
+	bool negative = value[0] == '-';
+	const char *digits = value + negative;
 	errno = 0;
-	unsigned long long v = strtoull(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0)
+	unsigned long long v = strtoull(digits, NULL, 10);
+	if (*digits == '\0' || digits[strspn(digits, "0123456789")] != '\0')
 		return error_set(err, ERR_INPUT, "'%s' is not a whole number", value);
-	if ((double)v < row->min || (double)v > row->max)
+	if (negative || errno != 0 || (double)v < row->min || (double)v > row->max)
 		return error_set(err, ERR_VALIDATION,
 				 "%s is out of range, it must be from %.0f to %.0f", value,
 				 row->min, row->max);
@@ -121,54 +123,20 @@ void config_defaults(const struct config_row *rows, size_t n, void *out, struct 
 
 /* ---- hints ---- */
 
-static size_t smallest(size_t a, size_t b, size_t c)
-{
-	size_t m = a < b ? a : b;
-	return m < c ? m : c;
-}
-
-/* Levenshtein distance; names longer than NAME_BYTES count as far away. */
-static size_t edit_distance(const char *a, size_t a_n, const char *b, size_t b_n)
-{
-	size_t row[NAME_BYTES + 1];
-	if (a_n > NAME_BYTES || b_n > NAME_BYTES)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b_n; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a_n; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b_n; j++) {
-			size_t above = row[j];
-			row[j] = smallest(above + 1, row[j - 1] + 1,
-					  diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[b_n];
-}
-
 static int unknown_name(const struct config_row *rows, size_t n, const char *name, size_t name_n,
 			const char *dashes, struct error *err)
 {
-	const char *best = NULL;
-	size_t best_distance = name_n / 3 + 2; /* farther off is no help */
-	char nearest[NAME_BYTES] = "";
-	for (size_t i = 0; i < n; i++) {
-		char candidate[NAME_BYTES];
-		flag_name(rows[i].name, candidate);
-		size_t d = edit_distance(name, name_n, candidate, strlen(candidate));
-		if (d < best_distance) {
-			best_distance = d;
-			best = memcpy(nearest, candidate, NAME_BYTES);
-		}
-	}
+	struct hint hint = hint_of(name, name_n);
+	char candidate[NAME_BYTES];
 	int shown = (int)(name_n < 100 ? name_n : 100);
-	if (best == NULL)
+
+	for (size_t i = 0; i < n; i++)
+		hint_consider(&hint, flag_name(rows[i].name, candidate));
+	if (!hint.best[0])
 		return error_set(err, ERR_INPUT, "there is no option %s%.*s; --help lists them all",
 				 dashes, shown, name);
 	return error_set(err, ERR_INPUT, "there is no option %s%.*s; did you mean %s%s?", dashes,
-			 shown, name, dashes, best);
+			 shown, name, dashes, hint.best);
 }
 
 /* ---- INI file ---- */

@@ -72,15 +72,6 @@ static const struct command_line restore_line = {
 
 /* ---- what both need ---- */
 
-static void put_json(struct buf *out, const struct json *v)
-{
-	struct buf value = BUF_INIT;
-
-	json_to_pv(v, &value);
-	json_from_pv(out, pv_of(value.data));
-	buf_fini(&value);
-}
-
 static const char *path_in(struct session *s, const char *folder, const char *name)
 {
 	return arena_printf(s->arena, "%.*s/%s", PATH_MAX_BYTES, folder, name);
@@ -88,6 +79,10 @@ static const char *path_in(struct session *s, const char *folder, const char *na
 
 static int file_error(struct error *err, const char *path)
 {
+	if (errno == EEXIST)
+		return error_set(err, ERR_EXISTS,
+				 "%s is there already: --to wants an empty folder, or a new one",
+				 path);
 	return error_errno(err, errno, "%s", path);
 }
 
@@ -101,29 +96,22 @@ static void put_definition(struct buf *out, const struct json *info, const char 
 					    "strict_mode_config", "metadata"};
 	const struct json *config = client_get(info, "config");
 	const struct json *indexes = client_get(info, "payload_schema");
-	struct json_iter it = json_iterate(client_get(config, "params"));
 
 	json_put_literal(out, "{\"collection\":");
 	json_put_string(out, name, strlen(name));
 	json_put_literal(out, ",\"create\":{");
-	for (bool first = true; json_next(&it); first = false) {
-		if (!first)
-			buf_put_u8(out, ',');
-		json_put_string(out, it.key, it.key_n);
-		buf_put_u8(out, ':');
-		put_json(out, it.value);
-	}
+	json_put_entries(out, client_get(config, "params"), NULL);
 	for (size_t i = 0; i < sizeof outer / sizeof *outer; i++) {
 		const struct json *v = client_get(config, outer[i]);
 
 		if (v == NULL || json_type(v) == JSON_NULL)
 			continue;
 		buf_printf(out, ",\"%s\":", outer[i]);
-		put_json(out, v);
+		json_put_value(out, v);
 	}
 	json_put_literal(out, "},\"payload_schema\":");
 	if (indexes != NULL)
-		put_json(out, indexes);
+		json_put_value(out, indexes);
 	else
 		json_put_literal(out, "{}");
 	json_put_literal(out, "}\n");
@@ -177,7 +165,7 @@ static int save_page(struct session *s, FILE *out, struct buf *next, struct tall
 	it = json_iterate(client_get(page, "points"));
 	while (json_next(&it) && rc == 0) {
 		buf_clear(&line);
-		put_json(&line, it.value);
+		json_put_value(&line, it.value);
 		buf_put_u8(&line, '\n');
 		if (fwrite(line.data, 1, line.len, out) != line.len)
 			rc = file_error(err, "points.jsonl");
@@ -191,7 +179,7 @@ static int save_page(struct session *s, FILE *out, struct buf *next, struct tall
 		buf_printf(next,
 			   "{\"limit\":%d,\"with_payload\":true,\"with_vector\":true,\"offset\":",
 			   PAGE);
-		put_json(next, offset);
+		json_put_value(next, offset);
 		buf_put_u8(next, '}');
 	}
 	buf_fini(&line);
@@ -294,10 +282,10 @@ static int load_json(struct session *s, const char *folder, const char *name,
 	const char *path = path_in(s, folder, name);
 	int rc = command_read_file(path, FILE_MAX, &text, err);
 
-	if (rc == 0)
-		rc = json_parse((const uint8_t *)arena_copy(s->arena, text.data, text.len + 1),
-				text.len, s->arena, out, err);
 	if (rc != 0)
+		error_wrap(err, rc, "%s is no whole backup", folder);
+	else if ((rc = json_parse(arena_copy(s->arena, text.data, text.len + 1), text.len, s->arena,
+				  out, err)) != 0)
 		error_wrap(err, rc, "%s", path);
 	buf_fini(&text);
 	return rc;
@@ -306,25 +294,19 @@ static int load_json(struct session *s, const char *folder, const char *name,
 /* The body of the creation, with what the options say otherwise. */
 static void put_create(struct buf *out, const struct json *create, const struct options *o)
 {
-	struct json_iter it = json_iterate(create);
-	bool first = true;
+	const char *others[3] = {NULL};
+	size_t n = 0;
 
-	buf_put_u8(out, '{');
-	while (json_next(&it)) {
-		if ((o->shards && strcmp(it.key, "shard_number") == 0) ||
-		    (o->replicas && strcmp(it.key, "replication_factor") == 0))
-			continue;
-		if (!first)
-			buf_put_u8(out, ',');
-		first = false;
-		json_put_string(out, it.key, it.key_n);
-		buf_put_u8(out, ':');
-		put_json(out, it.value);
-	}
 	if (o->shards)
-		buf_printf(out, "%s\"shard_number\":%" PRIu64, first ? "" : ",", o->shards);
+		others[n++] = "shard_number";
 	if (o->replicas)
-		buf_printf(out, "%s\"replication_factor\":%" PRIu64, first && !o->shards ? "" : ",",
+		others[n++] = "replication_factor";
+	buf_put_u8(out, '{');
+	bool any = json_put_entries(out, create, others);
+	if (o->shards)
+		buf_printf(out, "%s\"shard_number\":%" PRIu64, any ? "," : "", o->shards);
+	if (o->replicas)
+		buf_printf(out, "%s\"replication_factor\":%" PRIu64, any || o->shards ? "," : "",
 			   o->replicas);
 	buf_put_u8(out, '}');
 }
@@ -344,9 +326,9 @@ static int make_indexes(struct session *s, const char *name, const struct json *
 		json_put_string(&body, it.key, it.key_n);
 		json_put_literal(&body, ",\"field_schema\":");
 		if (params != NULL && json_type(params) != JSON_NULL)
-			put_json(&body, params);
+			json_put_value(&body, params);
 		else
-			put_json(&body, client_get(it.value, "data_type"));
+			json_put_value(&body, client_get(it.value, "data_type"));
 		buf_put_u8(&body, '}');
 		rc = session_call(s, "PUT",
 				  client_collection_path(s->arena, name, "/index?wait=true"), &body,

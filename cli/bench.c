@@ -182,7 +182,7 @@ static int check_options(struct bench *b)
 	int rc;
 
 	if (!o->data == !o->random)
-		return command_misused(line.name, "one of --data and --random is needed");
+		return command_misused(line.name, "one of --data and --random is needed, only one");
 	if (!is_one_of(o->load_form, "binary", "json"))
 		return command_misused(line.name, "--load-form is binary or json, not `%s`",
 				       o->load_form);

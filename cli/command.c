@@ -44,6 +44,11 @@ int command_parse(const struct command_line *line, struct command_args *given, v
 	if (args.n_rest > line->max_rest)
 		return command_misused(line->name, "unexpected argument `%s`",
 				       args.rest[line->max_rest]);
+	for (size_t i = 0; i < args.n_rest; i++) {
+		if (args.rest[i][0] == 0)
+			return command_misused(line->name, "an argument is empty: quiver %s %s",
+					       line->name, line->usage);
+	}
 	given->rest = args.rest;
 	given->n_rest = args.n_rest;
 	return -1;

@@ -187,7 +187,12 @@ static int find_dim(struct ingest *in, struct error *err)
 
 	if (!in->source->texts) {
 		in->dim = in->source->dim;
-		return 0;
+		if (in->o.dim == 0 || in->o.dim == in->dim)
+			return 0;
+		return error_set(err, ERR_INPUT,
+				 "%s has vectors of %u values, --dim says %" PRIu64
+				 "; it is for the vectors that are made of texts",
+				 in->source->name, in->dim, in->o.dim);
 	}
 	rc = embedder_new(&e, &options, err);
 	if (rc != 0)

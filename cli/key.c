@@ -98,6 +98,8 @@ static int run_list(int argc, char **argv)
 	} else if (keys != NULL) {
 		struct json_iter it = json_iterate(keys);
 
+		if (json_count(keys) == 0)
+			printf("no keys; quiver key create makes some\n");
 		while (json_next(&it)) {
 			const struct json *read_only = client_get(it.value, "read_only");
 

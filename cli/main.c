@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hint.h"
 #include "cli/command.h"
 
 static const struct {
@@ -81,5 +82,11 @@ int main(int argc, char **argv)
 	if (argv[1][0] == '-')
 		return command_misused("", "`%s` comes after the command: quiver COMMAND ... %s",
 				       argv[1], argv[1]);
-	return command_misused("", "there is no command `%s`", argv[1]);
+	struct hint hint = hint_of(argv[1], strlen(argv[1]));
+
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		hint_consider(&hint, commands[i].name);
+	return command_misused("", "there is no command `%s`%s%s%s", argv[1],
+			       hint.best[0] ? "; did you mean " : "", hint.best,
+			       hint.best[0] ? "?" : "");
 }

@@ -148,13 +148,13 @@ static int query_from_matrix(struct search *s, struct error *err)
 
 static int query_from_json(struct search *s, const char *text, size_t n, struct error *err)
 {
+	struct error why = {.text = "this is another value"};
 	const struct json *v;
-	int rc = json_parse((const uint8_t *)text, n, s->arena, &v, err);
+	int rc = json_parse((const uint8_t *)text, n, s->arena, &v, &why);
 
-	if (rc != 0)
-		return error_wrap(err, rc, "the vector");
-	if (json_type(v) != JSON_FLOATS)
-		return error_set(err, ERR_INPUT, "a vector is a list of numbers: [0.1, 0.2, ..]");
+	if (rc != 0 || json_type(v) != JSON_FLOATS)
+		return error_set(err, ERR_INPUT, "a vector is a list of numbers, as [0.1, 0.2]: %s",
+				 why.text);
 	buf_put(&s->query, text, n);
 	return 0;
 }
@@ -329,15 +329,6 @@ static void print_id(const struct json *id)
 		printf("%" PRIu64, json_uint(id));
 }
 
-static void print_value(const struct json *v, struct buf *out)
-{
-	struct buf value = BUF_INIT;
-
-	json_to_pv(v, &value);
-	json_from_pv(out, pv_of(value.data));
-	buf_fini(&value);
-}
-
 static void print_hit(const struct search *s, size_t number, const struct json *hit)
 {
 	const struct json *payload = client_get(hit, "payload"), *score = client_get(hit, "score");
@@ -359,7 +350,7 @@ static void print_hit(const struct search *s, size_t number, const struct json *
 	if (payload && json_count(payload) > 0 && (s->o.payload || !text)) {
 		struct buf b = BUF_INIT;
 
-		print_value(payload, &b);
+		json_put_value(&b, payload);
 		size_t n = s->o.payload || b.len < 2 * width ? b.len : 2 * width;
 		printf("    %.*s%s\n", (int)n, (const char *)b.data, n < b.len ? "..." : "");
 		buf_fini(&b);
@@ -376,7 +367,7 @@ static void print_hits(const struct search *s, const struct json *points, double
 		struct buf b = BUF_INIT;
 
 		json_put_literal(&b, "{\"hits\":");
-		print_value(points, &b);
+		json_put_value(&b, points);
 		buf_printf(&b, ",\"seconds\":%.6f,\"server_seconds\":%.6f}\n", seconds,
 			   time ? json_double(time) : 0.0);
 		fwrite(b.data, 1, b.len, stdout);

@@ -63,13 +63,11 @@ int session_call(struct session *s, const char *method, const char *path, const 
 
 void session_print_json(const struct json *v)
 {
-	struct buf value = BUF_INIT, text = BUF_INIT;
+	struct buf text = BUF_INIT;
 
-	json_to_pv(v, &value);
-	json_from_pv(&text, pv_of(value.data));
+	json_put_value(&text, v);
 	buf_put_u8(&text, '\n');
 	fwrite(text.data, 1, text.len, stdout);
-	buf_fini(&value);
 	buf_fini(&text);
 }
 

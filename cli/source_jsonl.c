@@ -51,31 +51,14 @@ static int wrong(const struct jsonl_file *f, struct error *err, int rc)
 static int put_payload(struct jsonl_file *f, const struct json *v, struct buf *out,
 		       struct error *err)
 {
+	const char *const others[] = {f->id_field, f->vector_field, f->payload_field, NULL};
 	const struct json *payload = json_get(v, f->payload_field);
-	struct buf value = BUF_INIT;
-	struct json_iter it;
-	bool first = true;
 
 	if (payload && json_type(payload) != JSON_OBJECT)
 		return error_set(err, ERR_FORMAT, "the field `%s` is no object", f->payload_field);
-	it = json_iterate(payload ? payload : v);
 	buf_put_u8(out, '{');
-	while (json_next(&it)) {
-		if (!payload &&
-		    (strcmp(it.key, f->id_field) == 0 || strcmp(it.key, f->vector_field) == 0 ||
-		     strcmp(it.key, f->payload_field) == 0))
-			continue;
-		if (!first)
-			buf_put_u8(out, ',');
-		first = false;
-		json_put_string(out, it.key, it.key_n);
-		buf_put_u8(out, ':');
-		buf_clear(&value);
-		json_to_pv(it.value, &value);
-		json_from_pv(out, pv_of(value.data));
-	}
+	json_put_entries(out, payload ? payload : v, payload ? NULL : others);
 	json_put_literal(out, "}\n");
-	buf_fini(&value);
 	return 0;
 }
 

@@ -18,7 +18,7 @@
 #include "cli/source.h"
 #include "http/json.h"
 
-enum { FILE_BYTES = 16 << 20, FOLDER_DEPTH = 64 };
+enum { FILE_BYTES = 16 << 20, FOLDER_DEPTH = 64, PAGE_BYTES = 60 };
 
 struct text_file {
 	char *path;
@@ -89,7 +89,7 @@ static void add_file(struct text_source *t, const char *path, const struct stat 
 	t->bytes += (uint64_t)st->st_size;
 }
 
-/* Links to files are followed (a page is often a link), links to folders are not (loops). */
+/* Links are not followed: those to folders may go round, and what one to a file says stands there. */
 static void walk(struct text_source *t, const char *folder, int depth)
 {
 	DIR *d = depth < FOLDER_DEPTH ? opendir(folder) : NULL;
@@ -101,7 +101,7 @@ static void walk(struct text_source *t, const char *folder, int depth)
 	}
 	while ((entry = readdir(d)) != NULL) {
 		struct buf path = BUF_INIT;
-		struct stat st, target;
+		struct stat st;
 
 		if (entry->d_name[0] == '.')
 			continue;
@@ -112,9 +112,8 @@ static void walk(struct text_source *t, const char *folder, int depth)
 		if (lstat(name, &st) == 0) {
 			if (S_ISDIR(st.st_mode))
 				walk(t, name, depth + 1);
-			else if (stat(name, &target) == 0 && S_ISREG(target.st_mode) &&
-				 !S_ISLNK(st.st_mode))
-				add_file(t, name, &target, false);
+			else if (S_ISREG(st.st_mode))
+				add_file(t, name, &st, false);
 		}
 		buf_fini(&path);
 	}
@@ -191,11 +190,12 @@ static void read_file(struct text_source *t, const struct text_file *file)
 		default_title(&t->title, file->path);
 		prefix_title(&t->title, file->path);
 		passages_split(&t->passages, (const char *)text.data, text.len);
-		/* Three words are no document: a page that only refers to another one. */
-		if (t->passages.n == 1 && t->passages.items[0].text_n < 60) {
+		/* A page of three words only refers to another one; a note may be that short. */
+		bool page = file->kind == MARKUP_MAN || file->kind == MARKUP_HTML;
+		if (page && t->passages.n == 1 && t->passages.items[0].text_n < PAGE_BYTES)
 			t->passages.n = 0;
+		if (t->passages.n == 0)
 			t->head.skipped++;
-		}
 	}
 	buf_fini(&bytes);
 	buf_fini(&text);

@@ -142,7 +142,7 @@ static int check_factor(const struct candidates *all, const struct place_request
 		return 0;
 	return error_set(err, ERR_VALIDATION,
 			 "replication_factor is %u, but only %u shard server%s (of %u) %s up; add "
-			 "servers, lower the factor, or ask to create the collection degraded",
+			 "servers, lower the factor, or create it with ?degraded=true",
 			 request->replication_factor, usable, usable == 1 ? "" : "s", all->n,
 			 usable == 1 ? "is" : "are");
 }

@@ -80,6 +80,11 @@ void json_to_pv(const struct json *v, struct buf *out);
 void json_from_pv(struct buf *out,
 		  struct pv v); /* text, compact, key order kept, 10.0 stays 10.0 */
 
+/* What was parsed as text again, likewise. */
+void json_put_value(struct buf *out, const struct json *v);
+/* The entries of an object, `"k":v,..`, but those named in `without` (ends with NULL; or NULL); true when there are any. */
+bool json_put_entries(struct buf *out, const struct json *object, const char *const *without);
+
 /* Writer helpers: append to a buf. */
 void json_put_string(struct buf *b, const char *s,
 		     size_t n); /* quoted and escaped; bytes that are not UTF-8 become U+FFFD */

@@ -343,3 +343,46 @@ void json_from_pv(struct buf *out, struct pv v)
 	}
 	assert(!"a payload value");
 }
+
+static void put_through(struct buf *out, const struct json *v, struct buf *value)
+{
+	buf_clear(value);
+	json_to_pv(v, value);
+	json_from_pv(out, pv_of(value->data));
+}
+
+void json_put_value(struct buf *out, const struct json *v)
+{
+	struct buf value = BUF_INIT;
+
+	put_through(out, v, &value);
+	buf_fini(&value);
+}
+
+static bool stands_in(const char *key, const char *const *list)
+{
+	for (; list != NULL && *list != NULL; list++)
+		if (strcmp(key, *list) == 0)
+			return true;
+	return false;
+}
+
+bool json_put_entries(struct buf *out, const struct json *object, const char *const *without)
+{
+	struct json_iter it = json_iterate(object);
+	struct buf value = BUF_INIT;
+	bool any = false;
+
+	while (json_next(&it)) {
+		if (stands_in(it.key, without))
+			continue;
+		if (any)
+			buf_put_u8(out, ',');
+		any = true;
+		json_put_string(out, it.key, it.key_n);
+		buf_put_u8(out, ':');
+		put_through(out, it.value, &value);
+	}
+	buf_fini(&value);
+	return any;
+}

@@ -73,10 +73,10 @@ class Backup(CliTest):
         with open(points, "wb") as f:
             f.write(text)
         os.rename(os.path.join(folder, "COMPLETE"), os.path.join(folder, "x"))
-        self.refused(MISSING, "COMPLETE", "restore", folder, "--as", "never")
+        self.refused(MISSING, folder + " is no whole backup: cannot open", "restore", folder, "--as", "never")
         self.assertEqual(self.server.call("GET", "/collections/never/exists").result, {"exists": False})
         # Nothing is written over.
-        self.refused(FAILED, "collection.json", "backup", self.name, "--to", folder)
+        self.refused(FAILED, "collection.json is there already: --to wants an empty folder", "backup", self.name, "--to", folder)
         self.refused(USAGE, "--to is missing", "backup", self.name)
         self.refused(MISSING, "doesn't exist", "backup", "none", "--to", os.path.join(self.folder, "c"))
         self.assertFalse(os.path.exists(os.path.join(self.folder, "c")))

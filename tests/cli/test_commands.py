@@ -19,7 +19,10 @@ class UsageTest(CliTest):
         self.assertRegex(self.good("--version"), r"^quiver \d+\.\d+\.\d+\n$")
 
     def test_wrong_usage(self):
-        for words, text in (((), "Usage:"), (("serch",), "no command `serch`"), (("collection",), "say what to do"),
+        for words, text in (((), "Usage:"), (("serch",), "no command `serch`; did you mean search?"), (("bogus",), "no command `bogus`\n"),
+                            (("collection",), "say what to do"), (("collection", "create", "", "--dim", "3"), "an argument is empty"),
+                            (("collection", "create", "x", "--dim", "-3"), "-3 is out of range, it must be from 0"),
+                            (("collection", "create", "x", "--dim", "9" * 30), "is out of range"),
                             (("collection", "make"), "`make` is not known"), (("count",), "an argument is missing"),
                             (("count", "a", "b"), "unexpected argument `b`"), (("count", "a", "--flter", "x"), "filter"),
                             (("collection", "create", "x"), "--dim is missing"),
@@ -29,12 +32,16 @@ class UsageTest(CliTest):
                             (("search", "x", "--text", "a", "--limit", "0"), "limit"),
                             (("ingest", "x"), "an argument is missing"), (("ingest", "x", "-", "--body", "xml"), "binary"),
                             (("ingest", "x", "a.fvecs", "--body", "xml"), "binary or json"),
-                            (("bench",), "--data and --random"), (("bench", "--random", "9,9", "--ef", "a"), "no list of numbers")):
+                            (("bench",), "--data and --random"), (("bench", "--random", "9,9", "--data", "x"), "only one"),
+                            (("bench", "--random", "9,9", "--ef", "a"), "no list of numbers")):
             self.refused(USAGE, text, *words)
 
     def test_what_is_wrong_is_named(self):
         self.refused(USAGE, "`--url` comes after the command", "--url", "http://127.0.0.1:1", "count", "x")
         self.good("collection", "create", self.name, "--dim", "3")
+        for vector in ("1,2,3", "[1,NaN,3]", "{}", "[]", "red"):
+            self.refused(FAILED, "a vector is a list of numbers, as [0.1, 0.2]: ", "search", self.name, "--vector", vector)
+        self.refused(FAILED, "has vectors of 3 values, --dim says 4", "ingest", self.name, "-", "--dim", 4, stdin='{"vector":[1,2,3]}\n')
         for command in (("count", self.name), ("search", self.name, "--vector", "[1,2,3]")):
             for bad in ("{bad", "[]", '{"must":[]}, "limit":3'):
                 self.refused(FAILED, "the filter", *command, "--filter", bad)
@@ -268,6 +275,7 @@ class Operators(CliTest):
             self.assertIn("Examples:", self.good("cluster", verb, "--help"))
 
     def test_keys(self):
+        self.assertIn("no keys", self.good("key", "list"))
         key = self.good("key", "create", "boss").strip()
         self.assertTrue(key.startswith("qv_"), key)
         self.refused(FAILED, "API key", "collection", "list")

@@ -337,6 +337,19 @@ class TextTest(CliTest):
         two = {p["payload"]["title"] for p in self.scroll(self.name + "2")}
         self.assertEqual((one, two), ({"Sailing"}, {"Cooking"}))
 
+    def test_short_notes(self):
+        """A note of few words is found; a manual page or HTML page of few only refers to another one."""
+        self.file("notes/backups.txt", "backups run at two")
+        self.file("notes/todo.md", "# Boat\n\nbuy rope")
+        self.file("notes/chown.1", ".TH X 1\n.so man1/other.1\n")
+        self.file("notes/page.html", "<p>moved")
+        self.file("notes/dots.txt", "...\n")
+        os.symlink("backups.txt", os.path.join(self.folder, "notes", "link.txt"))
+        tally = self.good_json("ingest", self.name, "--text", os.path.join(self.folder, "notes"))
+        self.assertEqual((tally["read"], tally["skipped_files"]), (2, 3))
+        hits = self.good_json("search", self.name, "--text", "when do backups run", "--limit", "1")["hits"]
+        self.assertEqual(hits[0]["payload"]["text"], "backups run at two")
+
     def scroll(self, collection):
         return self.server.call("POST", "/collections/%s/points/scroll" % collection, {"limit": 1000}).result["points"]
 

@@ -116,10 +116,10 @@ static void wrong_flags_are_explained(void **state)
 	assert_string_equal(err.text, "--http needs a value, HOST:PORT");
 	assert_int_equal(FLAGS("-x"), ERR_INPUT);
 	assert_int_equal(FLAGS("--cache-mb", "1k"), ERR_INPUT);
-	assert_int_equal(FLAGS("--cache-mb", "-1"), ERR_INPUT);
+	assert_int_equal(FLAGS("--cache-mb", "-1"), ERR_VALIDATION);
 	assert_int_equal(FLAGS("--cache-mb", " 1"), ERR_INPUT);
 	assert_int_equal(FLAGS("--cache-mb", ""), ERR_INPUT);
-	assert_int_equal(FLAGS("--cache-mb", "99999999999999999999"), ERR_INPUT);
+	assert_int_equal(FLAGS("--cache-mb", "99999999999999999999"), ERR_VALIDATION);
 	assert_int_equal(FLAGS("--cache-mb", "0"), ERR_VALIDATION);
 	assert_non_null(strstr(err.text, "from 1 to 4096"));
 	assert_int_equal(FLAGS("--cache-mb", "4097"), ERR_VALIDATION);
@@ -163,6 +163,9 @@ static void wrong_files_are_explained(void **state)
 		CASE("\n\n[server]\n", ":3: expected a line 'name = value'"),
 		CASE("verbose\n", ":1: expected a line"),
 		CASE("cache_mb = many\n", ":1: cache_mb: 'many' is not a whole number"),
+		CASE("cache_mb = -\n", ":1: cache_mb: '-' is not a whole number"),
+		CASE("cache_mb = -1\n", ":1: cache_mb: -1 is out of range"),
+		CASE("cache_mb = 99999999999999999999\n", " is out of range, it must be from"),
 		CASE("http = a\0b\n", ":1: the line has a NUL byte"),
 #undef CASE
 	};

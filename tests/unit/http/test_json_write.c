@@ -245,9 +245,35 @@ static void test_payloads_come_back(void **state)
 		assert_int_equal(pv_validate(pv.data, pv.len, NULL), 0);
 		json_from_pv(&out, pv_of(pv.data));
 		assert_string_equal(text(), s);
+		buf_clear(&out);
+		json_put_value(&out, v);
+		assert_string_equal(text(), s);
 	}
 	buf_fini(&pv);
 	arena_free(arena);
+}
+
+static void check_entries(const char *object, const char *const *without, const char *expected)
+{
+	struct arena *arena = arena_new(1024);
+	const struct json *v;
+
+	assert_int_equal(json_parse((const uint8_t *)object, strlen(object), arena, &v, NULL), 0);
+	buf_clear(&out);
+	assert_int_equal(json_put_entries(&out, v, without), *expected != 0);
+	assert_string_equal(text(), expected);
+	arena_free(arena);
+}
+
+static void test_entries_of_objects(void **state)
+{
+	static const char *const without[] = {"a", "c", NULL};
+	static const char object[] = "{\"a\":1,\"b\":[2.0],\"ab\":null,\"c\":{\"a\":1}}";
+
+	check_entries(object, without, "\"b\":[2.0],\"ab\":null");
+	check_entries(object, NULL, "\"a\":1,\"b\":[2.0],\"ab\":null,\"c\":{\"a\":1}");
+	check_entries("{\"c\":1,\"a\":2}", without, "");
+	check_entries("{}", NULL, "");
 }
 
 int main(void)
@@ -260,6 +286,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_strings, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random_strings, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_payloads_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_entries_of_objects, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
