@@ -223,6 +223,19 @@ static int open_faiss(struct vindex *v, const struct faiss_graph *graph, struct 
 	return 0;
 }
 
+/* What a graph was measured with when it was built were codes of another width: the same effort finds another share with
+ * these. It takes about a second, and only where somebody has changed the quantiser. */
+static int fit_again(struct vindex *v, const struct walk *walk, struct error *err)
+{
+	const struct curve_subject subject = {.index = walk, .search = search_walk};
+	const struct vindex_build b = {.rows = v->rows, .distance = v->distance};
+
+	v->curve = (struct curve){0};
+	if (!rows_are_plain(&v->rows) || (uintptr_t)v->rows.data % sizeof(float) != 0)
+		return 0; /* no promise */
+	return curve_fit(&subject, &b, &v->curve, err);
+}
+
 /* What lies behind the graph: its layout, the cells, the curve. Without a layout it is made. */
 static int read_rest(struct vindex *v, const struct faiss_graph *g, bool faiss_only,
 		     struct walk **walk, struct error *err)
@@ -231,7 +244,8 @@ static int read_rest(struct vindex *v, const struct faiss_graph *g, bool faiss_o
 	const struct walk_options options = walk_options_of(v);
 	struct walk_cells *cells = NULL;
 	size_t layout, used;
-	const struct walk_source from = {g->rest, g->n_rest, &layout};
+	bool other_codes;
+	const struct walk_source from = {g->rest, g->n_rest, &layout, &other_codes};
 	int rc = walk_read(&from, &v->rows, &options, walk, err);
 
 	if (!rc)
@@ -242,6 +256,8 @@ static int read_rest(struct vindex *v, const struct faiss_graph *g, bool faiss_o
 		rc = faiss_file_hnsw_check(g, err);
 	if (!rc && !*walk)
 		rc = walk_new(g, &v->rows, &options, walk, err);
+	if (!rc && other_codes)
+		rc = fit_again(v, *walk, err);
 	if (!rc)
 		walk_take_cells(*walk, cells);
 	else

@@ -35,6 +35,7 @@ struct walk_source {
 	const void *bytes;
 	size_t n;
 	size_t *used;
+	bool *other_codes; /* may be NULL: set when there is one for codes of another width */
 };
 int walk_read(const struct walk_source *from, const struct vindex_rows *rows,
 	      const struct walk_options *options, struct walk **out, struct error *err);

@@ -249,11 +249,13 @@ int walk_read(const struct walk_source *from, const struct vindex_rows *rows,
 	struct reader r;
 	struct walk *w;
 	size_t head;
-	bool same;
+	bool same, same_codes;
 	int rc = 0;
 
 	*out = NULL;
 	*from->used = 0;
+	if (from->other_codes)
+		*from->other_codes = false;
 	if (from->n < sizeof magic || memcmp(bytes, magic, sizeof magic) != 0)
 		return 0;
 	*from->used = section_bytes(bytes, from->n);
@@ -263,8 +265,10 @@ int walk_read(const struct walk_source *from, const struct vindex_rows *rows,
 	r = reader_make(bytes + FRONT, head);
 	w = walk_alloc(rows, options);
 	same = reader_u32(&r) == (uint32_t)w->distance;
-	same &= (reader_u8(&r) != 0) == walk_has_bits(w);
-	same &= (reader_u8(&r) != 0) == w->compact;
+	same_codes = (reader_u8(&r) != 0) == walk_has_bits(w);
+	same &= same_codes && (reader_u8(&r) != 0) == w->compact;
+	if (from->other_codes)
+		*from->other_codes = !same_codes;
 	if (!same) {
 		walk_free(w);
 		return 0;

@@ -105,6 +105,30 @@ static void test_chosen_effort_gives_the_recall(void **state)
 	}
 }
 
+/* A graph that is opened with codes of another width, as after a change of the quantiser. */
+static void test_other_codes_are_measured_again(void **state)
+{
+	struct made m = make(DISTANCE_EUCLID, false);
+	const struct vindex_open o = {.bytes = m.file.data,
+				      .n_bytes = m.file.len,
+				      .rows = {.data = m.s.rows, .n = N, .dim = DIM},
+				      .distance = DISTANCE_EUCLID,
+				      .config = {.kind = INDEX_HNSW,
+						 .quantizer = QUANTIZER_BINARY}};
+	struct vindex *before = m.v;
+
+	assert_int_equal(vindex_open(&o, &m.v, NULL), 0);
+	for (float wanted = 0.8f; wanted < 0.96f; wanted += 0.05f) {
+		const struct vindex_wish wish = {.k = 10, .min_recall = wanted};
+		uint32_t ef = vindex_effort(m.v, &wish);
+
+		assert_true(ef > 2 * vindex_effort(before, &wish));
+		assert_true(recall(&m, DISTANCE_EUCLID, 10, ef) >= (double)wanted - 0.02);
+	}
+	vindex_free(before);
+	unmake(&m);
+}
+
 static void test_time_bounds_the_effort(void **state)
 {
 	struct made m = make(DISTANCE_COSINE, false);
@@ -208,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chosen_effort_gives_the_recall),
+		cmocka_unit_test(test_other_codes_are_measured_again),
 		cmocka_unit_test(test_time_bounds_the_effort),
 		cmocka_unit_test(test_no_curve_no_choice),
 		cmocka_unit_test(test_damaged_curves_are_refused),
