@@ -513,6 +513,27 @@ static void an_emptied_folder_is_no_new_replica(void **state)
 	(void)state;
 }
 
+/* Whichever operation of the start fails: a mark that cannot be looked at is not one that is not there. */
+static void what_cannot_be_looked_at_is_not_new(void **state)
+{
+	struct fixture f;
+	bool fired = true;
+
+	setup(&f, INDEX_HNSW);
+	fixture_start(&f);
+	fixture_upsert(&f, 0, 50, 1);
+	fixture_stop(&f);
+	for (uint64_t at = 1; fired; at++) {
+		remove_from(&f, "replicas");
+		f.faults = (struct fault_plan){.ops = FAULT_ALL, .at = at, .code = ERR_IO};
+		assert_int_not_equal(fixture_try_start(&f), 0);
+		fixture_stop(&f);
+		fired = f.faults.fired;
+	}
+	fixture_fini(&f);
+	(void)state;
+}
+
 /* The epoch of a new partition moves on without a node that is named and was not there yet: that one begins, but only once. */
 static void who_comes_late_begins_and_is_known_from_then_on(void **state)
 {
@@ -623,6 +644,7 @@ int main(void)
 		cmocka_unit_test(what_an_old_assignment_leaves_out_is_kept_until_it_is_swept),
 		cmocka_unit_test(nothing_is_begun_on_the_word_of_an_old_map),
 		cmocka_unit_test(an_emptied_folder_is_no_new_replica),
+		cmocka_unit_test(what_cannot_be_looked_at_is_not_new),
 		cmocka_unit_test(who_comes_late_begins_and_is_known_from_then_on),
 		cmocka_unit_test(what_may_have_been_held_is_not_begun),
 		cmocka_unit_test(the_first_note_of_a_folder_counts),
