@@ -152,6 +152,7 @@ static void put_points(const struct bench *b, struct buf *out)
 		put_number(out, "mean_us", p->r.mean_us);
 		put_number(out, "max_us", p->r.max_us);
 		put_number(out, "answers", (double)p->r.answers);
+		put_number(out, "generator_cpu_us", p->r.own_cpu_us);
 		put_number(out, "unanswered", (double)p->r.timeouts);
 		if (b->o.upserts)
 			put_number(out, "upserts_per_second", p->upserts);

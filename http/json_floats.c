@@ -504,6 +504,8 @@ const uint8_t *json_scan_floats(const uint8_t *at, const uint8_t *end, struct js
 	size_t count = 0, before;
 	bool plain = true; /* looked for as long as some are found */
 
+	if (room->end - room->next < BLOCK_BYTES / 4)
+		more_room(room, 0, (size_t)(end - at));
 	for (;;) {
 		const uint8_t *after = NULL;
 
