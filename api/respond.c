@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { ANSWER_BYTES = 1024 };
+
 struct error_row {
 	int code;
 	int status;
@@ -71,9 +73,11 @@ static void send(struct api_request *r, struct http_response *response)
 	http_respond(http, response);
 }
 
+/* Most answers fit what is taken at once. */
 struct buf *respond_begin(struct api_request *r)
 {
 	buf_clear(&r->out);
+	buf_reserve(&r->out, ANSWER_BYTES);
 	json_put_literal(&r->out, "{\"result\":");
 	return &r->out;
 }

@@ -77,6 +77,8 @@ struct rpc_target round_target(const struct round *r, uint32_t partition)
 
 bool round_degraded(const struct round *r, uint32_t partition)
 {
+	if (r->placed->collection->replication_factor == 1)
+		return false; /* a set in sync has one at least */
 	const struct map *m = coord_map(r->coord);
 	const struct map_collection *now = map_collection_by_id(m, r->placed->collection->id);
 	bool degraded = now != NULL &&

@@ -243,6 +243,15 @@ static int compare_smaller(const void *a, const void *b)
 	return hit_compare(a, b, false);
 }
 
+/* They come by key; scores that are equal then may have keys that are not. */
+static bool in_order(const struct hits *h, bool larger)
+{
+	for (uint32_t i = 1; i < h->n; i++)
+		if (hit_compare(&h->items[i - 1], &h->items[i], larger) > 0)
+			return false;
+	return true;
+}
+
 /* The rows found become the leaf's hits. */
 static void fill_hits(struct run *r, uint32_t leaf, struct topk *top)
 {
@@ -266,7 +275,9 @@ static void fill_hits(struct run *r, uint32_t leaf, struct topk *top)
 		hit->score = score;
 		out->n++;
 	}
-	qsort(out->items, out->n, sizeof *out->items, larger ? compare_larger : compare_smaller);
+	if (!in_order(out, larger))
+		qsort(out->items, out->n, sizeof *out->items,
+		      larger ? compare_larger : compare_smaller);
 }
 
 static size_t leaf_top(const struct leaf *l, const struct view *v)
