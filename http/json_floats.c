@@ -509,7 +509,7 @@ const uint8_t *json_scan_floats(const uint8_t *at, const uint8_t *end, struct js
 	for (;;) {
 		const uint8_t *after = NULL;
 
-		if (plain && room->next) {
+		if (plain) {
 			before = count;
 			at = plain_floats(at, end, room, &count);
 			plain = count > before;
