@@ -62,10 +62,10 @@ struct loadgen_options {
 
 struct loadgen_result {
 	uint64_t answers, errors, timeouts;
-	uint64_t asked; /* requests, those of the warm-up included */
+	uint64_t asked;      /* requests, those of the warm-up included */
 	double seconds, qps; /* of the time that counts */
 	double p50_us, p95_us, p99_us, mean_us, max_us;
-	double own_cpu_us; /* processor time of the generator for a request that was asked */
+	double own_cpu_us;     /* processor time of the generator for a request that was asked */
 	char first_error[300]; /* status line and start of the body */
 };
 
