@@ -20,7 +20,7 @@
 #include "base/memory.h"
 #include "base/prng.h"
 
-enum { ANSWER_BYTES = 8 << 20, EVENTS = 64 };
+enum { ANSWER_BYTES = 8 << 20, EVENTS = 64, PATIENT_CLIENTS = 4 /* for a processor */ };
 
 int loadgen_target(struct loadgen_target *out, const char *url, const char *api_key,
 		   struct error *err)
@@ -298,12 +298,14 @@ static bool is_over(const struct lane *l, uint64_t now)
 
 /* Where the server has the same processors, each answer would wake this thread, which would put the server aside
  * in the middle of the next search, for one more request. As a batch job it takes the answers that are there
- * once a processor has nothing better to do, or a slice of time is over. (Refused: then it is as it was.) */
-static void be_patient(void)
+ * once a processor has nothing better to do, or a slice of time is over. Not with few clients: an answer that
+ * waits for this thread would be taken for a slow one. (Refused: then it is as it was.) */
+static void be_patient(const struct lane *l)
 {
 	const struct sched_param none = {0};
 
-	(void)sched_setscheduler(0, SCHED_BATCH, &none); /* of this thread only */
+	if (l->g->o->clients > PATIENT_CLIENTS * sysconf(_SC_NPROCESSORS_ONLN))
+		(void)sched_setscheduler(0, SCHED_BATCH, &none); /* of this thread only */
 }
 
 static int run_closed(struct lane *l)
@@ -311,7 +313,7 @@ static int run_closed(struct lane *l)
 	struct epoll_event events[EVENTS];
 	uint32_t busy = 0;
 
-	be_patient();
+	be_patient(l);
 	for (uint32_t i = 0; i < l->n; i++) {
 		int rc = begin(l, &l->connections[i], clock_monotonic_ns());
 
