@@ -23,18 +23,24 @@ void buf_clear(struct buf *b)
 	b->len = 0;
 }
 
-bool buf_try_reserve(struct buf *b, size_t more)
+/* What to allocate for `more` further bytes, twice of what is there if that is enough; 0: more than there can be. */
+static size_t grown(const struct buf *b, size_t more)
 {
 	size_t need, cap = b->cap < 64 ? 64 : b->cap * 2;
+
+	if (__builtin_add_overflow(b->len, more, &need) || need > SIZE_MAX / 2)
+		return 0;
+	return cap < need ? need : cap;
+}
+
+bool buf_try_reserve(struct buf *b, size_t more)
+{
+	size_t cap = grown(b, more);
 	uint8_t *data;
 
 	if (more <= b->cap - b->len)
 		return true;
-	if (__builtin_add_overflow(b->len, more, &need) || need > SIZE_MAX / 2)
-		return false;
-	if (cap < need)
-		cap = need;
-	data = realloc(b->data, cap);
+	data = cap != 0 ? realloc(b->data, cap) : NULL;
 	if (data == NULL)
 		return false;
 	b->data = data;
@@ -44,9 +50,14 @@ bool buf_try_reserve(struct buf *b, size_t more)
 
 void buf_reserve(struct buf *b, size_t more)
 {
-	bool room = buf_try_reserve(b, more);
+	size_t cap;
 
-	assert(room);
+	if (more <= b->cap - b->len)
+		return;
+	cap = grown(b, more);
+	assert(cap != 0);
+	b->data = mem_resize(b->data, cap);
+	b->cap = cap;
 }
 
 uint8_t *buf_extend(struct buf *b, size_t n)

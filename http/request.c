@@ -13,6 +13,7 @@ enum {
 	SMALL_BODY_BYTES = 16 << 10,
 	HEAP_BODY_BYTES = 256 << 10, /* larger bodies are mapped */
 	KEPT_BODY_BYTES = 64 << 20,  /* of all requests kept for reuse */
+	BODY_FACTOR = 4, /* what a request takes until it is answered, of its body, about */
 };
 
 const char HTTP_JSON[] = "application/json";
@@ -77,6 +78,8 @@ int http_body_expect(struct http_request *r)
 {
 	uint64_t n = r->length < TRUSTED_BODY_BYTES ? r->length : TRUSTED_BODY_BYTES;
 
+	if (r->length != UINT64_MAX && r->length > 0 && !mem_enough(BODY_FACTOR * r->length))
+		return ERR_NOMEM;
 	return r->length == UINT64_MAX || n == 0 ? 0 : body_grow(&r->body, (size_t)n + 1);
 }
 

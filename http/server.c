@@ -31,7 +31,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DEFAULT_CONNECTIONS = 4096, DEFAULT_IDLE_S = 60, STOP_MS = 5000, MAX_THREADS = 64 };
+enum {
+	DEFAULT_CONNECTIONS = 4096,
+	DEFAULT_IDLE_S = 60,
+	STOP_MS = 5000,
+	MAX_THREADS = 64,
+	STREAM_BYTES = 64 << 20, /* what a bulk load takes, about */
+};
+
+static const char NO_MEMORY[] =
+	"Service unavailable: there is not enough memory for this request just now";
 
 static struct http_connection *connection_of(struct MHD_Connection *mhd)
 {
@@ -93,7 +102,9 @@ static enum MHD_Result queue(struct http_connection *c, struct http_response *re
 
 static void make_refusal(struct http_response *out, int status, const char *text)
 {
-	*out = (struct http_response){.status = status, .content_type = HTTP_JSON};
+	*out = (struct http_response){.status = status,
+				      .content_type = HTTP_JSON,
+				      .retry_after_s = status == 503};
 	buf_printf(&out->body, "{\"status\":{\"error\":\"%s\"},\"time\":0.0}", text);
 }
 
@@ -336,6 +347,7 @@ static enum MHD_Result begin(struct http_connection *c, const char *method, cons
 	struct http_server *s = c->server;
 	struct http_request *r;
 	char text[96];
+	bool streams;
 
 	atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
 	atomic_fetch_add(&s->in_flight, 1);
@@ -350,8 +362,13 @@ static enum MHD_Result begin(struct http_connection *c, const char *method, cons
 		return refuse(c, 400, "The length of the request body is not clear");
 	}
 	http_phase(c, PHASE_BODY, 0);
-	if (r->method != HTTP_OPTIONS && s->options.streams &&
-	    s->options.streams(s->options.ctx, r))
+	streams = r->method != HTTP_OPTIONS && s->options.streams &&
+		  s->options.streams(s->options.ctx, r);
+	if (streams && !mem_enough(STREAM_BYTES)) {
+		c->linger = true;
+		return refuse(c, 503, NO_MEMORY);
+	}
+	if (streams)
 		r->streaming = s->options.stream(s->options.ctx, r, &r->stream);
 	if (atomic_load(&r->flags) & REQUEST_ANSWERED) {
 		c->linger = true;
@@ -366,7 +383,7 @@ static enum MHD_Result begin(struct http_connection *c, const char *method, cons
 	}
 	if (http_body_expect(r)) {
 		c->linger = true;
-		return refuse(c, 503, "No memory for the request body");
+		return refuse(c, 503, NO_MEMORY);
 	}
 	return MHD_YES;
 }
@@ -420,7 +437,7 @@ static enum MHD_Result receive(struct http_connection *c, const char *bytes, siz
 	if (rc == ERR_TOO_LARGE)
 		make_refusal(&response, 413, text);
 	else
-		make_refusal(&response, 503, "No memory for the request body");
+		make_refusal(&response, 503, NO_MEMORY);
 	return answer_early(c, &response);
 }
 

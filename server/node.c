@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/pool.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/meta_runtime.h"
@@ -28,7 +29,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SELF = 1 }; /* the only node of a single-node system */
+enum {
+	SELF = 1,                        /* the only node of a single-node system */
+	MEMORY_RESERVE_BYTES = 64 << 20, /* for what is under way when there is no more */
+};
 
 struct node {
 	struct node_config config;
@@ -562,6 +566,7 @@ int node_start(struct node **out, const struct node_config *config, struct error
 		return error_set(err, ERR_NOMEM, "start the node: out of memory");
 	n->config = *config;
 	n->arena = arena_new(1024);
+	mem_keep_reserve(MEMORY_RESERVE_BYTES);
 	pthread_mutex_init(&n->failure_lock, NULL);
 	int rc = check_config(config, err);
 	if (rc == 0)
@@ -609,6 +614,7 @@ void node_stop(struct node *n)
 		store_io_fini(&n->io);
 	store_unlock(n->lock);
 	arena_free(n->arena);
+	mem_keep_reserve(0);
 	pthread_mutex_destroy(&n->failure_lock);
 	free(n);
 }

@@ -99,9 +99,7 @@ static float *dense_column(struct rows *r, struct rows_chunk *c, uint32_t space)
 	float *column = c->dense[space];
 
 	if (!column) {
-		column = aligned_alloc(DENSE_ALIGN,
-				       (n + DENSE_ALIGN - 1) / DENSE_ALIGN * DENSE_ALIGN);
-		assert(column);
+		column = mem_aligned(DENSE_ALIGN, n);
 		__atomic_store_n(&c->dense[space], column, __ATOMIC_RELEASE);
 	}
 	return column;

@@ -116,6 +116,7 @@ static void tick(struct shard *s)
 	struct hosted *next;
 
 	look_at_disk(s);
+	mem_enough(0); /* a reserve that was spent is had again as soon as it can */
 	for (struct hosted *h = s->hosted; h; h = next) {
 		next = h->next;
 		hosted_tick(h);

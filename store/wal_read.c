@@ -48,6 +48,12 @@ static const uint8_t *window_at(struct window *win, uint64_t offset, uint64_t n,
 			want = win->end - offset;
 		size_t got = 0;
 		buf_clear(&win->bytes);
+		if (!buf_try_reserve(&win->bytes, (size_t)want)) {
+			*rc = error_set(err, ERR_NOMEM,
+					"no memory to read %llu bytes of log file %s",
+					(unsigned long long)want, win->path);
+			return NULL;
+		}
 		uint8_t *to = buf_extend(&win->bytes, (size_t)want);
 		*rc = win->w->io.read(win->f, offset, to, (size_t)want, &got, err);
 		win->start = offset;

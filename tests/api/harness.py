@@ -113,6 +113,8 @@ class Caller:
 
 
 class Server(Caller):
+    environment = {}  # more than what this process has
+
     def __init__(self, *flags, folder=None):
         super().__init__(flags)
         self.own_folder = folder is None
@@ -135,6 +137,7 @@ class Server(Caller):
         self.port = free_port()
         self.log = open(os.path.join(self.folder, "quiverd.log"), "ab")
         environment = {k: v for k, v in os.environ.items() if k != "QUIVER_API_KEY"}
+        environment.update(self.environment)
         self.process = subprocess.Popen(
             [QUIVERD, "--data", os.path.join(self.folder, "data"),
              "--http", "127.0.0.1:%d" % self.port] + self.flags,

@@ -1,4 +1,5 @@
 /* What must end the process does so, and says where. Each try is a child process. */
+#include "tests/unit/large_alloc.h"
 #include "tests/unit/unit.h"
 #include "base/assert.h"
 #include "base/codec.h"
@@ -56,6 +57,32 @@ static void too_many_items(void)
 	mem_array(SIZE_MAX / 2, 3);
 }
 
+static void take(void)
+{
+	large_alloc_fail(1000, 1);
+	mem_alloc(100);
+	mem_alloc(1001);
+}
+
+static void take_zeroed(void)
+{
+	large_alloc_fail(1000, 1);
+	mem_array(7, 143);
+}
+
+static void take_more(void)
+{
+	large_alloc_fail(1000, 2);
+	mem_resize(mem_alloc(1000), 1001);
+}
+
+static void reserve(void)
+{
+	struct buf b = BUF_INIT;
+	large_alloc_fail(1000, 1);
+	buf_reserve(&b, 1001);
+}
+
 static void write_past_the_end(void)
 {
 	struct buf b = BUF_INIT;
@@ -76,6 +103,15 @@ static void sizes_that_overflow_end_the_process(void **state)
 {
 	assert_int_equal(signal_of(too_many_items), SIGABRT);
 	assert_int_equal(signal_of(write_past_the_end), SIGABRT);
+}
+
+static void without_memory_it_says_so(void **state)
+{
+	void (*const tries[])(void) = {take, take_zeroed, take_more, reserve};
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(signal_of(tries[i]), SIGABRT);
+		assert_non_null(strstr(said, "Out of memory: 1001 bytes cannot be had"));
+	}
 }
 
 static void small_allocations_are_never_null(void **state)
@@ -107,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_broken_assertion_ends_the_process),
 		cmocka_unit_test(sizes_that_overflow_end_the_process),
+		cmocka_unit_test(without_memory_it_says_so),
 		cmocka_unit_test(small_allocations_are_never_null),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,6 +238,64 @@ static void integers_alone_are_stored_short(void **state)
 	}
 }
 
+/* The file of rows once more, with these ids and versions; what else is in it stays. */
+static void put_rows_again(const struct store_io *io, const struct segment *s,
+			   const struct buf *ids, const struct buf *versions)
+{
+	uint64_t n = segment_rows(s);
+	struct sum_writer f;
+	char path[SUM_PATH_BYTES];
+	segment_path(path, 1, "rows");
+	assert_int_equal(sum_create(&f, io, path, (struct sum_name){SUM_ROWS, 1, 0}, NULL), 0);
+	assert_int_equal(sum_put(&f, ids->data, ids->len, NULL), 0);
+	assert_int_equal(sum_put(&f, versions->data, versions->len, NULL), 0);
+	assert_int_equal(sum_put(&f, s->order, n * sizeof(*s->order), NULL), 0);
+	assert_int_equal(sum_put(&f, s->payload_offsets, (n + 1) * 8, NULL), 0);
+	assert_int_equal(sum_finish(&f, NULL, NULL), 0);
+	sum_abort(&f);
+}
+
+static void set_format(const struct store_io *io, uint8_t version)
+{
+	struct buf b = BUF_INIT;
+	assert_int_equal(store_get_file(io, "seg-1/SEGMENT", &b, NULL), 0);
+	assert_int_equal(b.data[0], SEGMENT_VERSION);
+	b.data[0] = version;
+	assert_int_equal(store_put_file(io, "seg-1/SEGMENT", b.data, b.len, NULL), 0);
+	buf_fini(&b);
+}
+
+/* Version 2 had whole ids and a whole version for each row. */
+static void rows_of_the_second_version_are_read(void **state)
+{
+	struct memory_disk *disk = memory_disk_new();
+	struct store_io io;
+	memory_disk_io(disk, &io);
+	struct collection *schema = random_schema(false);
+	struct rows rows = random_rows(300, 9);
+	struct buf ids = BUF_INIT, versions = BUF_INIT;
+	buf_put(&ids, rows.ids, rows.n * sizeof(*rows.ids));
+	buf_put(&versions, rows.versions, rows.n * sizeof(*rows.versions));
+	assert_int_equal(write_rows(&io, 1, schema, &rows, NULL), 0);
+	struct segment *s = open_segment(&io, 1, schema);
+	put_rows_again(&io, s, &ids, &versions);
+	segment_close(s);
+	struct error err = {0}; /* to version 3 that is no version for each row */
+	assert_int_equal(segment_open(&io, 1, schema, &s, &err), ERR_CORRUPT);
+	assert_non_null(strstr(err.text, "version for each row"));
+	set_format(&io, 2);
+	s = open_segment(&io, 1, schema);
+	check_rows(s, &rows);
+	check_dense(s, &rows);
+	assert_int_equal(segment_verify(s, NULL), 0);
+	segment_close(s);
+	buf_fini(&ids);
+	buf_fini(&versions);
+	collection_unref(schema);
+	arena_free(rows.arena);
+	memory_disk_free(disk);
+}
+
 /* SEGMENT files of version 1 had no types. */
 static void the_first_version_is_read(void **state)
 {
@@ -613,6 +671,7 @@ int main(void)
 		cmocka_unit_test(vectors_are_stored_in_their_type),
 		cmocka_unit_test(vectors_are_read_one_by_one),
 		cmocka_unit_test(integers_alone_are_stored_short),
+		cmocka_unit_test(rows_of_the_second_version_are_read),
 		cmocka_unit_test(the_first_version_is_read),
 		cmocka_unit_test(spaces_added_later_are_empty),
 		cmocka_unit_test(an_unfinished_segment_leaves_nothing),

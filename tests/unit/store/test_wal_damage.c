@@ -1,6 +1,7 @@
 /* Damage to the files of a log: cut at every byte, flipped at every byte, zeroed, overwritten with garbage. A
  * wrong record must never come out, and what had been durable must be there or be reported missing. */
 #include "tests/unit/store/wal_util.h"
+#include "store/wal_format.h"
 
 enum { SEGMENT = 3000, FILES_MAX = 400 };
 
@@ -367,6 +368,39 @@ static void what_goes_bad_after_opening_is_reported(void **state)
 	}
 }
 
+/* Between two records any number of marks, of which one is damaged: as much as opening takes, reading takes. */
+static void what_opens_can_be_read(void **state)
+{
+	struct memory_disk *disk = memory_disk_new();
+	struct store_io io;
+	struct store_file *f;
+	struct wal_place place = {0};
+	struct wal_file_header header = wal_header_make(1, &place);
+	uint64_t seed = wal_seed(1, 1);
+	uint8_t bytes[PAYLOAD_MAX];
+	struct buf b = BUF_INIT;
+	memory_disk_io(disk, &io);
+	buf_put(&b, &header, sizeof(header));
+	for (uint64_t seq = 1; seq <= 3; seq++) {
+		struct wal_record r = {seq, epoch_of(seq), epoch_of(seq - 1), bytes,
+				       payload_of(seq, 0, bytes)};
+		wal_put_record(&b, &r, seq - 1, seed, b.len, &place);
+		wal_put_mark(&b, seed, b.len, &place);
+		wal_put_mark(&b, seed, b.len, &place);
+		if (seq < 3)
+			memset(buf_extend(&b, WAL_HEAD_BYTES), 'x', WAL_HEAD_BYTES);
+	}
+	assert_int_equal(io.mkdirs(io.ctx, "wal", NULL), 0);
+	assert_int_equal(io.open(io.ctx, "wal/00000000000000000001.wal", true, &f, NULL), 0);
+	assert_int_equal(io.write(f, 0, b.data, b.len, NULL), 0);
+	io.close(f);
+	struct wal *w = open_log(&io, 0);
+	check_log(w, 1, 3, NULL);
+	wal_close(w);
+	buf_fini(&b);
+	memory_disk_free(disk);
+}
+
 static int say_states(void **state)
 {
 	print_message("%lu damaged logs of %lu records\n", (unsigned long)n_states,
@@ -386,6 +420,7 @@ int main(void)
 		cmocka_unit_test(a_mark_of_another_log_is_not_taken),
 		cmocka_unit_test(a_log_inside_a_record_proves_nothing),
 		cmocka_unit_test(what_goes_bad_after_opening_is_reported),
+		cmocka_unit_test(what_opens_can_be_read),
 	};
 	if (getenv("QUIVER_WAL_RECORDS") != NULL)
 		n_records = strtoull(getenv("QUIVER_WAL_RECORDS"), NULL, 10);
