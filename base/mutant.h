@@ -30,7 +30,9 @@
 	X(serves_before_caught_up) /* reads are answered before the log of others is applied */    \
 	X(lease_beyond_primary)    /* a follower's lease does not depend on its primary's */       \
 	X(lease_from_receipt)      /* a lease begins when the append arrives */                    \
+	X(late_answer_counts)      /* what was held in an epoch before counts in this one */       \
 	X(begins_unconfirmed)      /* a replica begins from nothing by a map that may be old */    \
+	X(begins_unregistered)     /* a learner begins in an epoch of its process before */        \
 	X(new_by_epoch)            /* only at epoch 1 a member may begin from nothing */           \
 	X(mark_ignored)            /* a member without its folder passes for new */                \
 	X(since_ignored)           /* the same when what it has held is forgotten, too */          \
@@ -53,6 +55,7 @@
 	X(forward_not_exposed)        /* a request handed on is said not to have happened */       \
 	X(entry_of_another)           /* another's entry at the same index passes for one's own */ \
 	X(answered_early)             /* an answer before the own map holds the effect */          \
+	X(start_keeps_epochs)         /* what a process held before it was started again counts */ \
 	X(stale_epoch_taken)          /* a partition changes whatever its epoch was */             \
 	X(reports_kept)               /* what a process said before it was started again counts */ \
 	X(promotes_failed)            /* a member without its folder becomes primary */            \

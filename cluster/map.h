@@ -91,7 +91,7 @@ enum map_command_type {
 	MAP_UPDATE_COLLECTION, /* collection: replaces the definition if `expect_revision` still holds; revision grows */
 	MAP_DELETE_COLLECTION, /* name */
 	MAP_ALIASES,           /* list of actions, all or none */
-	MAP_NODE_PUT,          /* join, new incarnation, new address, state */
+	MAP_NODE_PUT, /* join, new incarnation (its learners begin a new epoch), new address, state */
 	MAP_NODE_REMOVE,
 	MAP_PARTITION_SET, /* compare-and-set on epoch */
 	MAP_KEY_PUT,
@@ -109,6 +109,7 @@ struct alias_action {
 
 struct map_command {
 	enum map_command_type type;
+	uint16_t version; /* set by map_command_decode: an old one does what it did when it was written */
 	uint64_t command_hi, command_lo;     /* id for idempotency, 0 = none */
 	const struct collection *collection; /* CREATE, UPDATE */
 	const uint64_t *

@@ -326,6 +326,33 @@ static int check_node_known(const struct map *m, const struct map_node *n, struc
 	return 0;
 }
 
+/* A process that begins anew may have lost what an earlier one said that it holds. A replica that is on its way into a set could be
+ * taken into it on that word: with a new epoch it does not count. (A member that lost what it held is not opened: shard/begin.h.) */
+static void new_epochs_for_learner(struct map *to, uint64_t node)
+{
+	for (uint32_t i = 0; i < to->n_collections; i++) {
+		struct map_collection *c = &to->collections[i];
+		uint32_t n = c->collection->n_partitions;
+		struct map_partition *copy = NULL;
+
+		for (uint32_t p = 0; p < n; p++) {
+			const struct map_partition *now = &c->partitions[p];
+
+			if (!map_among(now->learners, now->n_learners, node))
+				continue;
+			if (copy == NULL) {
+				copy = map_partitions_new(n);
+				memcpy(copy, c->partitions, n * sizeof(*copy));
+			}
+			copy[p].epoch++;
+		}
+		if (copy != NULL) {
+			map_partitions_unref(c->partitions);
+			c->partitions = copy;
+		}
+	}
+}
+
 static int put_node(struct map *to, const struct map_command *c, struct error *err)
 {
 	struct map_node node = c->node;
@@ -350,6 +377,9 @@ static int put_node(struct map *to, const struct map_command *c, struct error *e
 	node.http_address = arena_strdup(to->arena, node.http_address);
 	at = map_find_node(to, node.id, &found);
 	slot = found ? &to->nodes[at] : insert_at(to->nodes, &to->n_nodes, sizeof(*slot), at);
+	if (found && node.incarnation > slot->incarnation && c->version >= COMMAND_VERSION_STARTS &&
+	    !MUTANT(start_keeps_epochs))
+		new_epochs_for_learner(to, node.id);
 	*slot = node;
 	return 0;
 }

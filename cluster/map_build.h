@@ -24,7 +24,7 @@ uint32_t map_find_key(const struct map *m, const char *name, bool *found);
 /* Codec pieces used by both maps and commands, whose versions go together. Strings are put in the arena. */
 const char *map_read_name(struct reader *r, struct arena *arena);
 /* The lowest version that can say it, so that nodes of an older program go on as long as they can. */
-enum { MAP_VERSION_LEAVING = 2, MAP_VERSION_PINNED = 3 };
+enum { MAP_VERSION_LEAVING = 2, MAP_VERSION_PINNED = 3, COMMAND_VERSION_STARTS = 4 };
 void map_put_partition(struct buf *b, uint16_t version, const struct map_partition *p);
 void map_read_partition(struct reader *r, uint16_t version, struct map_partition *p);
 void map_put_node(struct buf *b, const struct map_node *n);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	COMMAND_VERSION = MAP_VERSION_PINNED,
+	COMMAND_VERSION = COMMAND_VERSION_STARTS,
 	COMMAND_VERSION_OLDEST = 1,
 	MAP_ACTIONS_LIMIT = 1000, /* alias actions in one command */
 	HEAD_BYTES = 2 + 1 + 8 + 8,
@@ -42,9 +42,17 @@ static void put_key(struct buf *b, const struct map_command *c)
 	buf_put_u8(b, c->key.read_only);
 }
 
+/* The lowest that can say it. */
+static uint16_t version_of(const struct map_command *c)
+{
+	if (c->type == MAP_NODE_PUT)
+		return COMMAND_VERSION_STARTS;
+	return c->config.pinned != 0 ? MAP_VERSION_PINNED : MAP_VERSION_LEAVING;
+}
+
 void map_command_encode(struct buf *b, const struct map_command *c)
 {
-	uint16_t version = c->config.pinned != 0 ? MAP_VERSION_PINNED : MAP_VERSION_LEAVING;
+	uint16_t version = version_of(c);
 
 	buf_put_u16(b, version);
 	buf_put_u8(b, (uint8_t)c->type);
@@ -198,6 +206,7 @@ int map_command_decode(const void *bytes, size_t n, struct arena *arena, struct 
 				 "program reads version %d, types below %d: upgrade it",
 				 version, type, COMMAND_VERSION, MAP_COMMAND_COUNT);
 	out->type = (enum map_command_type)type;
+	out->version = version;
 	rc = read_body(&r, version, arena, out, err);
 	if (rc == 0 && !reader_done(&r))
 		rc = error_set(err, ERR_FORMAT,

@@ -17,6 +17,7 @@ struct hosting {
 	uint64_t contact_us;       /* to be told when nothing is new; 0: none */
 	bool sweep, swept;         /* the map is current for the first time */
 	bool confirmed;            /* and everything that waited for that is hosted */
+	uint64_t incarnation;      /* of this node by that map: a higher one is this start */
 	bool busy, stopping;
 	pthread_t thread;
 };
@@ -52,6 +53,12 @@ void hosting_assign(struct shard *shard, uint64_t self, const struct map *before
 	free(list);
 }
 
+static uint64_t incarnation(const struct hosting *h, const struct map *map)
+{
+	const struct map_node *own = map != NULL ? map_node(map, h->self) : NULL;
+	return own != NULL ? own->incarnation : 0;
+}
+
 /* The lock is held, and let go meanwhile; `current` is this thread's. */
 static void sweep(struct hosting *h)
 {
@@ -62,6 +69,7 @@ static void sweep(struct hosting *h)
 	if (h->current != NULL)
 		hosting_assign(h->shard, h->self, NULL, h->current);
 	pthread_mutex_lock(&h->lock);
+	h->incarnation = incarnation(h, h->current);
 	h->confirmed = true;
 }
 
@@ -100,7 +108,11 @@ static void *loop(void *arg)
 		const struct map *map = h->next;
 		h->next = NULL;
 		h->busy = true;
+		/* This node registers when the map is confirmed, not before. */
+		bool registered = h->confirmed && incarnation(h, map) > h->incarnation;
 		pthread_mutex_unlock(&h->lock);
+		if (registered)
+			shard_registered(h->shard);
 		hosting_assign(h->shard, h->self, h->current, map);
 		map_unref(h->current);
 		h->current = map;

@@ -348,7 +348,8 @@ static int check_fresh(const struct hosted *h, const struct map_partition *c, st
 	struct begin_facts facts = {.self = s->options.self_node,
 				    .collection_id = h->collection_id,
 				    .known_since = s->known_since,
-				    .confirmed = !s->options.old_assignments};
+				    .confirmed = !s->options.old_assignments,
+				    .registered = s->registered};
 	int known = known_has(s, h->collection_id, h->partition, err);
 
 	if (known < 0)
@@ -364,7 +365,8 @@ static int check_fresh(const struct hosted *h, const struct map_partition *c, st
 				 (unsigned long long)c->epoch);
 	}
 	return error_set(err, ERR_UNAVAILABLE,
-			 "it is new by the shard map, which nobody has confirmed since the start");
+			 "it is new by the shard map, which nobody has confirmed since the start, or does "
+			 "not have this start yet");
 }
 
 /* The folder is that of a replica now, and must not be found missing. */

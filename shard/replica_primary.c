@@ -198,6 +198,13 @@ static void step_back(struct replica *r, struct replica_member *m,
 	m->next_seq = min_u64(a->hint_seq + 1, m->call_prev_seq ? m->call_prev_seq : 1);
 }
 
+/* Who held that much in an epoch before may have lost it since, and be on its way into the set again. */
+static bool is_of_before(const struct replica *r, const struct replica_append_answer *a)
+{
+	return a->epoch < r->epoch && (a->status == APPEND_OK || a->status == APPEND_DIVERGED ||
+				       a->status == APPEND_MISMATCH);
+}
+
 void replica_on_append_answer(struct replica *r, const struct replica_event *e)
 {
 	struct replica_member *m = find(r, e->node);
@@ -218,7 +225,7 @@ void replica_on_append_answer(struct replica *r, const struct replica_event *e)
 		replica_raise_epoch(r, a->epoch);
 		return;
 	}
-	if (!replica_active(r))
+	if (!replica_active(r) || (is_of_before(r, a) && !MUTANT(late_answer_counts)))
 		return;
 	switch (a->status) {
 	case APPEND_OK:

@@ -240,6 +240,7 @@ int shard_start(struct shard **out, const struct shard_options *options, struct 
 
 	s->options = *options;
 	fill_defaults(&s->options);
+	s->registered = !options->old_assignments;
 	s->known_since = options->old_assignments ? KNOWN_NEVER : 0;
 	pthread_mutex_init(&s->assign_lock, NULL);
 	pthread_rwlock_init(&s->table_lock, NULL);

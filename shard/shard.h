@@ -48,7 +48,8 @@ struct shard_options { /* 0 = the default that is named */
 	uint64_t verify_now_bytes; /* checksums of more bytes than this are verified after the start; 1 GB */
 	bool faiss_only;
 	uint64_t log_keep_bytes; /* a replica with copies keeps so much of its log for those that were away; 32 MB */
-	/* The first assignments may be older than what was hosted before the start: until shard_sweep() nothing is deleted. */
+	/* The first assignments may be older than what was hosted before the start: until shard_sweep() nothing is deleted, and no new
+	 * learner begins until shard_registered(). */
 	bool old_assignments;
 	uint64_t seed_bytes_per_s; /* at most, when a copy is made from another node; 100 MB */
 	struct rpc *rpc;           /* to the other replicas; NULL: there are none */
@@ -81,6 +82,8 @@ int shard_assign(struct shard *s, const struct shard_assignment *list, size_t n,
 /* The assignment is surely as new as those that made the folders: those of replicas that are not assigned are removed, and replicas that are
  * new may begin. next_id: of the map, see struct map. At the first time of a data folder, before others can know that this node is there. */
 void shard_sweep(struct shard *s, uint64_t next_id);
+/* The assignments from now on are of a map that has this start of the node: learners that are new may begin. */
+void shard_registered(struct shard *s);
 /* A heartbeat that was sent at `at_us` (monotonic) was answered by the map's leader, and the map here is
  * as new as the leader's: nobody has been put in the place of this node before at_us. What replicas may
  * answer reads depends on it when they are not alone. */

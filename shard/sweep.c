@@ -62,6 +62,13 @@ static void sweep_collection(struct shard *s, const char *collection)
 	buf_fini(&names);
 }
 
+void shard_registered(struct shard *s)
+{
+	pthread_mutex_lock(&s->assign_lock);
+	s->registered = true;
+	pthread_mutex_unlock(&s->assign_lock);
+}
+
 void shard_sweep(struct shard *s, uint64_t next_id)
 {
 	const struct store_io *io = &s->options.io;

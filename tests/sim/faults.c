@@ -238,8 +238,9 @@ static void wipe_before_promotion(struct sim *s, uint32_t p)
 	n->unheard_until_us = s->now_us + between(s, 1000000, 4000000);
 }
 
-/* May all that this node has be lost? Everything is elsewhere, and a majority of the coordinators stays. Not while
- * it is the primary: it may just have proposed to go on alone. */
+/* May all that this node has be lost? Everything is elsewhere, where nobody may be taken for dead before it is known that
+ * this node is, and a majority of the coordinators stays. Not while it is the primary: it may just have proposed to go
+ * on alone. */
 static bool may_lose(struct sim *s, const struct node *n)
 {
 	const struct node *leader = leader_of(s);
@@ -268,7 +269,8 @@ static bool may_lose(struct sim *s, const struct node *n)
 		for (uint32_t i = 0; i < c->n_in_sync; i++) {
 			const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
 
-			if (!r->open || r->now.corrupt || r->disk.manifest.corrupt || r->disk.wiped)
+			if (!r->open || r->now.corrupt || r->disk.manifest.corrupt ||
+			    r->disk.wiped || heal_silent(leader->control.heal, c->in_sync[i]))
 				return false;
 		}
 	}

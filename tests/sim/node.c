@@ -98,8 +98,12 @@ void node_contact(struct sim *s, struct node *n, uint64_t at_us)
 	n->confirmed = true;
 	if (n->known_since == 0)
 		n->known_since = n->control.map->next_id;
-	if (!was)
+	if (!was) {
+		const struct map_node *own = map_node(n->control.map, n->id);
+
+		n->confirmed_incarnation = own ? own->incarnation : 0;
 		host(s, n);
+	}
 	for (uint32_t p = 0; p < s->n_parts; p++)
 		if (n->reps[p].open)
 			rep_event(s, &n->reps[p],

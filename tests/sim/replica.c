@@ -273,11 +273,13 @@ static void recover(struct sim *s, struct rep *r, struct replica_recovery *out)
 static enum begin begin(struct sim *s, const struct rep *r, const struct map_partition *c)
 {
 	const struct node *n = &s->nodes[r->node];
+	const struct map_node *own = map_node(n->control.map, r->node);
 	struct begin_facts facts = {.self = r->node,
 				    .collection_id = n->control.map->collections[0].collection->id,
 				    .known_since = n->known_since,
 				    .known = r->known,
-				    .confirmed = n->confirmed};
+				    .confirmed = n->confirmed,
+				    .registered = own && own->incarnation > n->confirmed_incarnation};
 	enum begin b = begin_from_nothing(&facts, c);
 
 	if (b == BEGIN_NOW && r->disk.wiped && map_among(c->in_sync, c->n_in_sync, r->node))

@@ -312,6 +312,7 @@ struct node {
 	uint64_t disk_us; /* a write takes up to */
 	struct control control;
 	struct route route;
+	uint64_t confirmed_incarnation; /* of this node by the map that was confirmed first: a higher one is this start */
 	uint64_t known_since; /* durable: of collections from this id on `known` is complete; 0: not said yet */
 	struct rep reps[SIM_PARTITIONS];
 };

@@ -290,6 +290,40 @@ static void test_partition_compare_and_set(void **state)
 }
 
 /* Which replica a move takes away is remembered until it is gone, or the move is given up. */
+/* A learner's process was started again: what it said before must not take it into the set. */
+static void test_a_start_begins_new_epochs_for_learners(void **state)
+{
+	uint64_t index = 0;
+	struct map *m = fixture_map(2, &index);
+	struct error why;
+
+	fixture_create(&m, ++index, fixture_collection("a", 2, 1), ONE, 1, NULL);
+
+	struct map_command c = partition_set(m, 1), again;
+	uint64_t primary = c.config.primary, learner = 3 - primary;
+
+	c.config.n_learners = 1;
+	c.config.learners[0] = learner;
+	assert_int_equal(fixture_apply(&m, ++index, &c, &why), 0);
+	assert_int_equal(m->collections[0].partitions[1].epoch, 2);
+	again = (struct map_command){.type = MAP_NODE_PUT, .node = *map_node(m, learner)};
+	assert_int_equal(fixture_apply(&m, ++index, &again, &why), 0); /* no start: its state, say */
+	assert_int_equal(m->collections[0].partitions[1].epoch, 2);
+	again.node = *map_node(m, learner);
+	again.node.incarnation++;
+	assert_int_equal(fixture_apply(&m, ++index, &again, &why), 0);
+	assert_int_equal(m->collections[0].partitions[1].epoch, 3);
+	assert_int_equal(m->collections[0].partitions[1].n_learners, 1);
+	assert_int_equal(m->collections[0].partitions[0].epoch, 1);
+	c.expect_epoch = 2;
+	assert_int_equal(fixture_apply(&m, ++index, &c, &why), ERR_STALE);
+	again = (struct map_command){.type = MAP_NODE_PUT, .node = *map_node(m, primary)};
+	again.node.incarnation++;
+	assert_int_equal(fixture_apply(&m, ++index, &again, &why), 0); /* a member: not opened if it lost its folder */
+	assert_int_equal(m->collections[0].partitions[1].epoch, 3);
+	map_unref(m);
+}
+
 static void test_a_move_is_remembered(void **state)
 {
 	uint64_t index = 0;
@@ -670,6 +704,7 @@ int main(void)
 		cmocka_unit_test(test_aliases_are_all_or_none),
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_partition_compare_and_set),
+		cmocka_unit_test(test_a_start_begins_new_epochs_for_learners),
 		cmocka_unit_test(test_a_move_is_remembered),
 		cmocka_unit_test(test_a_pin_is_remembered),
 		cmocka_unit_test(test_recovery_from_a_learner),

@@ -25,18 +25,19 @@ static void a_member_that_may_have_held_something_is_lost(void **state)
 {
 	struct map_partition member = named(true, false), learner = named(false, true);
 
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 16; i++) {
 		struct begin_facts f = {.self = SELF,
 					.collection_id = 20,
 					.known_since = i & 1 ? 21 : 20,
 					.known = i & 2,
-					.confirmed = i & 4};
+					.confirmed = i & 4,
+					.registered = i & 8};
 		enum begin of_member = i & 3 ? BEGIN_LOST : BEGIN_NOW;
 
 		assert_int_equal(begin_from_nothing(&f, &member),
 				 f.confirmed ? of_member : BEGIN_LATER);
 		assert_int_equal(begin_from_nothing(&f, &learner),
-				 f.confirmed ? BEGIN_NOW : BEGIN_LATER);
+				 f.confirmed && f.registered ? BEGIN_NOW : BEGIN_LATER);
 	}
 	(void)state;
 }

@@ -378,6 +378,37 @@ static void a_member_that_lost_what_it_acknowledged_has_to_leave(void **state)
 	(void)state;
 }
 
+/* Found by the simulator: a member was heard late, when it had lost its folder, had left the set and was on its way back. */
+static void what_was_held_in_an_epoch_before_does_not_count(void **state)
+{
+	struct rig g;
+	struct replica_write a = {0};
+	uint64_t call;
+
+	lead(&g, "1 2");
+	rig_write(&g, &a);
+	rig_disk(&g);
+	call = rig_call(&g, 2);
+	assert_true(call > 0);
+	rig_tick(&g, REPLICA_SILENT_US);
+	assert_true(g.u.propose);
+	rig_step(&g, (struct replica_event){.type = EVENT_PROPOSED});
+	rig_config(&g, 2, "1 +2");
+	rig_disk(&g);
+	rig_apply(&g);
+	rig_tick(&g, REPLICA_RETRY_US);
+	rig_answer(&g, 2,
+		   (struct replica_append_answer){.epoch = 1, .durable_seq = 1, .applied_seq = 1});
+	assert_false(g.u.propose);
+	assert_true(rig_call(&g, 2) > call); /* it is asked again */
+	rig_answer(&g, 2, (struct replica_append_answer){.status = APPEND_MISMATCH, .hint_seq = 0});
+	assert_false(g.u.propose);
+	rig_holds(&g, 2, 1, 1);
+	assert_true(g.u.propose);
+	replica_fini(&g.r);
+	(void)state;
+}
+
 static void a_learner_that_the_log_cannot_reach_is_rebuilt(void **state)
 {
 	struct rig g;
@@ -530,6 +561,7 @@ int main(void)
 		cmocka_unit_test(what_members_hold_is_forgotten_when_an_epoch_was_missed),
 		cmocka_unit_test(answers_to_earlier_calls_are_not_counted),
 		cmocka_unit_test(a_member_that_lost_what_it_acknowledged_has_to_leave),
+		cmocka_unit_test(what_was_held_in_an_epoch_before_does_not_count),
 		cmocka_unit_test(a_learner_that_the_log_cannot_reach_is_rebuilt),
 		cmocka_unit_test(a_retried_batch_waits_for_the_others_as_its_first_copy_did),
 		cmocka_unit_test(more_committed_elsewhere_than_here_stops_the_primary),
