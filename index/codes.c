@@ -166,11 +166,38 @@ void code_decode(const struct code_scale *s, const uint8_t *code, float *out)
 		out[d] = s->middle[d] + s->step[d] * ((float)code[d] - 128);
 }
 
+/* Times the steps; returns the largest absolute value. As integers these sort as they do as floats, and a compiler
+ * takes several at once. */
+static float scale_query(const struct code_scale *s, const float *restrict vector,
+			 float *restrict out)
+{
+	const float *restrict middle = s->middle, *restrict step = s->step;
+	uint32_t most = 0, dim = s->dim;
+	float size;
+
+	if (s->distance == DISTANCE_EUCLID) {
+		for (uint32_t d = 0; d < dim; d++)
+			out[d] = (vector[d] - middle[d]) * step[d];
+	} else {
+		for (uint32_t d = 0; d < dim; d++)
+			out[d] = vector[d] * step[d];
+	}
+	for (uint32_t d = 0; d < dim; d++) {
+		uint32_t bits;
+
+		memcpy(&bits, out + d, sizeof bits);
+		bits &= INT32_MAX;
+		most = bits > most ? bits : most;
+	}
+	memcpy(&size, &most, sizeof size);
+	return size;
+}
+
 void code_query_init(const struct code_scale *s, const struct code_kernels *k, const float *vector,
 		     float *scratch, struct code_query *q)
 {
 	size_t stride = code_stride(s->dim);
-	float most = 0;
+	float most;
 
 	memset(q->bytes, 0, stride);
 	q->factor = 0;
@@ -179,23 +206,28 @@ void code_query_init(const struct code_scale *s, const struct code_kernels *k, c
 			q->bytes[d] = encode_value(vector[d], s->middle[d], s->inverse[d]);
 		return;
 	}
-	for (uint32_t d = 0; d < s->dim; d++) {
-		float x = s->distance == DISTANCE_EUCLID ? vector[d] - s->middle[d] : vector[d];
-
-		scratch[d] = x * s->step[d];
-		float size = fabsf(scratch[d]);
-		most = size > most ? size : most;
-	}
+	most = scale_query(s, vector, scratch);
 	if (!(most > 0) || !isfinite(most))
 		return;
+	const float *restrict from = scratch;
+	uint8_t *restrict to = q->bytes;
 	float inverse = (float)k->query_max / most;
-	for (uint32_t d = 0; d < s->dim; d++) {
+	for (uint32_t d = 0, dim = s->dim; d < dim; d++) {
 		/* rounded by adding a half to a positive number */
-		float c = scratch[d] * inverse + 256.5f;
+		float c = from[d] * inverse + 256.5f;
 
-		q->bytes[d] = (uint8_t)(int8_t)((int)c - 256);
+		to[d] = (uint8_t)(int8_t)((int)c - 256);
 	}
 	q->factor = 2 / inverse;
+}
+
+int32_t code_query_sum(const struct code_query *q, uint32_t dim)
+{
+	int32_t sum = 0;
+
+	for (uint32_t d = 0; d < dim; d++)
+		sum += (int8_t)q->bytes[d];
+	return sum;
 }
 
 static void plain_dot(const uint8_t *query, const uint8_t *codes, size_t stride,

@@ -64,3 +64,5 @@ struct code_query {
 };
 void code_query_init(const struct code_scale *s, const struct code_kernels *k, const float *vector,
 		     float *scratch, struct code_query *q);
+/* Of its bytes. */
+int32_t code_query_sum(const struct code_query *q, uint32_t dim);

@@ -14,6 +14,7 @@
 #include "index/rows.h"
 #include "index/walk.h"
 #include "index/walk_cells.h"
+#include "index/walk_sketch.h"
 #include <faiss/c_api/Index_c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +175,8 @@ int hnsw_build(struct vindex *v, const struct vindex_build *b, struct error *err
 	if (rc || v->n < CURVE_MIN_ROWS)
 		return rc;
 	struct walk_cells *cells;
-	if (!(rc = make_walk(v, err)))
+	if (!(rc = make_walk(v, err)) &&
+	    !(rc = walk_sketch_build(atomic_load(&v->walk), b->cancel, err)))
 		rc = fit_curve(v, b, err);
 	if (!rc && !(rc = walk_cells_build(atomic_load(&v->walk), b->cancel, &cells, err)))
 		walk_take_cells(atomic_load(&v->walk), cells);
@@ -191,6 +193,8 @@ int hnsw_save(const struct vindex *v, vindex_write_fn write, void *ctx, struct e
 	rc = faiss_file_write_hnsw(&graph, write, ctx, err);
 	if (!rc && walk)
 		rc = walk_write(walk, write, ctx, err);
+	if (!rc)
+		rc = walk_sketch_write(walk ? walk_sketch_of(walk) : NULL, write, ctx, err);
 	if (!rc)
 		rc = walk_cells_write(walk ? walk_cells_of(walk) : NULL, write, ctx, err);
 	return rc ? rc : curve_write(&v->curve, write, ctx, err);
@@ -243,25 +247,36 @@ static int read_rest(struct vindex *v, const struct faiss_graph *g, bool faiss_o
 	const struct vindex_rows of = {.n = g->flat.n, .dim = g->flat.dim};
 	const struct walk_options options = walk_options_of(v);
 	struct walk_cells *cells = NULL;
-	size_t layout, used;
+	struct walk_sketch *sketch = NULL;
+	size_t at, used;
 	bool other_codes;
-	const struct walk_source from = {g->rest, g->n_rest, &layout, &other_codes};
+	const struct walk_source from = {g->rest, g->n_rest, &at, &other_codes};
 	int rc = walk_read(&from, &v->rows, &options, walk, err);
 
 	if (!rc)
-		rc = walk_cells_read(g->rest + layout, g->n_rest - layout, &of, &cells, &used, err);
+		rc = walk_sketch_read(g->rest + at, g->n_rest - at, &of, &sketch, &used, err);
+	at += rc ? 0 : used;
 	if (!rc)
-		rc = curve_read(g->rest + layout + used, g->n_rest - layout - used, &v->curve, err);
+		rc = walk_cells_read(g->rest + at, g->n_rest - at, &of, &cells, &used, err);
+	at += rc ? 0 : used;
+	if (!rc)
+		rc = curve_read(g->rest + at, g->n_rest - at, &v->curve, err);
 	if (!rc && (!*walk || faiss_only)) /* what a search follows must lead somewhere */
 		rc = faiss_file_hnsw_check(g, err);
 	if (!rc && !*walk)
 		rc = walk_new(g, &v->rows, &options, walk, err);
+	if (!rc) {
+		walk_take_sketch(*walk, sketch);
+		sketch = NULL;
+	}
 	if (!rc && other_codes)
 		rc = fit_again(v, *walk, err);
-	if (!rc)
+	if (!rc) {
 		walk_take_cells(*walk, cells);
-	else
-		walk_cells_free(cells);
+		return 0;
+	}
+	walk_cells_free(cells);
+	walk_sketch_free(sketch);
 	return rc;
 }
 

@@ -118,7 +118,7 @@ struct vindex_wish {
 uint32_t vindex_effort(const struct vindex *v, const struct vindex_wish *wish);
 
 struct vindex_stats {
-	uint64_t distances; /* computed */
+	uint64_t distances; /* computed, of codes and rows */
 	bool cut;           /* stopped by the deadline */
 };
 /* Writes at most k items, best first, tag = row. Returns the number written through *n_out. */

@@ -252,6 +252,7 @@ void walk_free(struct walk *w)
 	free(w->levels);
 	code_scale_fini(&w->scale);
 	walk_cells_free(w->cells);
+	walk_sketch_free(w->sketch);
 	pages_unmap(&w->pages);
 	free(w);
 }
@@ -274,5 +275,5 @@ size_t walk_memory_bytes(const struct walk *w)
 	if (w->cells)
 		bytes += (size_t)w->cells->n_rows * sizeof(uint32_t) +
 			 (size_t)w->cells->n * w->cells->stride;
-	return bytes + walk_link_bytes(w);
+	return bytes + walk_sketch_bytes(w->sketch) + walk_link_bytes(w);
 }

@@ -6,6 +6,7 @@
 #include "index/rows.h"
 #include "index/walk.h"
 #include "index/walk_cells.h"
+#include "index/walk_sketch.h"
 #include <stdbool.h>
 
 enum {
@@ -47,8 +48,9 @@ struct walk {
 	uint8_t *links;
 	uint8_t *more; /* n_more ids: the rest of the long lists, each with walk_none() at its end */
 	uint32_t n_more;
-	float *norms;             /* n: of the decoded rows; Euclid only, else NULL */
-	struct walk_cells *cells; /* NULL: none */
+	float *norms;               /* n: of the decoded rows; Euclid only, else NULL */
+	struct walk_cells *cells;   /* NULL: none */
+	struct walk_sketch *sketch; /* NULL: none */
 };
 
 static inline bool walk_has_bits(const struct walk *w)

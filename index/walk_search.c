@@ -14,6 +14,7 @@
  */
 #include "base/clock.h"
 #include "index/select.h"
+#include "index/walk_entry.h"
 #include "index/walk_layout.h"
 #include "index/walk_scratch.h"
 #include <math.h>
@@ -29,6 +30,8 @@ enum {
 	SCAN_POOL = 4,    /* candidates kept by a scan, times k */
 	FETCH_LINES = 4,  /* of a code, fetched while gathering */
 	RESCORE_FETCH = 512, /* bytes of a row, fetched ahead */
+	CODE_SPREAD = 45,    /* of the bytes of codes about 128, roughly */
+	ROUNDING = 4,
 };
 
 enum plan { PLAN_WALK, PLAN_SCAN, PLAN_CELLS };
@@ -48,17 +51,12 @@ struct search {
 	uint32_t enough;        /* then: gathered nodes that make a second hop needless */
 	uint32_t *vias, *found; /* then: room for one list, and for VIAS lists */
 	uint32_t *list;         /* then: room for one list as numbers */
+	struct sketch_query sketch;
+	float sketch_offset; /* what a bound of codes is as one of sketches */
+	bool sifts;
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
-
-static inline uint32_t key_of_float(float f)
-{
-	uint32_t u;
-
-	memcpy(&u, &f, sizeof u);
-	return u >> 31 ? ~u : u | 0x80000000u;
-}
 
 /* An integer of the kernel to a key: smaller is nearer, as unsigned numbers. */
 static inline uint32_t key_of(const struct search *x, int32_t sum, uint32_t node)
@@ -94,13 +92,13 @@ static inline void compute(struct search *x, const uint32_t *ids, uint32_t n, in
 
 /* ---- pool ------------------------------------------------------------------------------------ */
 
-static inline uint64_t entry_of(uint32_t key, uint32_t node)
+/* The key of an entry as a number, in the units of key_of() for Euclid. */
+static inline float float_of_entry(const struct search *x, uint64_t entry)
 {
-	return (uint64_t)key << 32 | (uint64_t)node << 1;
-}
-static inline uint32_t node_of_entry(uint64_t entry)
-{
-	return (uint32_t)entry >> 1;
+	uint32_t key = (uint32_t)(entry >> 32);
+
+	return x->w->norms ? float_of_key(key)
+			   : -x->query.factor * (float)(int32_t)(0x80000000u - key);
 }
 
 static inline void fetch_links(const struct walk *w, uint32_t node)
@@ -111,20 +109,6 @@ static inline void fetch_links(const struct walk *w, uint32_t node)
 		__builtin_prefetch(links + b);
 	if (w->list_bytes % 64)
 		__builtin_prefetch(links + w->list_bytes - 1);
-}
-
-/* Position of the first entry that is not smaller. */
-static inline uint32_t position(const uint64_t *pool, uint32_t size, uint64_t entry)
-{
-	const uint64_t *base = pool;
-
-	while (size > 1) {
-		uint32_t half = size / 2;
-
-		base += base[half - 1] < entry ? half : 0;
-		size -= half;
-	}
-	return (uint32_t)(base - pool) + (size == 1 && *base < entry);
 }
 
 static inline void pool_insert(struct search *x, uint64_t entry)
@@ -153,6 +137,53 @@ static inline void insert_all(struct search *x, const uint32_t *ids, const int32
 		pool_insert(x, entry_of(key_of(x, sums[i], ids[i]), ids[i]));
 }
 
+/* ---- sketches -------------------------------------------------------------------------------- */
+
+static inline float sketch_key(const struct search *x, int32_t sum, uint32_t node)
+{
+	return (x->w->norms ? x->w->norms[node] : 0) - 2 * x->sketch.factor * (float)sum;
+}
+
+static inline void sketch_sums(struct search *x, const uint32_t *ids, uint32_t n)
+{
+	if (x->w->norms) {
+		for (uint32_t i = 0; i < n; i++)
+			__builtin_prefetch(&x->w->norms[ids[i]]);
+	}
+	x->sums(x->sketch.bytes, x->w->sketch->codes, SKETCH_BYTES, ids, n, x->s->sums);
+}
+
+/* Those of the nodes whose sketches do not say that they are too far for the pool, into out. */
+static inline uint32_t sift(struct search *x, const uint32_t *ids, uint32_t n, uint32_t *out)
+{
+	float bound = float_of_entry(x, x->s->pool[x->size - 1]) + x->sketch_offset;
+	const uint8_t *codes = x->w->codes;
+	size_t stride = x->w->stride;
+	uint32_t m = 0;
+
+	sketch_sums(x, ids, n);
+	for (uint32_t i = 0; i < n; i++) {
+		out[m] = ids[i];
+		m += sketch_key(x, x->s->sums[i], ids[i]) <= bound;
+	}
+	for (uint32_t i = 0; i < m; i++) {
+		for (size_t b = 0; b < stride; b += 64)
+			__builtin_prefetch(codes + out[i] * stride + b);
+	}
+	return m;
+}
+
+/* Nodes that may be among the best, into the pool. ids: may be s->ids. */
+static inline void consider(struct search *x, const uint32_t *ids, uint32_t n)
+{
+	if (x->sifts && x->size == x->ef) {
+		n = sift(x, ids, n, x->s->ids);
+		ids = x->s->ids;
+	}
+	compute(x, ids, n, x->s->sums);
+	insert_all(x, ids, x->s->sums, n);
+}
+
 /* ---- gathering ------------------------------------------------------------------------------- */
 
 static inline bool visit(struct walk_scratch *s, uint32_t node)
@@ -166,6 +197,10 @@ static inline bool visit(struct walk_scratch *s, uint32_t node)
 
 static inline void fetch_code(const struct walk *w, uint32_t node)
 {
+	if (w->sketch) {
+		__builtin_prefetch(w->sketch->codes + (size_t)node * SKETCH_BYTES);
+		return;
+	}
 	const char *code = (const char *)w->codes + (size_t)node * w->stride;
 
 	for (size_t b = 0; b < w->stride && b < FETCH_LINES * 64; b += 64)
@@ -328,9 +363,14 @@ static uint32_t descend(struct search *x)
 			from = at;
 			for (; n < l->width && n < GATHER_MAX && links[n] != WALK_NONE; n++)
 				x->s->ids[n] = l->nodes[links[n]];
-			compute(x, x->s->ids, n, x->s->sums);
+			if (x->sifts)
+				sketch_sums(x, x->s->ids, n);
+			else
+				compute(x, x->s->ids, n, x->s->sums);
 			for (uint32_t i = 0; i < n; i++) {
-				uint32_t key = key_of(x, x->s->sums[i], x->s->ids[i]);
+				uint32_t key = x->sifts ? key_of_float(sketch_key(x, x->s->sums[i],
+										  x->s->ids[i]))
+							: key_of(x, x->s->sums[i], x->s->ids[i]);
 
 				if (key < best) {
 					best = key;
@@ -405,8 +445,7 @@ static void walk_level_0(struct search *x, uint32_t start)
 			n = gather(x, node);
 			look_ahead(x);
 		}
-		compute(x, ids, n, s->sums);
-		insert_all(x, ids, s->sums, n);
+		consider(x, ids, n);
 	}
 }
 
@@ -423,27 +462,13 @@ static void scan_codes(struct search *x)
 		for (uint64_t word = allow->words[i]; word; word &= word - 1)
 			ids[n++] = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(word);
 		if (n > GATHER_MAX - 64 || i + 1 == n_words) {
-			compute(x, ids, n, x->s->sums);
-			insert_all(x, ids, x->s->sums, n);
+			consider(x, ids, n);
 			n = 0;
 		}
 	}
 }
 
 /* ---- cells ----------------------------------------------------------------------------------- */
-
-static inline void heap_down(uint64_t *heap, uint32_t n, uint32_t at)
-{
-	uint64_t entry = heap[at];
-
-	for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
-		child += child + 1 < n && heap[child + 1] < heap[child];
-		if (heap[child] >= entry)
-			break;
-		heap[at] = heap[child];
-	}
-	heap[at] = entry;
-}
 
 /* The cells as a heap, the nearest first: key << 32 | cell. */
 static void rank_cells(struct search *x, uint64_t *heap)
@@ -482,8 +507,7 @@ static bool take_rows(struct search *x, uint32_t n)
 {
 	uint64_t bound = bound_of(x);
 
-	compute(x, x->s->ids, n, x->s->sums);
-	insert_all(x, x->s->ids, x->s->sums, n);
+	consider(x, x->s->ids, n);
 	return bound_of(x) != bound;
 }
 
@@ -556,6 +580,20 @@ static uint32_t candidates_wanted(const struct walk *w, const struct vindex_quer
 	return wanted < (float)w->n ? (uint32_t)ceilf(wanted) : w->n;
 }
 
+/* Keys of codes leave out what is the same for all rows; those of sketches leave out something else. */
+static void init_sketch(struct search *x, const struct code_kernels *k)
+{
+	const struct walk *w = x->w;
+	const struct kernels *floats = kernels_get();
+	float square = w->norms ? floats->l2(x->q->vector, w->scale.middle, w->dim)
+				: -floats->dot(x->q->vector, x->q->vector, w->dim);
+
+	sketch_query_init(w->sketch, k, &x->query, square, &x->sketch);
+	x->sketch_offset = 128 * x->query.factor * (float)code_query_sum(&x->query, w->dim) +
+			   2 * x->sketch.base;
+	x->sifts = x->query.factor > 0 && x->sketch.factor > 0;
+}
+
 static void init_codes(struct search *x)
 {
 	const struct walk *w = x->w;
@@ -568,6 +606,8 @@ static void init_codes(struct search *x)
 	}
 	x->sums = w->distance == DISTANCE_MANHATTAN ? k->l1 : k->dot;
 	code_query_init(&w->scale, k, x->q->vector, x->s->query_floats, &x->query);
+	if (w->sketch)
+		init_sketch(x, k);
 }
 
 /* Candidates that are compared by their rows, at least. One bit says little about a row: with such codes it
@@ -592,6 +632,21 @@ static const float *code_floats(const struct walk *w, uint32_t row, float *scrat
 	return scratch;
 }
 
+/* Keys of codes are those of rows rounded to bytes, and a query rounded to bytes: by so much two of them may be in
+ * the wrong order (ROUNDING standard deviations). */
+static float rounding(const struct search *x)
+{
+	const int8_t *q = (const int8_t *)x->query.bytes;
+	uint32_t squares = 0;
+
+	if (walk_has_bits(x->w) || x->w->distance == DISTANCE_MANHATTAN || x->q->ignore_codes ||
+	    x->q->oversampling > 0)
+		return INFINITY;
+	for (uint32_t d = 0; d < x->w->dim; d++)
+		squares += (uint32_t)(q[d] * q[d]) + CODE_SPREAD * CODE_SPREAD;
+	return ROUNDING * sqrtf((float)squares / 12) * x->query.factor;
+}
+
 /* The best of the pool once more, from the rows, or from what the codes say that the rows are. */
 static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 {
@@ -604,12 +659,20 @@ static void rescore(struct search *x, struct topk_item *out, uint32_t *n_out)
 	size_t row_bytes = by_codes || !rows_in_memory(&w->rows) ? 0 : rows_bytes(&w->rows);
 	struct topk top;
 
+	float bound = INFINITY;
+
 	for (uint32_t i = 0; i < x->size && n < most; i++) {
 		uint32_t row = node_of_entry(x->s->pool[i]);
 		const char *at = rows_at(&w->rows, row);
 
+		float key = float_of_entry(x, x->s->pool[i]);
+
 		if ((x->q->allow && !bitset_get(x->q->allow, row)) || row + 1 == x->q->besides)
 			continue;
+		if (key > bound)
+			break;
+		if (n + 1 == x->q->k)
+			bound = key + rounding(x);
 		for (size_t b = 0; b < row_bytes && b < RESCORE_FETCH; b += 64)
 			__builtin_prefetch(at + b);
 		rows[n++] = row;
