@@ -12,12 +12,12 @@ struct begin_facts {
 	uint64_t known_since; /* of collections from this id on `known` says the truth */
 	bool known;           /* it was held here since the map named this node for it */
 	bool confirmed;       /* the map was confirmed since the start of the process */
-	bool registered;      /* the map has this start, so its epochs began after an earlier process here ended */
+	bool registered; /* the map has this start, so its epochs began after an earlier process here ended */
 };
 enum begin {
-	BEGIN_NOW,   /* it never held anything: empty is all that it should be */
+	BEGIN_NOW, /* it never held anything: empty is all that it should be */
 	BEGIN_LATER, /* a newer map may say something else: not before one is confirmed, and has this start */
-	BEGIN_LOST   /* it held what is gone: to be made anew from another copy */
+	BEGIN_LOST /* it held what is gone: to be made anew from another copy */
 };
 enum begin begin_from_nothing(const struct begin_facts *f, const struct map_partition *c);
 

@@ -59,7 +59,7 @@ struct shard {
 	pthread_rwlock_t table_lock;
 	struct hosted **table; /* sorted by (collection, partition) */
 	size_t n_table;
-	bool registered;      /* under assign_lock; see shard_registered() */
+	bool registered; /* under assign_lock; see shard_registered() */
 	uint64_t known_since; /* under assign_lock; of collections from this id on it is known which were held here */
 	struct hosted *hosted;   /* the loop's list */
 	uint64_t contact_us;     /* the loop's: of the newest shard_contact() */

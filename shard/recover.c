@@ -364,9 +364,10 @@ static int check_fresh(const struct hosted *h, const struct map_partition *c, st
 				 "(epoch %llu): what it held was lost",
 				 (unsigned long long)c->epoch);
 	}
-	return error_set(err, ERR_UNAVAILABLE,
-			 "it is new by the shard map, which nobody has confirmed since the start, or does "
-			 "not have this start yet");
+	return error_set(
+		err, ERR_UNAVAILABLE,
+		"it is new by the shard map, which nobody has confirmed since the start, or does "
+		"not have this start yet");
 }
 
 /* The folder is that of a replica now, and must not be found missing. */

@@ -279,7 +279,8 @@ static enum begin begin(struct sim *s, const struct rep *r, const struct map_par
 				    .known_since = n->known_since,
 				    .known = r->known,
 				    .confirmed = n->confirmed,
-				    .registered = own && own->incarnation > n->confirmed_incarnation};
+				    .registered = own &&
+						  own->incarnation > n->confirmed_incarnation};
 	enum begin b = begin_from_nothing(&facts, c);
 
 	if (b == BEGIN_NOW && r->disk.wiped && map_among(c->in_sync, c->n_in_sync, r->node))

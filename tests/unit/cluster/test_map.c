@@ -307,7 +307,8 @@ static void test_a_start_begins_new_epochs_for_learners(void **state)
 	assert_int_equal(fixture_apply(&m, ++index, &c, &why), 0);
 	assert_int_equal(m->collections[0].partitions[1].epoch, 2);
 	again = (struct map_command){.type = MAP_NODE_PUT, .node = *map_node(m, learner)};
-	assert_int_equal(fixture_apply(&m, ++index, &again, &why), 0); /* no start: its state, say */
+	assert_int_equal(fixture_apply(&m, ++index, &again, &why),
+			 0); /* no start: its state, say */
 	assert_int_equal(m->collections[0].partitions[1].epoch, 2);
 	again.node = *map_node(m, learner);
 	again.node.incarnation++;
@@ -319,7 +320,8 @@ static void test_a_start_begins_new_epochs_for_learners(void **state)
 	assert_int_equal(fixture_apply(&m, ++index, &c, &why), ERR_STALE);
 	again = (struct map_command){.type = MAP_NODE_PUT, .node = *map_node(m, primary)};
 	again.node.incarnation++;
-	assert_int_equal(fixture_apply(&m, ++index, &again, &why), 0); /* a member: not opened if it lost its folder */
+	assert_int_equal(fixture_apply(&m, ++index, &again, &why),
+			 0); /* a member: not opened if it lost its folder */
 	assert_int_equal(m->collections[0].partitions[1].epoch, 3);
 	map_unref(m);
 }
