@@ -248,7 +248,7 @@ static int read_rest(struct vindex *v, const struct faiss_graph *g, bool faiss_o
 	const struct walk_options options = walk_options_of(v);
 	struct walk_cells *cells = NULL;
 	struct walk_sketch *sketch = NULL;
-	size_t at, used;
+	size_t at, used = 0;
 	bool other_codes;
 	const struct walk_source from = {g->rest, g->n_rest, &at, &other_codes};
 	int rc = walk_read(&from, &v->rows, &options, walk, err);

@@ -16,7 +16,7 @@ except ImportError as missing:
 
 K = 10
 # Manhattan beyond flat is a Euclidean index whose candidates are re-scored, which FAISS does not do.
-FLOORS = {"flat": 1.0, "hnsw": 0.99, "hnsw-m-8": 0.98, "ivf": 1.0, "ivf-sq8": 0.9, "ivf-pq": 0.5}
+FLOORS = {"flat": 1.0, "hnsw": 0.99, "hnsw-m-8": 0.98, "hnsw-sq8": 0.99, "hnsw-1bit": 0.99, "ivf": 1.0, "ivf-sq8": 0.9, "ivf-pq": 0.5}
 
 
 def main():
