@@ -85,14 +85,14 @@ static void add_member(struct replica *r, const struct replica_member *old, uint
 	r->members[r->n_members++] = m;
 }
 
-/* Who leaves may answer reads for a while yet, by the answers that came from it. */
+/* Who leaves may answer reads for a while yet, by the answers that came from it. next NULL: all are forgotten. */
 void replica_hold_for_leavers(struct replica *r, const struct map_partition *next)
 {
 	for (uint32_t i = 0; i < r->n_members; i++) {
 		const struct replica_member *m = &r->members[i];
 
 		if (m->in_sync && m->heard_at_us && !MUTANT(no_hold_for_who_left) &&
-		    !replica_names(next->in_sync, next->n_in_sync, m->node))
+		    (!next || !replica_names(next->in_sync, next->n_in_sync, m->node)))
 			r->hold_us = max_u64(r->hold_us, m->heard_at_us + REPLICA_HOLD_US);
 	}
 }
@@ -225,8 +225,12 @@ void replica_on_append_answer(struct replica *r, const struct replica_event *e)
 		replica_raise_epoch(r, a->epoch);
 		return;
 	}
-	if (!replica_active(r) || (is_of_before(r, a) && !MUTANT(late_answer_counts)))
+	if (!replica_active(r))
 		return;
+	if (is_of_before(r, a) && !MUTANT(late_answer_counts)) {
+		heard(r, m, a); /* it may answer reads by that */
+		return;
+	}
 	switch (a->status) {
 	case APPEND_OK:
 	case APPEND_DIVERGED: take_progress(r, m, a); break;
