@@ -326,29 +326,34 @@ static int check_node_known(const struct map *m, const struct map_node *n, struc
 	return 0;
 }
 
+/* The partitions of a collection, to be changed: other maps share those it had. */
+static struct map_partition *own_partitions(struct map_collection *c)
+{
+	uint32_t n = c->collection->n_partitions;
+	struct map_partition *copy = map_partitions_new(n);
+
+	memcpy(copy, c->partitions, n * sizeof(*copy));
+	map_partitions_unref(c->partitions);
+	c->partitions = copy;
+	return copy;
+}
+
 /* A process that begins anew may have lost what an earlier one said that it holds. A replica that is on its way into a set could be
  * taken into it on that word: with a new epoch it does not count. (A member that lost what it held is not opened: shard/begin.h.) */
 static void new_epochs_for_learner(struct map *to, uint64_t node)
 {
 	for (uint32_t i = 0; i < to->n_collections; i++) {
 		struct map_collection *c = &to->collections[i];
-		uint32_t n = c->collection->n_partitions;
-		struct map_partition *copy = NULL;
+		struct map_partition *own = NULL;
 
-		for (uint32_t p = 0; p < n; p++) {
+		for (uint32_t p = 0; p < c->collection->n_partitions; p++) {
 			const struct map_partition *now = &c->partitions[p];
 
 			if (!map_among(now->learners, now->n_learners, node))
 				continue;
-			if (copy == NULL) {
-				copy = map_partitions_new(n);
-				memcpy(copy, c->partitions, n * sizeof(*copy));
-			}
-			copy[p].epoch++;
-		}
-		if (copy != NULL) {
-			map_partitions_unref(c->partitions);
-			c->partitions = copy;
+			if (own == NULL)
+				own = own_partitions(c);
+			own[p].epoch++;
 		}
 	}
 }
@@ -449,10 +454,10 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 {
 	struct map_collection *collection =
 		(struct map_collection *)map_collection_by_id(to, c->collection_id);
-	struct map_partition *copy;
+	struct map_partition *next;
 	const struct map_partition *now;
 	const char *flaw;
-	uint32_t n;
+	uint64_t epoch;
 
 	if (collection == NULL || c->partition >= collection->collection->n_partitions)
 		return error_set(err, ERR_NOT_FOUND, "there is no partition %u of collection %llu",
@@ -467,18 +472,15 @@ static int set_partition(struct map *to, const struct map_command *c, struct err
 	if (flaw != NULL)
 		return error_set(err, ERR_VALIDATION, "partition %u of `%s`: %s", c->partition,
 				 collection->collection->name, flaw);
-	n = collection->collection->n_partitions;
-	copy = map_partitions_new(n);
-	memcpy(copy, collection->partitions, n * sizeof(*copy));
-	copy[c->partition] = c->config;
-	copy[c->partition].epoch = now->epoch + 1;
+	epoch = now->epoch + 1;
+	next = &own_partitions(collection)[c->partition];
+	*next = c->config;
+	next->epoch = epoch;
 	if (!move_goes_on(collection->collection, &c->config))
-		copy[c->partition].leaving = 0;
+		next->leaving = 0;
 	if (!map_among(c->config.in_sync, c->config.n_in_sync, c->config.pinned) &&
 	    !map_among(c->config.learners, c->config.n_learners, c->config.pinned))
-		copy[c->partition].pinned = 0;
-	map_partitions_unref(collection->partitions);
-	collection->partitions = copy;
+		next->pinned = 0;
 	return 0;
 }
 

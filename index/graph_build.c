@@ -9,6 +9,7 @@
  * exists) and changed under a lock of one byte per node.
  */
 #include "index/graph_build.h"
+#include "index/walk_entry.h"
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -85,15 +86,6 @@ static void unlock(struct builder *b, uint32_t node)
 
 /* ---- searching ------------------------------------------------------------------------------- */
 
-static inline uint64_t entry_of(uint32_t key, uint32_t node)
-{
-	return (uint64_t)key << 32 | (uint64_t)node << 1;
-}
-static inline uint32_t node_of_entry(uint64_t entry)
-{
-	return (uint32_t)entry >> 1;
-}
-
 static inline bool visit(struct worker *w, uint32_t node)
 {
 	uint64_t bit = 1ull << (node & 63), *word = &w->visited[node >> 6];
@@ -101,19 +93,6 @@ static inline bool visit(struct worker *w, uint32_t node)
 
 	*word |= bit;
 	return fresh;
-}
-
-static uint32_t position(const uint64_t *pool, uint32_t size, uint64_t entry)
-{
-	const uint64_t *base = pool;
-
-	while (size > 1) {
-		uint32_t half = size / 2;
-
-		base += base[half - 1] < entry ? half : 0;
-		size -= half;
-	}
-	return (uint32_t)(base - pool) + (size == 1 && *base < entry);
 }
 
 /* Neighbours of node not seen before, in ids; their codes are asked for. */

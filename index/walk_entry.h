@@ -1,4 +1,4 @@
-/* Private to walk_search.c: keys that sort as unsigned integers, and entries of a pool or a heap, key << 32 | what. */
+/* Private to walk_search.c and graph_build.c: keys that sort as unsigned integers, and entries of a pool or a heap, key << 32 | what. */
 #pragma once
 
 #include <stdint.h>

@@ -60,6 +60,27 @@ static inline struct vindex *build_index(const struct sample *s, enum distance d
 	return v;
 }
 
+static inline int open_index(const struct buf *file, enum distance distance,
+			     const struct index_config *config, struct vindex **out)
+{
+	const struct vindex_open o = {.bytes = file->data,
+				      .n_bytes = file->len,
+				      .distance = distance,
+				      .config = *config};
+
+	return vindex_open(&o, out, NULL);
+}
+
+/* A copy that lacks `size` bytes at `at`. */
+static inline struct buf buf_without(const struct buf *file, size_t at, size_t size)
+{
+	struct buf b = BUF_INIT;
+
+	buf_put(&b, file->data, at);
+	buf_put(&b, file->data + at + size, file->len - at - size);
+	return b;
+}
+
 /* What lies behind the graph and its layout. */
 static inline const uint8_t *behind_layout(const struct faiss_graph *g, size_t *n)
 {

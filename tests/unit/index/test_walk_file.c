@@ -63,26 +63,6 @@ static void unmake(struct made *m)
 	sample_free(&m->s);
 }
 
-static int open_bytes(const struct made *m, const struct buf *file,
-		      const struct index_config *config, struct vindex **out)
-{
-	const struct vindex_open o = {.bytes = file->data,
-				      .n_bytes = file->len,
-				      .distance = m->distance,
-				      .config = *config};
-
-	return vindex_open(&o, out, NULL);
-}
-
-static struct buf without_layout(const struct made *m)
-{
-	struct buf b = BUF_INIT;
-
-	buf_put(&b, m->file.data, m->at);
-	buf_put(&b, m->file.data + m->at + m->size, m->file.len - m->at - m->size);
-	return b;
-}
-
 static struct vindex_query query_of(const struct made *m, uint32_t i, const struct bitset *allow)
 {
 	return (struct vindex_query){.vector = m->s.queries + (size_t)i * DIM,
@@ -124,11 +104,11 @@ static void test_layout_changes_nothing(void **state)
 
 	for (size_t i = 0; i < 4 * 3 * 2; i++) {
 		struct made m = make(all_distances[i / 6], quantizers[i / 2 % 3], i % 2);
-		struct buf plain = without_layout(&m);
+		struct buf plain = buf_without(&m.file, m.at, m.size);
 		struct vindex *with, *without;
 
-		assert_int_equal(open_bytes(&m, &m.file, &m.config, &with), 0);
-		assert_int_equal(open_bytes(&m, &plain, &m.config, &without), 0);
+		assert_int_equal(open_index(&m.file, m.distance, &m.config, &with), 0);
+		assert_int_equal(open_index(&plain, m.distance, &m.config, &without), 0);
 		check_same(&m, with, without);
 		vindex_free(with);
 		vindex_free(without);
@@ -141,7 +121,7 @@ static void test_layout_changes_nothing(void **state)
 static void test_layout_of_other_codes_is_passed_over(void **state)
 {
 	struct made m = make(DISTANCE_EUCLID, QUANTIZER_NONE, false);
-	struct buf plain = without_layout(&m);
+	struct buf plain = buf_without(&m.file, m.at, m.size);
 
 	for (int i = 0; i < 2; i++) {
 		struct index_config config = m.config;
@@ -151,8 +131,8 @@ static void test_layout_of_other_codes_is_passed_over(void **state)
 			config.rows_on_disk = true;
 		else
 			config.quantizer = QUANTIZER_BINARY;
-		assert_int_equal(open_bytes(&m, &m.file, &config, &with), 0);
-		assert_int_equal(open_bytes(&m, &plain, &config, &without), 0);
+		assert_int_equal(open_index(&m.file, m.distance, &config, &with), 0);
+		assert_int_equal(open_index(&plain, m.distance, &config, &without), 0);
 		check_same(&m, with, without);
 		vindex_free(with);
 		vindex_free(without);
@@ -219,8 +199,8 @@ static void test_links_of_four_bytes(void **state)
 
 	assert_int_equal(load_u32(m.file.data + m.at + AT_ID_BYTES), 3);
 	assert_true(load_u32(m.file.data + m.at + AT_N_MORE) > 100); /* some lists are long */
-	assert_int_equal(open_bytes(&m, &m.file, &m.config, &a), 0);
-	assert_int_equal(open_bytes(&m, &wide, &m.config, &b), 0);
+	assert_int_equal(open_index(&m.file, m.distance, &m.config, &a), 0);
+	assert_int_equal(open_index(&wide, m.distance, &m.config, &b), 0);
 	check_same(&m, a, b);
 	vindex_free(a);
 	vindex_free(b);
@@ -315,7 +295,7 @@ static bool try_open(const struct made *m)
 	copy.data = mem_alloc(m->file.len);
 	copy.len = m->file.len;
 	memcpy(copy.data, m->file.data, copy.len);
-	rc = open_bytes(m, &copy, &m->config, &v);
+	rc = open_index(&copy, m->distance, &m->config, &v);
 	if (rc)
 		assert_int_equal(rc, ERR_CORRUPT);
 	for (uint32_t i = 0; i < 5 && !rc; i++) {

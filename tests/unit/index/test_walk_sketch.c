@@ -56,26 +56,6 @@ static void unmake(struct made *m)
 	sample_free(&m->s);
 }
 
-static int open_bytes(const struct made *m, const struct buf *file,
-		      const struct index_config *config, struct vindex **out)
-{
-	const struct vindex_open o = {.bytes = file->data,
-				      .n_bytes = file->len,
-				      .distance = m->distance,
-				      .config = *config};
-
-	return vindex_open(&o, out, NULL);
-}
-
-static struct buf without_sketches(const struct made *m)
-{
-	struct buf b = BUF_INIT;
-
-	buf_put(&b, m->file.data, m->at);
-	buf_put(&b, m->file.data + m->at + m->size, m->file.len - m->at - m->size);
-	return b;
-}
-
 struct outcome {
 	double recall, distances; /* of a query */
 };
@@ -87,7 +67,7 @@ static struct outcome search_all(const struct made *m, const struct buf *file,
 	struct outcome o = {0};
 	struct vindex *v;
 
-	assert_int_equal(open_bytes(m, file, &plain, &v), 0);
+	assert_int_equal(open_index(file, m->distance, &plain, &v), 0);
 	for (uint32_t i = 0; i < QUERIES; i++) {
 		const struct vindex_query q = {.vector = m->s.queries + (size_t)i * DIM,
 					       .k = K,
@@ -120,7 +100,7 @@ static void test_fewer_codes_same_neighbours(void **state)
 		bitset_set(&allow, i);
 	for (size_t d = 0; d < 3; d++) {
 		struct made m = make(distances[d]);
-		struct buf bare = without_sketches(&m);
+		struct buf bare = buf_without(&m.file, m.at, m.size);
 
 		for (size_t level = 0; level < 3; level++) {
 			assert_int_equal(vindex_limit_kernels(levels[level], NULL), 0);
@@ -183,7 +163,7 @@ static void test_odd_uses(void **state)
 	for (int i = 0; i < 2; i++) {
 		const struct vindex_query q = {.vector = m.s.queries, .k = K};
 
-		assert_int_equal(open_bytes(&m, &m.file, i ? &bits : &plain, &v), 0);
+		assert_int_equal(open_index(&m.file, m.distance, i ? &bits : &plain, &v), 0);
 		assert_int_equal(vindex_search(v, &q, got, &n, &stats, NULL), 0);
 		assert_int_equal(n, K);
 		vindex_free(v);
@@ -200,14 +180,14 @@ static void test_damage(void **state)
 
 	for (size_t at = 4; at < head; at += at < 32 ? 1 : 4099) {
 		m.file.data[m.at + at] ^= 0x11;
-		assert_int_equal(open_bytes(&m, &m.file, &plain, &v), ERR_CORRUPT);
+		assert_int_equal(open_index(&m.file, m.distance, &plain, &v), ERR_CORRUPT);
 		m.file.data[m.at + at] ^= 0x11;
 	}
 	for (size_t cut = 0; cut < 3; cut++) {
 		struct buf b = BUF_INIT;
 
 		buf_put(&b, m.file.data, m.at + (cut == 0 ? 5 : cut == 1 ? head : m.size - 1));
-		assert_int_equal(open_bytes(&m, &b, &plain, &v), ERR_CORRUPT);
+		assert_int_equal(open_index(&b, m.distance, &plain, &v), ERR_CORRUPT);
 		buf_fini(&b);
 	}
 	for (size_t i = 0; i < (size_t)N * SKETCH; i++)
@@ -233,7 +213,7 @@ static void test_not_numbers(void **state)
 		memcpy(bytes + at, &nan, 4);
 		sum = hash64(bytes, head);
 		memcpy(bytes + head, &sum, sizeof sum);
-		assert_int_equal(open_bytes(&m, &m.file, &plain, &v), ERR_CORRUPT);
+		assert_int_equal(open_index(&m.file, m.distance, &plain, &v), ERR_CORRUPT);
 		memcpy(bytes + at, old, 4);
 	}
 	unmake(&m);

@@ -330,6 +330,30 @@ static void what_members_hold_is_forgotten_when_an_epoch_was_missed(void **state
 	(void)state;
 }
 
+/* Found by the simulator: it did not know any more when node 3 had been heard, which may still answer reads. */
+static void who_is_forgotten_is_waited_for_as_who_leaves(void **state)
+{
+	struct rig g;
+	struct replica_write a = {0};
+
+	lead(&g, "1 2 3");
+	rig_config(&g, 3, "1 2 3");
+	rig_disk(&g);
+	rig_config(&g, 4, "1 2");
+	rig_disk(&g);
+	rig_write(&g, &a);
+	rig_disk(&g);
+	rig_holds(&g, 2, 1, 1);
+	rig_apply(&g);
+	rig_tick(&g, 1000);
+	rig_holds(&g, 2, 1, 1);
+	assert_null(g.u.answer);
+	rig_tick(&g, REPLICA_HOLD_US);
+	assert_ptr_equal(g.u.answer, &a);
+	replica_fini(&g.r);
+	(void)state;
+}
+
 static void answers_to_earlier_calls_are_not_counted(void **state)
 {
 	struct rig g;
@@ -559,6 +583,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_answered_while_one_who_left_may_serve),
 		cmocka_unit_test(who_was_taken_out_by_others_does_not_join_again_at_once),
 		cmocka_unit_test(what_members_hold_is_forgotten_when_an_epoch_was_missed),
+		cmocka_unit_test(who_is_forgotten_is_waited_for_as_who_leaves),
 		cmocka_unit_test(answers_to_earlier_calls_are_not_counted),
 		cmocka_unit_test(a_member_that_lost_what_it_acknowledged_has_to_leave),
 		cmocka_unit_test(what_was_held_in_an_epoch_before_does_not_count),
