@@ -95,24 +95,24 @@ static int do_heal(const struct bench *b, struct error *err)
 	return b->o.heal ? run_command(b->o.heal, err) : 0;
 }
 
-/* Sleeps until so many seconds after the start; false when the run is over before that. */
+static double since_start(const struct fault_run *r)
+{
+	return (double)(clock_monotonic_ns() - r->start_ns) * 1e-9;
+}
+
+/* Sleeps until so many seconds after the start; false when the run was ended before that. */
 static bool sleep_until(struct fault_run *r, double s)
 {
 	const struct timespec tick = {.tv_nsec = 5000000};
 	bool over = false;
 
-	while (!over && (double)(clock_monotonic_ns() - r->start_ns) * 1e-9 < s) {
+	while (!over && since_start(r) < s) {
 		nanosleep(&tick, NULL);
 		pthread_mutex_lock(&r->lock);
 		over = r->over;
 		pthread_mutex_unlock(&r->lock);
 	}
-	return !over;
-}
-
-static double since_start(const struct fault_run *r)
-{
-	return (double)(clock_monotonic_ns() - r->start_ns) * 1e-9;
+	return since_start(r) >= s;
 }
 
 static void *act(void *ctx)

@@ -60,6 +60,9 @@ struct http_options {
 	 * `stream` is called: true when the body is to be streamed (fills *out). */
 	bool (*streams)(void *ctx, const struct http_request *req);
 	bool (*stream)(void *ctx, struct http_request *req, struct http_stream *out);
+	/* May be NULL. New clients have to wait, as the process has no file for them; on a thread of the
+	 * server, about every minute while it is so. */
+	void (*cannot_accept)(void *ctx, const struct error *why);
 	void *ctx;
 	/* Everything by libmicrohttpd, nothing by http/direct.c: for tests, and to see what that costs. */
 	bool library_only;

@@ -570,7 +570,7 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	*context = NULL;
 }
 
-bool http_library_take(struct http_server *s, int fd)
+void http_library_take(struct http_server *s, int fd)
 {
 	struct sockaddr_storage address = {0};
 	socklen_t n = sizeof(address);
@@ -580,23 +580,28 @@ bool http_library_take(struct http_server *s, int fd)
 	if (getpeername(fd, (struct sockaddr *)&address, &n) != 0)
 		close(fd);
 	else if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&address, n) == MHD_YES)
-		return true;
+		return;
 	atomic_fetch_sub(&s->n_connections, 1);
-	return false;
 }
 
-bool http_accept(struct http_server *s)
+int http_accept(struct http_server *s, struct error *err)
 {
 	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
-		return errno == ECONNABORTED || errno == EINTR;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+		return error_errno(err, errno,
+				   "new clients have to wait (%llu are connected): no connection "
+				   "can be opened for them",
+				   (unsigned long long)atomic_load(&s->n_connections));
+	if (fd < 0) /* those that are gone already are no reason to stop */
+		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINVAL;
 	/* Counted here, as libmicrohttpd takes it up later. */
 	atomic_fetch_add(&s->n_connections, 1);
-	if (!s->direct)
-		return http_library_take(s, fd);
-	http_direct_add(s, fd);
-	return true;
+	if (s->direct)
+		http_direct_add(s, fd);
+	else
+		http_library_take(s, fd);
+	return 1;
 }
 
 /* ---- start and stop ---- */

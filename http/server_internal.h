@@ -122,15 +122,17 @@ struct http_server {
 	struct http_direct *direct; /* NULL: all connections are libmicrohttpd's */
 	pthread_t watch_thread;
 	bool watching;
+	bool accept_failed;          /* these two: the watch's own */
+	uint64_t accept_complain_us; /* not before this */
 	int wake_fd;
 };
 
 /* ---- server.c ---- */
-/* Takes one waiting connection, if any; false: there is none, or no room. */
-bool http_accept(struct http_server *s);
+/* Takes one waiting connection. 1: go on; 0: there is none; negative: it has to wait, and why. */
+int http_accept(struct http_server *s, struct error *err);
 /* libmicrohttpd gets the socket, of a connection that is counted already, with what is to be read from
  * it. */
-bool http_library_take(struct http_server *s, int fd);
+void http_library_take(struct http_server *s, int fd);
 void http_connection_link(struct http_connection *c); /* into the server's list */
 void http_connection_unlink(struct http_connection *c);
 const char *http_reason(int status);

@@ -32,7 +32,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LOWEST_BYTES_PER_S = 1024, LINGER_US = 2000000, TICK_MS = 250, FULL_MS = 10 };
+enum {
+	LOWEST_BYTES_PER_S = 1024,
+	LINGER_US = 2000000,
+	TICK_MS = 250,
+	FULL_MS = 10,
+	COMPLAIN_US = 60000000,
+};
 
 void http_phase_at(struct http_connection *c, enum connection_phase phase, uint64_t bytes,
 		   uint64_t now_us)
@@ -176,11 +182,26 @@ static bool has_room(struct http_server *s)
 	return atomic_load(&s->n_connections) < s->max_connections;
 }
 
-/* Waits until something is to be done. Beyond the limit clients wait in the kernel's queue. */
+static void accept_all(struct http_server *s)
+{
+	struct error why;
+	int rc = 1;
+
+	while (rc > 0 && atomic_load(&s->accepting) && has_room(s))
+		rc = http_accept(s, &why);
+	s->accept_failed = rc < 0;
+	if (rc >= 0 || !s->options.cannot_accept || clock_monotonic_us() < s->accept_complain_us)
+		return;
+	s->accept_complain_us = clock_monotonic_us() + COMPLAIN_US;
+	s->options.cannot_accept(s->options.ctx, &why);
+}
+
+/* Waits until something is to be done. Beyond the limit clients wait in the kernel's queue; those for
+ * whom there was no file a moment ago as well. */
 static void watch_poll(struct http_server *s, const struct lingering *all, size_t n)
 {
 	struct pollfd polled[LINGER_MAX + 2];
-	bool accepting = atomic_load(&s->accepting), room = has_room(s);
+	bool accepting = atomic_load(&s->accepting), room = has_room(s) && !s->accept_failed;
 	uint64_t woken;
 
 	polled[0] = (struct pollfd){.fd = s->wake_fd, .events = POLLIN};
@@ -190,9 +211,9 @@ static void watch_poll(struct http_server *s, const struct lingering *all, size_
 	poll(polled, n + 2, accepting && !room ? FULL_MS : TICK_MS);
 	if ((polled[0].revents & POLLIN) && read(s->wake_fd, &woken, sizeof(woken)) < 0)
 		assert(errno == EAGAIN);
-	while ((polled[1].revents & POLLIN) && atomic_load(&s->accepting) && has_room(s) &&
-	       http_accept(s))
-		;
+	s->accept_failed = false;
+	if (polled[1].revents & POLLIN)
+		accept_all(s);
 }
 
 static void *watch(void *arg)

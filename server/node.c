@@ -27,11 +27,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
 	SELF = 1,                        /* the only node of a single-node system */
 	MEMORY_RESERVE_BYTES = 64 << 20, /* for what is under way when there is no more */
+	CONNECTIONS_MAX = 4096,          /* of clients */
 };
 
 struct node {
@@ -499,6 +501,24 @@ static bool node_ready(void *ctx, struct error *why)
 	return coord_ready(n->coord, why) && shard_ready(n->shard, why);
 }
 
+static void cannot_accept(void *ctx, const struct error *why)
+{
+	log_warn("http", "%s; give quiverd more (ulimit -n, LimitNOFILE)", why->text);
+}
+
+/* As many files as the process may have; half of them are for clients, the others for data and other nodes. */
+static uint32_t connections_of(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return 0;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		getrlimit(RLIMIT_NOFILE, &files);
+	return files.rlim_cur / 2 < CONNECTIONS_MAX ? (uint32_t)(files.rlim_cur / 2)
+						    : CONNECTIONS_MAX;
+}
+
 static int start_api(struct node *n, struct error *err)
 {
 	const struct node_config *c = &n->config;
@@ -518,6 +538,8 @@ static int start_api(struct node *n, struct error *err)
 	char host[256];
 	struct http_options ho = {.host = host,
 				  .threads = (uint32_t)c->http_threads,
+				  .max_connections = connections_of(),
+				  .cannot_accept = cannot_accept,
 				  .tls_cert = c->tls_cert,
 				  .tls_key = c->tls_key,
 				  .handle = api_handle,

@@ -162,6 +162,10 @@ class Server(Caller):
         with open(os.path.join(self.folder, "quiverd.log"), errors="replace") as f:
             return f.read()[-4000:]
 
+    def state(self):
+        """For the message of a failed test: the log, and what each thread is at."""
+        return self.log_text() + nodes.threads(self.process)
+
     def kill(self):
         self.disconnect()
         if self.process.poll() is None:
@@ -172,7 +176,10 @@ class Server(Caller):
     def stop(self):
         self.disconnect()
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=60)
+        try:
+            code = self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError("quiverd does not stop: " + self.state())
         self.log.close()
         if code != 0:
             raise RuntimeError("quiverd ended with %d: %s" % (code, self.log_text()))

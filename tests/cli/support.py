@@ -94,7 +94,7 @@ class CliTest(unittest.TestCase):
     def good(self, *arguments, **more):
         """Standard output of a command that must succeed."""
         code, out, err = self.run_quiver(*arguments, **more)
-        self.assertEqual(code, DONE, out + err)
+        self.assertEqual(code, DONE, "" if code == DONE else out + err + self.server.state())
         return out
 
     def good_json(self, *arguments):

@@ -41,9 +41,10 @@ class Bench(CliTest):
         self.assertGreater(fault["before"]["recall"], 0.9)
         self.assertLess(fault["during"]["qps"], fault["before"]["qps"] / 2)
         self.assertGreater(fault["failed"], 10)
-        self.assertTrue(fault["recovered"], fault)
-        self.assertGreaterEqual(fault["recovery_s"], fault["heal_s"] - fault["fault_s"] - fault["slice_s"])
-        self.assertGreater(fault["after"]["qps"], 0)
+        # What waits at the end of the pause still gets its answer: that is in the last one or two slices of it.
+        self.assertGreaterEqual(fault["recovery_s"], fault["heal_s"] - fault["fault_s"] - 2 * fault["slice_s"])
+        after = [s for s in fault["slices"] if s["from_s"] > fault["heal_s"]]
+        self.assertTrue(any(s["failed"] == 0 and s["qps"] > 0 for s in after), (fault, self.server.state()))
         # nothing that was due is left out: slices before the fault and in it hold as many requests
         due = [s["qps"] * fault["slice_s"] + s["failed"] for s in fault["slices"]]
         self.assertGreater(sum(due), 0.8 * 200 * 5)

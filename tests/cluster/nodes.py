@@ -38,6 +38,25 @@ def free_ports(n):
     return ports
 
 
+def threads(process):
+    """What each thread of a process is at: its name, state, processor time, call of the kernel, and where it waits there."""
+    def read(path):
+        try:
+            with open(path) as f:
+                return f.read().strip()
+        except OSError as e:
+            return type(e).__name__
+
+    lines = ["", "threads of %d, which ended with %r:" % (process.pid, process.poll())]
+    folder = "/proc/%d/task" % process.pid
+    for task in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        stat = read("%s/%s/stat" % (folder, task)).rpartition(")")[2].split()
+        lines.append("%s %-15s %s user %s sys %s  %s  %s" % (
+            task, read("%s/%s/comm" % (folder, task)), *(stat[i] for i in (0, 11, 12)),
+            read("%s/%s/wchan" % (folder, task)), read("%s/%s/syscall" % (folder, task))))
+    return "\n".join(lines) + "\n"
+
+
 class Node:
     """links: others reach it through them (links.py)."""
 
@@ -68,6 +87,9 @@ class Node:
     def log(self):
         with open(self.data + ".log", errors="replace") as f:
             return f.read()
+
+    def state(self):
+        return "== %s\n%s%s" % (self.name, self.log()[-3000:], threads(self.process) if self.process else "")
 
     def send(self, number):
         self.process.send_signal(number)
@@ -135,7 +157,7 @@ class Cluster:
             if value:
                 return value
             if time.monotonic() > until:
-                raise AssertionError("%s: not in %d s\n%s" % (what, PATIENCE, self.logs()))
+                raise AssertionError("%s: not in %d s\n%s" % (what, PATIENCE, self.states()))
             time.sleep(0.02)
 
     def wait_ready(self):
@@ -148,6 +170,9 @@ class Cluster:
     def logs(self):
         return "\n".join("== %s\n%s" % (node.name, node.log()[-2000:]) for node in self.nodes
                          if os.path.exists(node.data + ".log"))
+
+    def states(self):
+        return "\n".join(node.state() for node in self.nodes if os.path.exists(node.data + ".log"))
 
     def leader(self):
         """Who said last that it leads, and lives."""
@@ -170,8 +195,9 @@ class Cluster:
                 try:
                     node.process.wait(timeout=PATIENCE)
                 except subprocess.TimeoutExpired:
+                    state = node.state()
                     node.kill()
-                    raise AssertionError("%s does not stop\n%s" % (node.name, node.log()[-3000:]))
+                    raise AssertionError("%s does not stop\n%s" % (node.name, state))
         if self.links:
             self.links.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static int setup_impatient(void **state)
 {
@@ -178,6 +180,49 @@ static void test_more_clients_than_places(void **state)
 	teardown(state);
 }
 
+static atomic_uint complaints;
+
+static void complain(void *ctx, const struct error *why)
+{
+	assert_non_null(strstr(why->text, "Too many open files"));
+	atomic_fetch_add(&complaints, 1);
+}
+
+static uint64_t now_complained(void)
+{
+	return atomic_load(&complaints);
+}
+
+/* A client for whom there is no file waits until there is one. */
+static void test_no_file_for_a_client(void **state)
+{
+	struct http_options o = options();
+	struct rlimit before, low;
+	int files[64], n = 0;
+	struct client c;
+
+	o.cannot_accept = complain;
+	atomic_store(&complaints, 0);
+	start(&o);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){(rlim_t)dup(0) + 16, before.rlim_max};
+	files[n++] = (int)low.rlim_cur - 16;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (n < 64 && (files[n] = dup(0)) >= 0)
+		n++;
+	close(files[--n]);
+	c = dial();
+	send_text(&c, "GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
+	wait_until(now_complained, 1);
+	while (n > 0)
+		close(files[--n]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	expect(&c, 200, "path=/late");
+	hang_up(&c);
+	assert_int_equal(atomic_load(&complaints), 1);
+	teardown(state);
+}
+
 /* ---- stop ---- */
 
 static void *stop_server(void *arg)
@@ -295,6 +340,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_waiting_is_not_idling, setup_impatient,
 						teardown),
 		cmocka_unit_test(test_more_clients_than_places),
+		cmocka_unit_test(test_no_file_for_a_client),
 		cmocka_unit_test(test_stop_waits),
 		cmocka_unit_test(test_stop_gives_up),
 		cmocka_unit_test(test_stop_with_a_stream_held_back),
