@@ -9,6 +9,7 @@ enum { CREATE_PATIENCE_US = 10000000, CREATE_PAUSE_US = 20000 };
 struct creation {
 	struct coord *coord;
 	struct coord_change *change;
+	struct timer timer;
 	uint64_t until_us;
 	struct coord_replicas replicas;
 	struct arena *arena; /* of one question */
@@ -56,7 +57,8 @@ static void all_answered(struct coord_call *call)
 	arena_free(creation->arena);
 	collection_unref(creation->collection);
 	if (missing != NULL && !late)
-		timers_add(c->timers, now_us(c) + CREATE_PAUSE_US, ask_all, creation);
+		timers_add(c->timers, &creation->timer, now_us(c) + CREATE_PAUSE_US, ask_all,
+			   creation);
 	else
 		finish(creation, rc);
 }
@@ -93,5 +95,5 @@ void create_wait(struct coord *c, struct coord_change *change)
 	creation->change = change;
 	creation->until_us = now_us(c) + CREATE_PATIENCE_US;
 	/* The caller is the thread of the control plane, which must not serve. */
-	timers_add(c->timers, now_us(c), ask_all, creation);
+	timers_add(c->timers, &creation->timer, now_us(c), ask_all, creation);
 }

@@ -37,6 +37,9 @@ struct race {
 	struct try *writing; /* the write's only try, on another node */
 	int rc;              /* of the last failure */
 	struct error err;
+	struct timer
+		later; /* the hedge of a read, or the watch over a write; set: it holds a reference */
+	struct timer pause; /* until it starts again; likewise */
 };
 
 struct
@@ -150,7 +153,17 @@ static void take_winner(struct race *race, struct round_call *c)
 		free(winner);
 }
 
-/* Under the lock, which it lets go: hands the result over if it is known and nobody is still reading the request. */
+/* Under the lock. Not once the result was handed over: then nobody would take it back. */
+static bool set_later(struct race *race, uint64_t due_us, void (*fn)(void *ctx))
+{
+	bool wanted = race->target != NULL;
+	if (wanted)
+		timers_add(race->coord->timers, &race->later, due_us, fn, race);
+	return wanted;
+}
+
+/* Under the lock, which it lets go: hands the result over if it is known and nobody is still reading the request. The caller has a
+ * reference. */
 static void settle(struct race *race)
 {
 	struct round_call *c = race->target;
@@ -168,8 +181,11 @@ static void settle(struct race *race)
 		}
 	}
 	pthread_mutex_unlock(&race->lock);
-	if (ready)
-		round_done(c);
+	if (!ready)
+		return;
+	if (timers_take_back(race->coord->timers, &race->later))
+		race_unref(race);
+	round_done(c);
 }
 
 /* more: of the call's first try, when others of its round follow to the same node. */
@@ -232,7 +248,8 @@ static void pause_or_fail(struct race *race)
 		race->settled = true;
 	settle(race);
 	if (wait)
-		timers_add(race->coord->timers, now + RETRY_PAUSE_US, again_due, race);
+		timers_add(race->coord->timers, &race->pause, now + RETRY_PAUSE_US, again_due,
+			   race);
 }
 
 static void race_next(struct race *race)
@@ -262,13 +279,12 @@ static void hedge_due(void *ctx)
 	bool slow = !race->settled && race->target != NULL && race->open == 1;
 	bool again = slow && !race->pressed && !atomic_load(&c->closing) && !route_spend(&c->route);
 	race->pressed = race->pressed || again;
+	bool set = again && set_later(race, now_us(c) + SLOW_US, hedge_due);
 	if (slow && !again)
 		send_next(race);
 	else
 		settle(race);
-	if (again)
-		timers_add(c->timers, now_us(c) + SLOW_US, hedge_due, race);
-	else
+	if (!set)
 		race_unref(race);
 }
 
@@ -313,10 +329,11 @@ static void watch_due(void *ctx)
 		rpc_cancel(c->options.rpc, lost->node, &lost->rpc);
 		try_unref(lost);
 	}
-	if (over)
+	pthread_mutex_lock(&race->lock);
+	bool set = !over && set_later(race, now_us(c) + WATCH_US, watch_due);
+	pthread_mutex_unlock(&race->lock);
+	if (!set)
 		race_unref(race);
-	else
-		timers_add(c->timers, now_us(c) + WATCH_US, watch_due, race);
 }
 
 /* ---- the end of a try ---- */
@@ -379,17 +396,15 @@ void race_start(struct round_call *c, bool local_failed)
 		race->tried = (struct route_avoid){{c->node}, 1};
 		race->unknown = is_write(race) && c->rpc.rc == ERR_CLOSED;
 	}
-	bool hedge = race->type != RPC_TYPE_write && race->type != RPC_TYPE_info;
-	route_earn(&coord->route);
 	bool watch = is_write(race);
-	if (hedge || watch)
-		race_ref(race);
+	bool hedge = !watch && race->type != RPC_TYPE_info;
+	route_earn(&coord->route);
 	uint64_t node = c->node;
 	race_next(race);
-	if (hedge)
-		timers_add(coord->timers, now + route_hedge_delay_us(&coord->route, node),
-			   hedge_due, race);
-	if (watch)
-		timers_add(coord->timers, now + WATCH_US, watch_due, race);
+	uint64_t due = now + (watch ? WATCH_US : route_hedge_delay_us(&coord->route, node));
+	pthread_mutex_lock(&race->lock);
+	if ((hedge || watch) && set_later(race, due, watch ? watch_due : hedge_due))
+		race_ref(race);
+	pthread_mutex_unlock(&race->lock);
 	race_unref(race);
 }

@@ -7,64 +7,70 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct timer {
-	uint64_t due_us;
-	void (*fn)(void *ctx);
-	void *ctx;
-};
-
 struct timers {
 	const struct clock *clock;
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	struct timer *heap;
+	struct timer **heap;
 	size_t n, cap;
+	uint64_t wakes_us; /* when the thread looks again; 0: it is awake, or has been woken */
 	bool stopping;
 };
 
-static void sift_up(struct timer *heap, size_t at)
+static void put(struct timers *t, size_t at, struct timer *timer)
 {
-	while (at > 0 && heap[(at - 1) / 2].due_us > heap[at].due_us) {
-		struct timer t = heap[at];
-		heap[at] = heap[(at - 1) / 2];
-		heap[(at - 1) / 2] = t;
-		at = (at - 1) / 2;
-	}
+	t->heap[at] = timer;
+	timer->place = at + 1;
 }
 
-static void sift_down(struct timer *heap, size_t n, size_t at)
+static void sift_up(struct timers *t, size_t at)
 {
+	struct timer *timer = t->heap[at];
+	for (; at > 0 && t->heap[(at - 1) / 2]->due_us > timer->due_us; at = (at - 1) / 2)
+		put(t, at, t->heap[(at - 1) / 2]);
+	put(t, at, timer);
+}
+
+static void sift_down(struct timers *t, size_t at)
+{
+	struct timer *timer = t->heap[at];
 	for (;;) {
-		size_t least = at, left = 2 * at + 1, right = left + 1;
-		if (left < n && heap[left].due_us < heap[least].due_us)
-			least = left;
-		if (right < n && heap[right].due_us < heap[least].due_us)
-			least = right;
-		if (least == at)
-			return;
-		struct timer t = heap[at];
-		heap[at] = heap[least];
-		heap[least] = t;
+		size_t least = 2 * at + 1;
+		if (least + 1 < t->n && t->heap[least + 1]->due_us < t->heap[least]->due_us)
+			least++;
+		if (least >= t->n || t->heap[least]->due_us >= timer->due_us)
+			break;
+		put(t, at, t->heap[least]);
 		at = least;
 	}
+	put(t, at, timer);
 }
 
-static struct timer take_first(struct timers *t)
+static struct timer *take_at(struct timers *t, size_t at)
 {
-	struct timer first = t->heap[0];
-	t->heap[0] = t->heap[--t->n];
-	sift_down(t->heap, t->n, 0);
-	return first;
+	struct timer *taken = t->heap[at], *last = t->heap[--t->n];
+	taken->place = 0;
+	if (last != taken) {
+		put(t, at, last);
+		sift_up(t, at);
+		sift_down(t, last->place - 1);
+	}
+	return taken;
 }
 
-static void wait_until(struct timers *t, uint64_t wait_us)
+/* Until the earliest is due, or one is set that is due before that. */
+static void wait_for_more(struct timers *t)
 {
-	struct timespec at;
-	uint64_t due = t->clock->monotonic_us(t->clock->ctx) + wait_us;
-	at.tv_sec = (time_t)(due / 1000000);
-	at.tv_nsec = (long)(due % 1000000) * 1000;
-	pthread_cond_clockwait(&t->changed, &t->mutex, CLOCK_MONOTONIC, &at);
+	if (t->n == 0) {
+		t->wakes_us = UINT64_MAX;
+		pthread_cond_wait(&t->changed, &t->mutex);
+	} else {
+		uint64_t due = t->wakes_us = t->heap[0]->due_us;
+		struct timespec at = {(time_t)(due / 1000000), (long)(due % 1000000) * 1000};
+		pthread_cond_clockwait(&t->changed, &t->mutex, CLOCK_MONOTONIC, &at);
+	}
+	t->wakes_us = 0;
 }
 
 static void *timer_thread(void *arg)
@@ -73,15 +79,13 @@ static void *timer_thread(void *arg)
 	pthread_mutex_lock(&t->mutex);
 	while (!t->stopping || t->n > 0) {
 		uint64_t now = t->clock->monotonic_us(t->clock->ctx);
-		if (t->n == 0) {
-			pthread_cond_wait(&t->changed, &t->mutex);
-		} else if (t->heap[0].due_us <= now || t->stopping) {
-			struct timer due = take_first(t);
+		if (t->n > 0 && (t->heap[0]->due_us <= now || t->stopping)) {
+			struct timer due = *take_at(t, 0);
 			pthread_mutex_unlock(&t->mutex);
 			due.fn(due.ctx);
 			pthread_mutex_lock(&t->mutex);
 		} else {
-			wait_until(t, t->heap[0].due_us - now);
+			wait_for_more(t);
 		}
 	}
 	pthread_mutex_unlock(&t->mutex);
@@ -120,16 +124,33 @@ void timers_stop(struct timers *t)
 	free(t);
 }
 
-void timers_add(struct timers *t, uint64_t due_us, void (*fn)(void *ctx), void *ctx)
+void timers_add(struct timers *t, struct timer *timer, uint64_t due_us, void (*fn)(void *ctx),
+		void *ctx)
 {
 	pthread_mutex_lock(&t->mutex);
+	assert(timer->place == 0);
 	if (t->n == t->cap) {
 		t->cap = t->cap ? t->cap * 2 : 64;
-		t->heap = mem_resize(t->heap, t->cap * sizeof(*t->heap));
+		t->heap = mem_resize(t->heap, t->cap * sizeof(struct timer *));
 	}
-	t->heap[t->n] = (struct timer){due_us, fn, ctx};
-	sift_up(t->heap, t->n++);
-	if (t->heap[0].ctx == ctx)
+	timer->due_us = due_us;
+	timer->fn = fn;
+	timer->ctx = ctx;
+	t->heap[t->n] = timer;
+	sift_up(t, t->n++);
+	if (due_us < t->wakes_us) {
+		t->wakes_us = 0; /* once is enough */
 		pthread_cond_signal(&t->changed);
+	}
 	pthread_mutex_unlock(&t->mutex);
+}
+
+bool timers_take_back(struct timers *t, struct timer *timer)
+{
+	pthread_mutex_lock(&t->mutex);
+	bool is_set = timer->place != 0;
+	if (is_set)
+		take_at(t, timer->place - 1);
+	pthread_mutex_unlock(&t->mutex);
+	return is_set;
 }

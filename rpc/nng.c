@@ -100,6 +100,7 @@ struct stream {
 	struct stream *next; /* of a listener */
 	nng_stream *io;
 	nng_aio *rx, *tx;
+	nng_aio *now; /* to send without a callback */
 	atomic_uint refs;
 
 	pthread_mutex_t lock;
@@ -138,7 +139,8 @@ static struct stream *stream_new(nng_stream *io, const struct stream_events *eve
 	s->ahead = mem_alloc(READ_AHEAD);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->quiet, NULL);
-	if (nng_aio_alloc(&s->rx, on_rx, s) != 0 || nng_aio_alloc(&s->tx, on_tx, s) != 0)
+	if (nng_aio_alloc(&s->rx, on_rx, s) != 0 || nng_aio_alloc(&s->tx, on_tx, s) != 0 ||
+	    nng_aio_alloc(&s->now, NULL, NULL) != 0)
 		abort(); /* no memory for a small thing */
 	return s;
 }
@@ -151,6 +153,7 @@ static void stream_unref(struct stream *s)
 	nng_stream_free(s->io);
 	nng_aio_reap(s->rx);
 	nng_aio_reap(s->tx);
+	nng_aio_reap(s->now);
 	while (s->queue != NULL) {
 		struct part *p = s->queue;
 
@@ -211,7 +214,7 @@ static void stream_wait_quiet(struct stream *s)
 /* ---- sending ---- */
 
 /* With the lock held, not closed. */
-static void begin_tx(struct stream *s)
+static void send_by(struct stream *s, nng_aio *aio)
 {
 	nng_iov iov[SEND_PARTS];
 	unsigned n = 0;
@@ -222,8 +225,8 @@ static void begin_tx(struct stream *s)
 		iov[n].iov_buf = p->bytes + skip;
 		iov[n++].iov_len = p->n - skip;
 	}
-	nng_aio_set_iov(s->tx, n, iov);
-	nng_stream_send(s->io, s->tx);
+	nng_aio_set_iov(aio, n, iov);
+	nng_stream_send(s->io, aio);
 }
 
 /* With the lock held: takes off what was sent. */
@@ -243,6 +246,19 @@ static void parts_sent(struct stream *s, size_t n)
 	s->sent = n;
 }
 
+/* With the lock held, not closed, nothing being sent: sends what the system takes at once. The end of an operation with a callback
+ * is told on a thread of the library, which must be woken for it, and nearly all messages fit into the socket's buffer. One
+ * without a callback is over as soon as it was taken; what would have to wait is called off before any of it was sent, and
+ * begun again with the callback, which also hears of a failure. */
+static void send_now(struct stream *s)
+{
+	send_by(s, s->now);
+	nng_aio_cancel(s->now);
+	nng_aio_wait(s->now);
+	if (nng_aio_result(s->now) == 0)
+		parts_sent(s, nng_aio_count(s->now));
+}
+
 static void on_tx(void *arg)
 {
 	struct stream *s = arg;
@@ -254,7 +270,7 @@ static void on_tx(void *arg)
 		again = s->queue != NULL && !s->closed;
 	}
 	if (again)
-		begin_tx(s);
+		send_by(s, s->tx);
 	else
 		s->sending = false;
 	pthread_mutex_unlock(&s->lock);
@@ -289,10 +305,12 @@ static bool stream_send(struct stream *s, const struct buf *bytes)
 		*s->queue_end = p;
 		s->queue_end = &p->next;
 		s->queued_bytes += p->n;
-		if (!s->sending) {
+		if (!s->sending)
+			send_now(s);
+		if (!s->sending && s->queue != NULL) {
 			s->sending = true;
 			operation_begins(s);
-			begin_tx(s);
+			send_by(s, s->tx);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);

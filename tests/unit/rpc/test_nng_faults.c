@@ -210,6 +210,59 @@ static void raw_received(void *ctx, struct wire_message *m)
 	atomic_fetch_add(&p->answers, 1);
 }
 
+static void raw_read(int fd, void *bytes, size_t n)
+{
+	for (ssize_t got; n > 0; n -= (size_t)got, bytes = (uint8_t *)bytes + got) {
+		got = recv(fd, bytes, n, 0);
+		assert_true(got > 0);
+	}
+}
+
+/* Messages to a peer that does not read: those that the system takes, those of which it takes a part, and those that wait for
+ * it. Once it reads, it gets all of them, whole and in order. */
+static void test_peer_that_reads_late(void **state)
+{
+	enum { MESSAGES = 600, LONGEST = 100000 };
+	struct raw_peer p = {0};
+	struct wire_dialer_events events = {&p, raw_up, raw_down, raw_received};
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t size = sizeof(at);
+	uint8_t *bytes = malloc(LONGEST);
+	struct buf message = BUF_INIT;
+	char address[32];
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(at.sin_port));
+	assert_int_equal(wire_dial(address, &events, &p.dialer, NULL), 0);
+	int fd = accept(listener, NULL, NULL);
+	while (!p.up)
+		usleep(1000);
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		memset(bytes, (int)(i % 251), LONGEST);
+		buf_clear(&message);
+		buf_put(&message, bytes, 1 + i * 7919 % LONGEST);
+		assert_true(wire_dialer_send(p.dialer, &message));
+	}
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		uint32_t head[2], n = 1 + i * 7919 % LONGEST;
+
+		raw_read(fd, head, sizeof(head));
+		assert_int_equal(head[1], n);
+		raw_read(fd, bytes, n);
+		for (uint32_t j = 0; j < n; j++)
+			assert_true(bytes[j] == i % 251);
+	}
+	wire_dialer_close(p.dialer);
+	close(fd);
+	close(listener);
+	buf_fini(&message);
+	free(bytes);
+}
+
 /* Well-formed transport, wrong frames: each is answered with the reason, or its items with theirs. */
 static void test_wrong_frames(void **state)
 {
@@ -396,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_strangers_are_turned_away),
 		cmocka_unit_test(test_who_knows_no_cluster_may_only_join),
 		cmocka_unit_test(test_garbage_on_the_socket),
+		cmocka_unit_test(test_peer_that_reads_late),
 		cmocka_unit_test(test_wrong_frames),
 		cmocka_unit_test(test_a_refusal_without_a_reason_is_no_answer),
 		cmocka_unit_test(test_the_address_changes_while_calls_are_sent),
