@@ -299,7 +299,9 @@ static bool is_over(const struct lane *l, uint64_t now)
 /* Where the server has the same processors, each answer would wake this thread, which would put the server aside
  * in the middle of the next search, for one more request. As a batch job it takes the answers that are there
  * once a processor has nothing better to do, or a slice of time is over. Not with few clients: an answer that
- * waits for this thread would be taken for a slow one. (Refused: then it is as it was.) */
+ * waits for this thread would be taken for a slow one. Measured in turn, eight runs each of 2 s with one server, 32
+ * clients: 0.01 involuntary switches of the server a query instead of 0.64, this thread 3.7 us a query instead of
+ * 4.9, 3 % more queries. Which server it is does not matter to it. (Refused: then it is as it was.) */
 static void be_patient(const struct lane *l)
 {
 	const struct sched_param none = {0};
