@@ -27,6 +27,7 @@
 	X(nothing_without_lease)   /* an old primary says that there is no such point */           \
 	X(no_hold_after_promotion) /* a new primary answers while the old one may serve reads */   \
 	X(no_hold_for_who_left)    /* a primary answers while a former member may serve reads */   \
+	X(no_hold_for_forgotten)   /* the same for whom it forgets, as it missed an epoch */       \
 	X(serves_before_caught_up) /* reads are answered before the log of others is applied */    \
 	X(lease_beyond_primary)    /* a follower's lease does not depend on its primary's */       \
 	X(lease_from_receipt)      /* a lease begins when the append arrives */                    \
@@ -60,7 +61,6 @@
 	X(reports_kept)               /* what a process said before it was started again counts */ \
 	X(promotes_failed)            /* a member without its folder becomes primary */            \
 	X(learner_never_votes)        /* a lone voter cannot make a second one safely */           \
-	X(snapshot_goes_back)         /* a snapshot that comes late cuts what came after it */     \
 	X(returner_ignored)           /* who lost its vote while it was away stays away */         \
 	X(term_not_taken)             /* two voters refuse each other for ever */                  \
 	X(asked_again_is_new)         /* a question that is asked again counts for new reads */    \

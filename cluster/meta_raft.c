@@ -477,7 +477,7 @@ static int receive_snapshot(struct meta_core *c, const struct meta_wire *w)
 		return 0;
 	if (c->meta->installing || w->snapshot.index == 0 || w->snapshot.index_term == 0)
 		return 0;
-	if (meta_has_snapshot(c->meta, w) && !MUTANT(snapshot_goes_back))
+	if (meta_has_snapshot(c->meta, w))
 		return 0;
 	if (meta_snapshot_parse(w->snapshot.bytes.bytes, w->snapshot.bytes.n, &parsed, &map, NULL) <
 	    0)

@@ -104,7 +104,7 @@ void replica_on_config(struct replica *r, const struct map_partition *c, struct 
 		return;
 	goes_on = before.epoch > 0 && before.primary == r->self && c->primary == r->self &&
 		  c->epoch == before.epoch + 1;
-	replica_hold_for_leavers(r, goes_on ? c : NULL);
+	replica_hold_for_leavers(r, goes_on || MUTANT(no_hold_for_forgotten) ? c : NULL);
 	if (goes_on)
 		r->lease_until_us = max_u64(r->lease_until_us, replica_lease(r, 0));
 	else

@@ -81,6 +81,7 @@ class SimTest(CliTest):
         for words in (("--seed",), ("--seed", "x"), ("--runs", "-1"), ("--what", "1")):
             self.refused(USAGE, "Usage: quiver sim", "sim", *words)
         self.refused(USAGE, "no mutant `x`", "sim", "--mutant", "x")
+        self.refused(USAGE, "no world `x`", "sim", "--world", "x")
 
     def test_it_is_not_installed(self):
         alone = os.path.join(self.folder, "quiver")

@@ -170,6 +170,22 @@ void check_committed(struct sim *s, struct rep *r)
 		r->disk.commit_max = m->commit_seq;
 }
 
+/* Is it in sync, and something acknowledged that it must hold? */
+bool check_counted_on(const struct sim *s, const struct rep *r)
+{
+	const struct map_partition *c = newest_config(s, r->part);
+
+	return c && map_among(c->in_sync, c->n_in_sync, r->node) && s->parts[r->part].acked_seq > 0;
+}
+
+void check_taken_away(struct sim *s, const struct rep *r)
+{
+	if (r->disk.exists && !r->disk.wiped && check_counted_on(s, r))
+		violation(s, "ack_durable",
+			  "node %u is in sync and takes its folder of partition %u away", r->node,
+			  r->part);
+}
+
 void check_applied(struct sim *s, struct rep *r, const struct entry *e)
 {
 	const struct committed *c = at_seq(&s->parts[r->part], e->seq);

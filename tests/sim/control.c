@@ -30,6 +30,8 @@ void control_begin(struct sim *s)
 		s->n_first += s->n_first < s->n_nodes ? 1 : -1;
 	if (s->stress)
 		stress_control(s);
+	if (s->histories)
+		history_control(s);
 	for (uint32_t i = 1; i <= s->n_nodes; i++)
 		snprintf(s->addresses[i], sizeof s->addresses[i], "10.0.0.%u:7000", i);
 	for (uint32_t i = 0; i < s->n_first; i++)

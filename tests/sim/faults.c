@@ -26,6 +26,7 @@ void fault_mend_network(struct sim *s)
 	s->late = false;
 	s->lost_kinds = 0;
 	s->split_at_lead = false;
+	s->slow.how = SLOW_NOT;
 }
 
 void fault_begin(struct sim *s)
@@ -60,13 +61,6 @@ void fault_moment(struct sim *s, uint32_t node, enum moment moment)
 	n->armed = 0;
 	later(s, prng_below(&s->prng, 4000),
 	      (struct event){.kind = EV_CRASH, .node = node, .b = n->life});
-}
-
-void fault_crash(struct sim *s, struct node *n)
-{
-	node_crash(s, n);
-	later(s, between(s, 1000, chance(s, 0.5) ? 20000 : 1000000),
-	      (struct event){.kind = EV_RESTART, .a = n->id});
 }
 
 static void cut_some(struct sim *s)
@@ -114,19 +108,27 @@ void fault_slow_disk(struct sim *s)
 	      n->disk_full ? ", full" : "");
 }
 
+bool fault_settled(const struct sim *s)
+{
+	for (uint32_t i = 1; i <= s->n_nodes; i++) {
+		const struct node *n = &s->nodes[i];
+
+		if (n->up && n->control.log_first + n->control.log_n > s->n_agreed)
+			return false;
+	}
+	return true;
+}
+
 /* Is there a copy too many to lose one? Not when the set is as small as it may be and nobody could hold another, nor
  * while a change of the map is under way: it may say that just this one goes on alone. */
 static bool can_spare(const struct sim *s, const struct map_partition *c)
 {
 	uint32_t alive = 0;
 
-	for (uint32_t i = 1; i <= s->n_nodes; i++) {
-		const struct node *n = &s->nodes[i];
-
-		alive += n->exists && !n->gone;
-		if (n->up && n->control.log_first + n->control.log_n > s->n_agreed)
-			return false;
-	}
+	if (!fault_settled(s))
+		return false;
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		alive += s->nodes[i].exists && !s->nodes[i].gone;
 	return c->n_in_sync > c->min_isr || alive > c->n_in_sync + c->n_learners;
 }
 
@@ -149,31 +151,36 @@ static void corrupt_some(struct sim *s)
 	r->now.digest ^= 1;
 }
 
-/* May its folder be lost? The others of the set have everything, and none of them has been silent for so long that it
- * may be taken for dead before it is known that the folder is gone: two losses at once. Not the primary's: it may just
- * have proposed to go on alone. */
-static bool may_wipe(struct sim *s, const struct node *n, uint32_t p)
+/* All of the set hold what they should, and none of them is silent. */
+bool fault_copies_are_good(struct sim *s, uint32_t p)
 {
 	const struct map_partition *c = newest_config(s, p);
 	const struct node *leader = leader_of(s);
-	uint32_t good = 0;
-	bool in_sync = false;
 
 	if (!c || !leader)
 		return false;
 	for (uint32_t i = 0; i < c->n_in_sync; i++) {
 		const struct rep *r = &s->nodes[c->in_sync[i]].reps[p];
 
-		if (heal_silent(leader->control.heal, c->in_sync[i]))
+		if (heal_silent(leader->control.heal, c->in_sync[i]) || !r->open ||
+		    r->now.corrupt || r->disk.manifest.corrupt || r->disk.wiped)
 			return false;
-		in_sync |= c->in_sync[i] == n->id;
-		good += r->open && !r->now.corrupt && !r->disk.manifest.corrupt && !r->disk.wiped;
 	}
-	return n->up && n->confirmed && in_sync && can_spare(s, c) && good == c->n_in_sync &&
-	       c->primary != n->id;
+	return true;
 }
 
-static void lose_folder(struct sim *s, struct node *n, uint32_t p)
+/* May its folder be lost? The others of the set have everything, and none of them has been silent for so long that it
+ * may be taken for dead before it is known that the folder is gone: two losses at once. Not the primary's: it may just
+ * have proposed to go on alone. */
+static bool may_wipe(struct sim *s, const struct node *n, uint32_t p)
+{
+	const struct map_partition *c = newest_config(s, p);
+
+	return c && n->up && n->confirmed && map_among(c->in_sync, c->n_in_sync, n->id) &&
+	       can_spare(s, c) && fault_copies_are_good(s, p) && c->primary != n->id;
+}
+
+void fault_lose_folder(struct sim *s, struct node *n, uint32_t p)
 {
 	trace(s, "n%u/%u is wiped", n->id, p);
 	disk_wipe(&n->reps[p].disk);
@@ -181,12 +188,33 @@ static void lose_folder(struct sim *s, struct node *n, uint32_t p)
 	n->wiped_us = s->now_us;
 }
 
+/* At once again, with or without its folder, so that what it said before may still be on its way. That of a learner may
+ * be lost at any time: it is not counted on. */
+void fault_crash(struct sim *s, struct node *n)
+{
+	const struct map_partition *c = newest_config(s, 0);
+	bool loses = n->loses && c && n->reps[0].disk.exists &&
+		     (may_wipe(s, n, 0) || (map_among(c->learners, c->n_learners, n->id) &&
+					    fault_copies_are_good(s, 0)));
+
+	n->loses = false;
+	node_crash(s, n);
+	later(s,
+	      between(s, 1000,
+		      chance(s, 0.5) ? 20000
+		      : loses        ? 400000
+				     : 1000000),
+	      (struct event){.kind = EV_RESTART, .a = n->id});
+	if (loses)
+		fault_lose_folder(s, n, 0);
+}
+
 /* It stays away until nothing which it said before passes for news. */
 static void wipe(struct sim *s, struct node *n, uint32_t p, uint64_t away_us)
 {
 	node_crash(s, n);
 	later(s, away_us, (struct event){.kind = EV_RESTART, .a = n->id});
-	lose_folder(s, n, p);
+	fault_lose_folder(s, n, p);
 }
 
 /* The folders of all its replicas are gone, and with them what says which they were. */
@@ -200,7 +228,7 @@ static void wipe_all(struct sim *s, struct node *n, uint64_t away_us)
 	later(s, away_us, (struct event){.kind = EV_RESTART, .a = n->id});
 	for (uint32_t p = 0; p < s->n_parts; p++) {
 		if (newest_config(s, p) && map_partition_names(newest_config(s, p), n->id))
-			lose_folder(s, n, p);
+			fault_lose_folder(s, n, p);
 		n->reps[p].known = false;
 	}
 	n->known_since = 0;
@@ -418,6 +446,7 @@ void fault_heal_all(struct sim *s)
 			continue;
 		n->paused_until_us = 0;
 		n->armed = 0;
+		n->loses = false;
 		n->disk_full = false;
 		if (n->control.platter) {
 			memory_disk_set_capacity(n->control.platter, 0);
@@ -440,6 +469,11 @@ void fault_next(struct sim *s)
 		s->stats.faults++;
 		stress_fault(s);
 		later(s, stress_pause_us(s), (struct event){.kind = EV_FAULT});
+		return;
+	}
+	if (s->histories && chance(s, 0.8)) {
+		s->stats.faults++;
+		history_fault(s);
 		return;
 	}
 	one_fault(s);

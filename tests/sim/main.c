@@ -18,6 +18,8 @@ static const char *const mutants[] = {"none",
 				      MUTANTS(MUTANT_NAME)
 #undef MUTANT_NAME
 };
+static const char *const worlds[] = {"any", "plain", "control", "histories"};
+static enum sim_world world_now;
 enum { JOBS_MAX = 64, N_MUTANTS = sizeof mutants / sizeof *mutants };
 
 static char seed_text[32], seconds_text[32];
@@ -27,9 +29,9 @@ static char *program;
 /* The same seed again, this time with the trace. */
 static void on_abort(int number)
 {
-	const char *args[] = {program,     "--trace",    "--seed",
-			      seed_text,   "--mutant",   mutants[mutant_now],
-			      "--seconds", seconds_text, NULL};
+	const char *args[] = {program,    "--trace",           "--seed",    seed_text,
+			      "--mutant", mutants[mutant_now], "--seconds", seconds_text,
+			      "--world",  worlds[world_now],   NULL};
 
 	(void)number;
 	if (!tracing) {
@@ -41,8 +43,9 @@ static void on_abort(int number)
 	}
 	fflush(stdout);
 	trace_dump();
-	fprintf(stderr, "commit %s; replay: %s --seed %s --seconds %s --mutant %s\n", SIM_COMMIT,
-		program, seed_text, seconds_text, mutants[mutant_now]);
+	fprintf(stderr, "commit %s; replay: %s --seed %s --seconds %s --world %s --mutant %s\n",
+		SIM_COMMIT, program, seed_text, seconds_text, worlds[world_now],
+		mutants[mutant_now]);
 	_exit(1);
 }
 
@@ -84,19 +87,19 @@ static void print(const struct arguments *a, const struct share *all)
 	printf("writes resumed after at most %.1f s\n", (double)t->resume_max_us / 1e6);
 }
 
-static int mutant_named(const char *name)
+static size_t one_of(const char *name, const char *const *names, size_t n, const char *what)
 {
-	for (int i = 0; i < N_MUTANTS; i++)
-		if (strcmp(mutants[i], name) == 0)
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
 			return i;
-	fprintf(stderr, "there is no mutant `%s`; --mutants lists them\n", name);
+	fprintf(stderr, "there is no %s `%s`; --help and --mutants list them\n", what, name);
 	exit(2);
 }
 
 static void print_usage(FILE *out)
 {
 	fprintf(out,
-		"Usage: %s [--seed N] [--runs K | --hours H] [--seconds S] [--jobs J] [--follow] [--mutant M | --mutants]\n\n"
+		"Usage: %s [--seed N] [--runs K | --hours H] [--seconds S] [--jobs J] [--world W] [--follow] [--mutant M | --mutants]\n\n"
 		"Simulates whole clusters of one to nine nodes in virtual time, from one seed, on a network, disks and\n"
 		"clocks that fail, and checks after every step what the protocols promise. No server is asked.\n\n"
 		"Options:\n"
@@ -105,6 +108,8 @@ static void print_usage(FILE *out)
 		"  --hours H     as many clusters as H simulated hours take\n"
 		"  --seconds S   simulated seconds of faults for each cluster (300)\n"
 		"  --jobs J      with so many processes (1)\n"
+		"  --world W     only worlds of one kind: plain, control (the control plane under stress) or histories\n"
+		"                (scripts of faults that must meet); a seed means another run then\n"
 		"  --follow      print every step\n"
 		"  --mutants     print the names of the bugs that can be seeded\n"
 		"  --mutant M    with this bug: a violation is to be found\n\n"
@@ -161,7 +166,10 @@ static int parse(int argc, char **argv, struct arguments *a)
 		else if (strcmp(name, "--jobs") == 0)
 			rc = number(value, &a->jobs);
 		else if (strcmp(name, "--mutant") == 0)
-			mutant_now = mutant_named(value);
+			mutant_now = (int)one_of(value, mutants, N_MUTANTS, "mutant");
+		else if (strcmp(name, "--world") == 0)
+			a->options.world = world_now =
+				(enum sim_world)one_of(value, worlds, WORLD_COUNT, "world");
 		else
 			return -1;
 		i++;

@@ -307,6 +307,8 @@ void member_tick(struct sim *s, struct node *n)
 
 void member_start(struct sim *s, struct node *n)
 {
+	if (s->histories) /* as if the start took longer */
+		n->control.register_us = local_us(s, n) + prng_below(&s->prng, 800000);
 	n->control.heal = heal_new(&(struct heal_options){.self = n->id, .grace_us = s->grace_us});
 	later(s, prng_below(&s->prng, LOOP_US),
 	      (struct event){.kind = EV_MEMBER, .node = n->id, .b = n->life});

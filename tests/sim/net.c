@@ -80,14 +80,18 @@ static bool may_double(const struct msg *m)
 void net_send(struct sim *s, struct msg *m)
 {
 	if (s->cut[m->from][m->to] || lost_control(s, m) || stress_lost(s, m) ||
-	    (m->from != m->to && chance(s, s->loss))) {
+	    history_lost(s, m) || (m->from != m->to && chance(s, s->loss))) {
 		msg_free(m);
 		return;
 	}
 	if (may_double(m) && chance(s, s->twice))
 		later(s, s->late ? between(s, 0, LATE_US) : delay(s) * 3,
 		      (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = copy(m)});
-	later(s, delay(s), (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = m});
+	if (history_again(s, m))
+		later(s, s->slow.us,
+		      (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = copy(m)});
+	later(s, delay(s) + history_late_us(s, m),
+	      (struct event){.kind = EV_DELIVER, .node = m->to, .ptr = m});
 }
 
 bool net_control(const struct sim *s, uint32_t a, uint32_t b)

@@ -2,6 +2,14 @@
 #include "shard/begin.h"
 #include "tests/sim/sim.h"
 
+static void take_away(struct sim *s, struct rep *r)
+{
+	check_taken_away(s, r);
+	if (r->disk.exists)
+		disk_wipe(&r->disk);
+	r->known = false;
+}
+
 /* Hosts what the map names. By a map that may be old nothing is deleted. */
 static void host(struct sim *s, struct node *n)
 {
@@ -17,11 +25,8 @@ static void host(struct sim *s, struct node *n)
 		} else {
 			rep_stop(s, r);
 			r->failed = false;
-			if (n->confirmed && (!c || !begin_keeps(r->disk.epoch, c))) {
-				if (r->disk.exists)
-					disk_wipe(&r->disk);
-				r->known = false;
-			}
+			if (n->confirmed && (!c || !begin_keeps(r->disk.epoch, c)))
+				take_away(s, r);
 		}
 	}
 }

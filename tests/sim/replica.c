@@ -283,7 +283,8 @@ static enum begin begin(struct sim *s, const struct rep *r, const struct map_par
 						  own->incarnation > n->confirmed_incarnation};
 	enum begin b = begin_from_nothing(&facts, c);
 
-	if (b == BEGIN_NOW && r->disk.wiped && map_among(c->in_sync, c->n_in_sync, r->node))
+	if (b == BEGIN_NOW && ((r->disk.wiped && map_among(c->in_sync, c->n_in_sync, r->node)) ||
+			       check_counted_on(s, r)))
 		violation(s, "ack_durable", "node %u passes for new in partition %u", r->node,
 			  r->part);
 	return b;
@@ -299,11 +300,14 @@ void rep_open(struct sim *s, struct rep *r)
 	if (b != BEGIN_NOW)
 		return;
 	r->known = true;
-	if (!r->disk.exists)
+	if (!r->disk.exists) {
+		fault_moment(s, r->node, MOMENT_BEGINS);
+		/* From now on it must not be counted on for what a learner lost. */
 		r->disk = (struct disk){.exists = true,
 					.first = 1,
-					.wiped = r->disk.wiped,
+					.wiped = r->disk.wiped && check_counted_on(s, r),
 					.epoch = begin_epoch(r->node, c)};
+	}
 	r->open = true;
 	r->gen++;
 	r->rows = 0;

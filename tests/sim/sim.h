@@ -167,7 +167,8 @@ enum event_kind {
 	EV_READ_OVER,
 	EV_READS_OVER,
 	EV_CALLS_OVER,
-	EV_LOAD
+	EV_LOAD,
+	EV_HISTORY
 };
 struct event {
 	uint64_t at_us, order;
@@ -292,7 +293,8 @@ enum moment {
 	MOMENT_SNAPSHOT,
 	MOMENT_COMMITS,
 	MOMENT_LEADS,
-	MOMENT_COUNT
+	MOMENT_COUNT, /* what comes now is not chosen by chance */
+	MOMENT_BEGINS /* with an empty folder */
 };
 struct node {
 	uint32_t id;
@@ -309,6 +311,7 @@ struct node {
 	/* Heartbeats from before it lost a folder, and until then, are lost. */
 	uint64_t wiped_us, unheard_until_us;
 	enum moment armed;
+	bool loses;       /* its folder, when it stops at that moment */
 	uint64_t disk_us; /* a write takes up to */
 	struct control control;
 	struct route route;
@@ -344,6 +347,21 @@ struct stats {
 	uint64_t resume_max_us;
 };
 
+/* Of history.c: what happens to messages of one kind to one node. */
+enum slow_how { SLOW_NOT, SLOW_LOST, SLOW_LATE, SLOW_AGAIN };
+struct slow {
+	enum slow_how how; /* AGAIN: a second copy comes late */
+	enum msg_kind kind;
+	uint32_t wire;     /* of META: bits by enum meta_wire_type; 0: all */
+	uint32_t from, to; /* from 0: whoever it is */
+	uint64_t us;
+};
+struct history {
+	uint32_t kind, step;
+	uint32_t node, primary;
+	uint64_t until_us, n;
+};
+
 struct sim {
 	uint64_t seed;
 	struct prng prng;
@@ -365,6 +383,10 @@ struct sim {
 	uint64_t delay_us, think_us;
 	uint64_t storm_us; /* until then many nodes fail at a time */
 	bool stress;       /* a world of stress.c */
+	bool histories;    /* one of history.c */
+	struct history history;
+	struct slow slow;
+	uint64_t jumble_us; /* what waited for a node that stood still comes in any order, within this */
 	uint64_t tense_until_us;
 	bool split_at_lead; /* when the next one begins to lead */
 	/* control plane */
@@ -405,8 +427,10 @@ struct sim {
 	struct stats stats;
 	const struct sim_options *options;
 };
+enum sim_world { WORLD_ANY, WORLD_PLAIN, WORLD_CONTROL, WORLD_HISTORIES, WORLD_COUNT };
 struct sim_options {
 	uint64_t seconds;
+	enum sim_world world;
 	bool trace, follow;
 };
 
@@ -522,6 +546,9 @@ void fault_crash(struct sim *s, struct node *n);
 void fault_heal_all(struct sim *s);
 void fault_mend_network(struct sim *s);
 void fault_slow_disk(struct sim *s);
+void fault_lose_folder(struct sim *s, struct node *n, uint32_t part);
+bool fault_copies_are_good(struct sim *s, uint32_t part);
+bool fault_settled(const struct sim *s); /* no change of the map is under way */
 void fault_arm_disk(struct sim *s, struct node *n);
 void fault_transfer(struct sim *s);
 struct node *any_node(struct sim *s); /* one that was not taken away */
@@ -536,10 +563,22 @@ void stress_fault(struct sim *s);
 void stress_leads(struct sim *s);
 uint64_t stress_pause_us(struct sim *s);
 bool stress_lost(struct sim *s, const struct msg *m);
+void stress_put(struct sim *s, struct node *n); /* a command that harms nobody */
+
+/* history.c: worlds of scripts */
+void history_begin(struct sim *s);
+void history_control(struct sim *s);
+void history_fault(struct sim *s);
+void history_next(struct sim *s);
+bool history_lost(const struct sim *s, const struct msg *m);
+uint64_t history_late_us(const struct sim *s, const struct msg *m);
+bool history_again(const struct sim *s, const struct msg *m);
 
 /* check.c */
 void check_committed(struct sim *s, struct rep *r);
 void check_applied(struct sim *s, struct rep *r, const struct entry *e);
+bool check_counted_on(const struct sim *s, const struct rep *r);
+void check_taken_away(struct sim *s, const struct rep *r); /* its folder, by the map of its node */
 void check_truncate(struct sim *s, struct rep *r, uint64_t after);
 void check_answer(struct sim *s, struct rep *r, const struct entry *e, uint64_t seq, bool nothing);
 void check_reads(struct sim *s, const struct rep *stepped);

@@ -56,7 +56,7 @@ static struct node *some_leader(struct sim *s)
 /* ---- requests ---- */
 
 /* A command that harms nobody. Half of them carry no id, so that they may be tried once only. */
-static void put_key(struct sim *s, struct node *n)
+void stress_put(struct sim *s, struct node *n)
 {
 	uint64_t ask = ask_new(s, &(struct ask){.kind = ASK_OTHER, .nameless = chance(s, 0.5)});
 	struct map_command c = {.type = MAP_KEY_PUT, .key.name = "k"};
@@ -76,7 +76,7 @@ void stress_load(struct sim *s)
 	if (!n)
 		return;
 	if (chance(s, tense ? 0.1 : 0.2))
-		put_key(s, n);
+		stress_put(s, n);
 	else
 		ask_read(s, n, ask_new(s, &(struct ask){.kind = ASK_OTHER}));
 }

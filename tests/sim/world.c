@@ -1,4 +1,5 @@
 /* Time, the queue of events, chance, the trace. */
+#include "base/hash.h"
 #include "base/memory.h"
 #include "tests/sim/sim.h"
 #include <stdarg.h>
@@ -188,6 +189,7 @@ static void handle(struct sim *s, struct event *e)
 	case EV_CALLS_OVER: calls_sweep(s); break;
 	case EV_FAULT: fault_next(s); break;
 	case EV_LOAD: stress_load(s); break;
+	case EV_HISTORY: history_next(s); break;
 	}
 }
 
@@ -204,7 +206,7 @@ static bool held(struct sim *s, struct event *e)
 	}
 	if (n->paused_until_us <= s->now_us)
 		return false;
-	e->at_us = n->paused_until_us;
+	e->at_us = n->paused_until_us + (s->jumble_us ? prng_below(&s->prng, s->jumble_us) : 0);
 	push(s, *e);
 	return true;
 }
@@ -223,6 +225,24 @@ static void run(struct sim *s)
 	s->now_us = s->end_us;
 }
 
+/* One seed in eight is of history.c; which it is does not change what the others do. */
+static void choose_world(struct sim *s)
+{
+	enum sim_world world = s->options->world;
+
+	s->stress = chance(s, 0.35);
+	s->histories = hash64(&s->seed, sizeof s->seed) % 8 == 0;
+	if (world != WORLD_ANY) {
+		s->stress = world == WORLD_CONTROL;
+		s->histories = world == WORLD_HISTORIES;
+	}
+	s->stress &= !s->histories;
+	if (s->stress)
+		stress_begin(s);
+	if (s->histories)
+		history_begin(s);
+}
+
 static void begin(struct sim *s)
 {
 	prng_seed(&s->prng, s->seed);
@@ -234,9 +254,7 @@ static void begin(struct sim *s)
 	s->factor = chance(s, 0.4) ? 2 : 3;
 	s->n_clients = (uint32_t)between(s, 1, SIM_CLIENTS);
 	s->think_us = chance(s, 0.25) ? 20000 : 300000;
-	s->stress = chance(s, 0.35);
-	if (s->stress)
-		stress_begin(s);
+	choose_world(s);
 	s->n_ops = s->n_attempts = s->n_tokens = s->n_calls = s->first_call = 1; /* 0: none */
 	fault_begin(s);
 	control_begin(s);
