@@ -26,6 +26,7 @@
 	X(batch_known_ignored)     /* or later */                                                  \
 	X(nothing_without_lease)   /* an old primary says that there is no such point */           \
 	X(no_hold_after_promotion) /* a new primary answers while the old one may serve reads */   \
+	X(no_hold_after_restart)   /* one that is alone forgets who may just have left */          \
 	X(no_hold_for_who_left)    /* a primary answers while a former member may serve reads */   \
 	X(no_hold_for_forgotten)   /* the same for whom it forgets, as it missed an epoch */       \
 	X(serves_before_caught_up) /* reads are answered before the log of others is applied */    \

@@ -70,12 +70,14 @@ void replica_step_down(struct replica *r, struct replica_update *u)
 	r->uncertain = r->lost = false;
 }
 
-/* The one that was primary before may answer reads for a while yet, by answers that this one gave it. */
+/* The one that was primary before may answer reads for a while yet, by answers that this one gave it; and if this one was primary and has
+ * been started again, a member that left just before. Only who was alone from the beginning has nobody to wait for. */
 static uint64_t hold_after_promotion(const struct replica *r)
 {
 	bool alone = r->config.n_in_sync == 1 && r->config.n_learners == 0;
+	bool always_alone = alone && (r->config.epoch == 1 || MUTANT(no_hold_after_restart));
 
-	if (r->promised_us == 0 || (r->restarted && alone && r->stored_epoch == r->epoch) ||
+	if (r->promised_us == 0 || (r->restarted && always_alone) ||
 	    MUTANT(no_hold_after_promotion))
 		return 0;
 	return r->promised_us + REPLICA_HOLD_US;

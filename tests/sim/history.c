@@ -221,6 +221,11 @@ static uint64_t taken_out_and_in(struct sim *s, struct history *h)
 	}
 }
 
+static void cut_pair(struct sim *s, uint32_t a, uint32_t b)
+{
+	s->cut[a][b] = s->cut[b][a] = true;
+}
+
 static void cut_from_members(struct sim *s, uint32_t node)
 {
 	const struct map_partition *c = newest_config(s, 0);
@@ -229,7 +234,7 @@ static void cut_from_members(struct sim *s, uint32_t node)
 		uint64_t id = c->in_sync[i];
 
 		if (id != node)
-			s->cut[id][node] = s->cut[node][id] = true;
+			cut_pair(s, (uint32_t)id, node);
 	}
 }
 
@@ -256,11 +261,93 @@ static uint64_t missed_epoch(struct sim *s, struct history *h)
 	case 3:
 		s->mute[h->primary] = false;
 		s->mute[h->node] = true;
-		s->cut[h->primary][h->node] = s->cut[h->node][h->primary] = true;
+		cut_pair(s, h->primary, h->node);
 		return between(s, 30000, 250000);
 	case 4: change_set(s, h->node, 0, h->primary); return 1500000;
 	default: return 0;
 	}
+}
+
+/* A learner that has everything is proposed, and is silent until that is decided. */
+static uint64_t late_proposal(struct sim *s, struct history *h)
+{
+	const struct node *leader = leader_of(s);
+	struct slow how = {.how = SLOW_LATE,
+			   .kind = MSG_META,
+			   .wire = 1u << WIRE_FORWARD,
+			   .from = h->primary,
+			   .to = leader ? leader->id : 0};
+
+	switch (h->step++) {
+	case 0: change_set(s, h->node, 0, h->primary); return between(s, 10000, 60000);
+	case 1:
+		/* Before or after the time that a request has is over. */
+		how.us = chance(s, 0.3) ? between(s, 1700000, 3000000)
+					: between(s, 10020000, 11500000);
+		slow(s, how);
+		change_set(s, 0, h->node, h->primary);
+		h->until_us = s->now_us + 1000000;
+		return PUTS_US;
+	case 2:
+		if (s->nodes[h->primary].reps[0].proposal == 0 && s->now_us < h->until_us) {
+			h->step--;
+			return PUTS_US / 4;
+		}
+		cut_pair(s, h->primary, h->node);
+		return s->slow.us + 1000000;
+	default: return 0;
+	}
+}
+
+/* A node that is in none of the parts: while it may return, the healer makes no other copies. */
+static struct node *bystander(struct sim *s, const struct history *h)
+{
+	const struct node *leader = leader_of(s);
+
+	for (uint32_t i = 1; i <= s->n_nodes; i++)
+		if (s->nodes[i].up && i != h->node && i != h->primary && leader &&
+		    i != leader->id && !map_partition_names(newest_config(s, 0), i))
+			return &s->nodes[i];
+	return NULL;
+}
+
+/* A member leaves and hears of nothing, and the primary, alone now, is started again. */
+static uint64_t left_and_restarted(struct sim *s, struct history *h)
+{
+	struct node *away;
+
+	switch (h->step++) {
+	case 0:
+		away = bystander(s, h);
+		if (!away || newest_config(s, 0)->n_in_sync != 2)
+			return 0;
+		node_crash(s, away);
+		later(s, 8000000, (struct event){.kind = EV_RESTART, .a = away->id});
+		return between(s, 3000000, 4000000);
+	case 1:
+		s->mute[h->node] = true;
+		cut_pair(s, h->primary, h->node);
+		change_set(s, h->node, 0, h->primary);
+		return between(s, 5000, 60000);
+	case 2:
+		if (s->nodes[h->primary].up)
+			fault_crash(s, &s->nodes[h->primary]);
+		return 1500000;
+	default: return 0;
+	}
+}
+
+/* The others hold what the primary loses, and it is back before anybody misses it. */
+static uint64_t lost_tail(struct sim *s, struct history *h)
+{
+	struct node *n = &s->nodes[h->primary];
+
+	switch (h->step++) {
+	case 0: n->disk_us = between(s, 20000, 500000); return between(s, 50000, 600000);
+	case 1: n->armed = MOMENT_WRITTEN; return 2000000;
+	default: n->armed = 0; n->disk_us = 2000;
+	}
+	return 0;
 }
 
 /* Who leads the map asks the others, and stands still when they answer; another one leads, and when the first one goes on
@@ -317,9 +404,11 @@ static uint64_t needless_snapshot(struct sim *s, struct history *h)
 /* ---- which ---- */
 
 typedef uint64_t script(struct sim *s, struct history *h);
-static script *const scripts[] = {late_answer,     late_answer,      late_answer,
-				  empty_and_alone, taken_out_and_in, handed_over,
-				  missed_epoch,    frozen_leader,    needless_snapshot};
+static script *const scripts[] = {
+	late_answer,        late_answer, late_answer,   empty_and_alone,
+	taken_out_and_in,   handed_over, missed_epoch,  late_proposal,
+	left_and_restarted, lost_tail,   frozen_leader, needless_snapshot,
+};
 enum { SCRIPTS = sizeof scripts / sizeof *scripts };
 
 /* Who has which part in it; false: there is nobody for it. */
@@ -341,7 +430,8 @@ static bool cast(struct sim *s, struct history *h)
 		return false;
 	h->node = n->id;
 	/* Who does not hear the map's leader must not be that. */
-	return (chosen != handed_over && chosen != missed_epoch) || leader->id != h->primary;
+	return (chosen != handed_over && chosen != missed_epoch && chosen != late_proposal) ||
+	       leader->id != h->primary;
 }
 
 void history_fault(struct sim *s)

@@ -37,6 +37,7 @@ static void on_abort(int number)
 	if (!tracing) {
 		sigset_t none;
 
+		fprintf(stderr, "--seed %s fails; once more, with the trace\n", seed_text);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		execv("/proc/self/exe", (char *const *)args);
