@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/memory.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -353,9 +354,8 @@ static void on_abort(void *ctx)
 
 void ingest_start(struct api_request *r, struct http_stream *out)
 {
-	struct ingest *g = calloc(1, sizeof(*g));
+	struct ingest *g = mem_zalloc(sizeof(*g));
 
-	assert(g != NULL);
 	pthread_mutex_init(&g->lock, NULL);
 	g->r = r;
 	g->coord = r->api->options.coord;

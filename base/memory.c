@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/assert.h"
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,4 +145,18 @@ void *mem_copy(const void *bytes, size_t n)
 char *mem_strdup(const char *s)
 {
 	return mem_copy(s, strlen(s) + 1);
+}
+
+char *mem_printf(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	assert(n >= 0);
+	char *text = mem_alloc((size_t)n + 1);
+	va_start(args, format);
+	vsnprintf(text, (size_t)n + 1, format, args);
+	va_end(args);
+	return text;
 }

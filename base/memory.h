@@ -12,6 +12,7 @@ void *mem_aligned(size_t align, size_t n);  /* uninitialised; align: a power of 
 void *mem_resize(void *old, size_t n);      /* as realloc */
 void *mem_copy(const void *bytes, size_t n);
 char *mem_strdup(const char *s);
+__attribute__((format(printf, 1, 2))) char *mem_printf(const char *format, ...);
 /* Says that n bytes could not be had, and ends the process. */
 __attribute__((noreturn, cold)) void mem_exhausted(size_t n);
 

@@ -347,9 +347,9 @@ static void worker_init(struct worker *w, struct builder *b)
 	w->sums = mem_array(room, sizeof *w->sums);
 	w->candidates = mem_array(list, sizeof *w->candidates);
 	w->covered = mem_array(room, sizeof *w->covered);
-	w->query.bytes = aligned_alloc(CODE_ALIGN, b->codes.stride);
-	w->other.bytes = aligned_alloc(CODE_ALIGN, b->codes.stride);
-	assert(w->query.bytes && w->other.bytes && g->max_level < 64);
+	w->query.bytes = mem_aligned(CODE_ALIGN, b->codes.stride);
+	w->other.bytes = mem_aligned(CODE_ALIGN, b->codes.stride);
+	assert(g->max_level < 64);
 	for (uint32_t level = 0; level <= g->max_level; level++)
 		w->chosen[level] = mem_array(g->m, sizeof **w->chosen);
 }

@@ -44,15 +44,6 @@ struct scan {
 
 /* ---- making queries ready -------------------------------------------------------------------- */
 
-static void *aligned(size_t bytes)
-{
-	void *p = aligned_alloc(CODE_ALIGN, (bytes + CODE_ALIGN - 1) / CODE_ALIGN * CODE_ALIGN);
-
-	if (!p)
-		abort();
-	return p;
-}
-
 /* The smallest and the largest entry of a table; eight side by side, as the compiler would not do it itself. */
 static void find_range(const float *entries, float *low, float *high)
 {
@@ -111,9 +102,11 @@ static void make_tables(const struct scan *s, struct seeker *k)
 {
 	const struct lists *l = s->l;
 	uint32_t values = l->dim / l->n_subs;
-	float *entries = aligned((size_t)l->n_subs * LOOKUP_ENTRIES * sizeof(float)), step;
+	float *entries =
+		      mem_aligned(CODE_ALIGN, (size_t)l->n_subs * LOOKUP_ENTRIES * sizeof(float)),
+	      step;
 
-	k->bytes = aligned((size_t)l->n_subs * LOOKUP_ENTRIES);
+	k->bytes = mem_aligned(CODE_ALIGN, (size_t)l->n_subs * LOOKUP_ENTRIES);
 	for (uint32_t m = 0; m < l->n_subs; m++)
 		s->k->table(k->task->q->vector + (size_t)m * values,
 			    l->codebook + (size_t)m * values * LOOKUP_ENTRIES, values,
@@ -130,7 +123,7 @@ static void make_bytes(const struct code_scale *scale, const struct seeker *k, s
 {
 	float *scratch = mem_alloc(scale->dim * sizeof *scratch);
 
-	q->bytes = aligned(code_stride(scale->dim));
+	q->bytes = mem_aligned(CODE_ALIGN, code_stride(scale->dim));
 	code_query_init(scale, code_kernels_get(), k->task->q->vector, scratch, q);
 	free(scratch);
 }
@@ -404,7 +397,7 @@ static void search_some(const struct lists *l, struct lists_task *tasks, uint32_
 	struct scan s = {.l = l, .k = block_kernels_get(), .n = n};
 
 	s.seekers = mem_array(n, sizeof *s.seekers);
-	s.sums = aligned((size_t)BLOCK_QUERIES * PART_ROWS * sizeof *s.sums);
+	s.sums = mem_aligned(CODE_ALIGN, (size_t)BLOCK_QUERIES * PART_ROWS * sizeof *s.sums);
 	s.hits = mem_alloc(PART_ROWS * sizeof *s.hits);
 	for (uint32_t i = 0; i < n; i++) {
 		s.seekers[i].task = &tasks[i];

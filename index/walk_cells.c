@@ -82,8 +82,7 @@ static void encode_centres(struct walk_cells *c, enum distance distance)
 static void make_codes(struct walk_cells *c, enum distance distance)
 {
 	c->stride = code_stride(c->dim);
-	c->codes = aligned_alloc(CODE_ALIGN, c->n * c->stride);
-	assert(c->codes);
+	c->codes = mem_aligned(CODE_ALIGN, c->n * c->stride);
 	c->norms = mem_array(c->n, sizeof *c->norms);
 	encode_centres(c, distance);
 }
@@ -210,8 +209,7 @@ static void maker_init(struct maker *m, const struct walk *w, struct walk_cells 
 	m->sums = mem_array(c->n, sizeof *m->sums);
 	m->row = mem_array(c->dim, sizeof *m->row);
 	m->scratch = mem_array(c->dim, sizeof *m->scratch);
-	m->query.bytes = aligned_alloc(CODE_ALIGN, code_stride(c->dim));
-	assert(m->query.bytes);
+	m->query.bytes = mem_aligned(CODE_ALIGN, code_stride(c->dim));
 	m->totals = mem_array((size_t)c->n * c->dim, sizeof *m->totals);
 	m->counts = mem_array(c->n, sizeof *m->counts);
 	prng_seed(&p, 5);

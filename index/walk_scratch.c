@@ -33,34 +33,26 @@ static void make_key(void)
 	assert(rc == 0);
 }
 
-static void *aligned(size_t bytes)
-{
-	void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-	assert(p);
-	return p;
-}
-
 static void grow(struct walk_scratch *s, const struct walk *w, size_t pool, size_t gather)
 {
 	size_t words = ((size_t)w->n + 63) / 64;
 
 	if (words > s->visited_words) {
 		free(s->visited);
-		s->visited = aligned(words * 8);
+		s->visited = mem_aligned(64, words * 8);
 		memset(s->visited, 0, words * 8);
 		s->visited_words = words;
 	}
 	if (pool > s->pool_room) {
 		free(s->pool);
-		s->pool = aligned(pool * sizeof *s->pool);
+		s->pool = mem_aligned(64, pool * sizeof *s->pool);
 		s->pool_room = pool;
 	}
 	if (gather > s->gather_room) {
 		free(s->ids);
 		free(s->sums);
-		s->ids = aligned(gather * sizeof *s->ids);
-		s->sums = aligned(gather * sizeof *s->sums);
+		s->ids = mem_aligned(64, gather * sizeof *s->ids);
+		s->sums = mem_aligned(64, gather * sizeof *s->sums);
 		s->gather_room = gather;
 	}
 	if (code_stride(w->dim) > s->query_room) {
@@ -69,9 +61,9 @@ static void grow(struct walk_scratch *s, const struct walk *w, size_t pool, size
 		free(s->query_floats);
 		s->query_room = code_stride(w->dim);
 		/* enough for the planes of bits, too, and for a row that is read from the disk */
-		s->query_bytes = aligned(s->query_room * sizeof(float));
-		s->cell_bytes = aligned(s->query_room);
-		s->query_floats = aligned(s->query_room * sizeof(float));
+		s->query_bytes = mem_aligned(64, s->query_room * sizeof(float));
+		s->cell_bytes = mem_aligned(64, s->query_room);
+		s->query_floats = mem_aligned(64, s->query_room * sizeof(float));
 	}
 }
 

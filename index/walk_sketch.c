@@ -383,8 +383,7 @@ int walk_sketch_build(struct walk *w, const bool *cancel, struct error *err)
 	m.row = mem_array(w->dim, sizeof *m.row);
 	m.other = mem_array(w->dim, sizeof *m.other);
 	m.scratch = mem_array(w->dim, sizeof *m.scratch);
-	m.query.bytes = aligned_alloc(CODE_ALIGN, w->stride);
-	assert(m.query.bytes);
+	m.query.bytes = mem_aligned(CODE_ALIGN, w->stride);
 	m.scale = w->scale;
 	m.scale.distance = DISTANCE_DOT;
 	rc = map_codes(m.s, err);

@@ -462,8 +462,7 @@ static int memory_map(void *ctx, const char *path, struct store_map *out, struct
 		return error_set(err, ERR_NOT_FOUND, "%s does not exist", path);
 	const struct buf *b = &name->inode->now;
 	size_t rounded = (b->len + MAP_ALIGN) & ~(size_t)(MAP_ALIGN - 1);
-	out->handle = aligned_alloc(MAP_ALIGN, rounded);
-	assert(out->handle != NULL);
+	out->handle = mem_aligned(MAP_ALIGN, rounded);
 	if (b->len != 0)
 		memcpy(out->handle, b->data, b->len);
 	out->bytes = out->handle;

@@ -68,9 +68,8 @@ static void real_sync_dir(void *ctx, const char *path)
 static char *parent_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *parent = slash != NULL ? strndup(path, (size_t)(slash - path)) : strdup(".");
-	assert(parent != NULL);
-	return parent;
+
+	return slash != NULL ? mem_printf("%.*s", (int)(slash - path), path) : mem_strdup(".");
 }
 
 static int real_mkdir_one(struct real_root *root, const char *path, struct error *err)
@@ -112,9 +111,7 @@ static int real_open(void *ctx, const char *path, bool create, struct store_file
 		return error_errno(err, errno, "open %s/%s", root->path, path);
 	struct real_file *f = mem_zalloc(sizeof(*f));
 	f->fd = fd;
-	if (asprintf(&f->name, "%s/%s", root->path, path) < 0)
-		f->name = NULL;
-	assert(f->name != NULL);
+	f->name = mem_printf("%s/%s", root->path, path);
 	*out = (struct store_file *)f;
 	return 0;
 }

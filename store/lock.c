@@ -99,9 +99,7 @@ int store_lock(const char *root, struct store_lock **out, struct error *err)
 	if (rc != 0)
 		return rc;
 	struct store_lock *lock = mem_zalloc(sizeof(*lock));
-	char *path = NULL;
-	int n = asprintf(&path, "%s/LOCK", root);
-	assert(n > 0);
+	char *path = mem_printf("%s/LOCK", root);
 	lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (lock->fd < 0)
 		rc = error_errno(err, errno, "open %s", path);

@@ -177,9 +177,12 @@ class NoMemory(unittest.TestCase):
         self.again(server, n * 2000)
 
     def note_end(self, server):
-        """A library that is not ours may have ended the process without a word."""
+        """Counts the end of a process, and whether it said why."""
         self.ends += 1
-        self.told += re.match("Out of memory: |quiverd: .{10}", self.said(server)) is not None
+        if re.match("Out of memory: |quiverd: .{10}", self.said(server)):
+            self.told += 1
+        else:
+            print("ended with %r and no sentence: %s" % (server.process.returncode, server.log_text()[-1500:]), file=sys.stderr)
 
     def starts(self, server, at, least, lasting=False):
         """Starts with the at-th allocation failing: whether one did. It may end; then it has said why, and the next start is fine."""

@@ -131,6 +131,9 @@ static void small_allocations_are_never_null(void **state)
 	char *copy = mem_strdup("text");
 	assert_string_equal(copy, "text");
 	free(copy);
+	copy = mem_printf("%s and %d", "text", 7);
+	assert_string_equal(copy, "text and 7");
+	free(copy);
 	free(mem_copy(NULL, 0));
 	int *items = mem_array(10, sizeof(*items));
 	for (int i = 0; i < 10; i++)
