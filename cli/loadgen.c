@@ -512,7 +512,8 @@ static void *run_lane(void *ctx)
 
 	l->rc = open_lane(l);
 	/* All connections first; one thread then sets the clock for all. */
-	if (pthread_barrier_wait(&g->barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+	int one_of_all = pthread_barrier_wait(&g->barrier);
+	if (one_of_all == PTHREAD_BARRIER_SERIAL_THREAD) {
 		g->start_ns = clock_monotonic_ns();
 		g->count_from_ns =
 			g->start_ns + (g->o->once ? 0 : (uint64_t)(g->o->warmup_s * 1e9));
