@@ -102,11 +102,10 @@ static void make_tables(const struct scan *s, struct seeker *k)
 {
 	const struct lists *l = s->l;
 	uint32_t values = l->dim / l->n_subs;
-	float *entries =
-		      mem_aligned(CODE_ALIGN, (size_t)l->n_subs * LOOKUP_ENTRIES * sizeof(float)),
-	      step;
+	size_t n_entries = (size_t)l->n_subs * LOOKUP_ENTRIES;
+	float *entries = mem_aligned(CODE_ALIGN, n_entries * sizeof *entries), step;
 
-	k->bytes = mem_aligned(CODE_ALIGN, (size_t)l->n_subs * LOOKUP_ENTRIES);
+	k->bytes = mem_aligned(CODE_ALIGN, n_entries);
 	for (uint32_t m = 0; m < l->n_subs; m++)
 		s->k->table(k->task->q->vector + (size_t)m * values,
 			    l->codebook + (size_t)m * values * LOOKUP_ENTRIES, values,

@@ -506,17 +506,13 @@ static void cannot_accept(void *ctx, const struct error *why)
 	log_warn("http", "%s; give quiverd more (ulimit -n, LimitNOFILE)", why->text);
 }
 
-/* As many files as the process may have; half of them are for clients, the others for data and other nodes. */
-static uint32_t connections_of(void)
+/* Half of the files are for clients, the others for data and other nodes. */
+static uint32_t connections_max(void)
 {
 	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return 0;
-	files.rlim_cur = files.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
-		getrlimit(RLIMIT_NOFILE, &files);
-	return files.rlim_cur / 2 < CONNECTIONS_MAX ? (uint32_t)(files.rlim_cur / 2)
-						    : CONNECTIONS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur / 2 > CONNECTIONS_MAX)
+		return CONNECTIONS_MAX;
+	return (uint32_t)(files.rlim_cur / 2);
 }
 
 static int start_api(struct node *n, struct error *err)
@@ -538,7 +534,7 @@ static int start_api(struct node *n, struct error *err)
 	char host[256];
 	struct http_options ho = {.host = host,
 				  .threads = (uint32_t)c->http_threads,
-				  .max_connections = connections_of(),
+				  .max_connections = connections_max(),
 				  .cannot_accept = cannot_accept,
 				  .tls_cert = c->tls_cert,
 				  .tls_key = c->tls_key,
@@ -581,6 +577,16 @@ static int check_config(const struct node_config *c, struct error *err)
 	return rc;
 }
 
+/* As many files as the process may have. A refusal leaves it at what it has. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int node_start(struct node **out, const struct node_config *config, struct error *err)
 {
 	struct node *n = calloc(1, sizeof(*n));
@@ -589,6 +595,7 @@ int node_start(struct node **out, const struct node_config *config, struct error
 	n->config = *config;
 	n->arena = arena_new(1024);
 	mem_keep_reserve(MEMORY_RESERVE_BYTES);
+	raise_file_limit(); /* before data is opened */
 	pthread_mutex_init(&n->failure_lock, NULL);
 	int rc = check_config(config, err);
 	if (rc == 0)
